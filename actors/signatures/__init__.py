@@ -1,0 +1,1 @@
+"""How a request proves who sent it: one scheme a file."""

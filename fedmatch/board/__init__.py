@@ -1,0 +1,1 @@
+"""The board: requests and offers, from draft to withdrawal."""

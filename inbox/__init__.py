@@ -1,0 +1,1 @@
+"""What arrives: bound, verify, remember, understand, act."""

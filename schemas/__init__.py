@@ -1,0 +1,1 @@
+"""What things look like: nouns, activities, events, lives, tables, contexts, the taxonomy, the shape of instance.toml."""

@@ -1,0 +1,149 @@
+"""Which things do activities speak about? Frozen nouns as they stand on the wire; reading them is in schemas/activities.py, writing them in schemas/documents.py."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from schemas.reading import Iri
+
+PUBLIC: Final = Iri("https://www.w3.org/ns/activitystreams#Public")
+"""The one spelling we write; `Public` and `as:Public` are read as the same."""
+
+ActorKind = Literal["Person", "Service", "Application", "Group", "Organization"]
+Visibility = Literal["public", "unlisted", "followers", "direct"]
+Purpose = Literal["request", "offer"]
+Urgency = Literal["hours", "days", "weeks", "anytime"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reference:
+    """Something named by its id alone."""
+
+    id: Iri
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """The public half of a key an actor lists: SPKI DER for RSA, 32 raw bytes for Ed25519."""
+
+    id: Iri
+    owner: Iri
+    algorithm: Literal["rsa", "ed25519"]
+    public: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Field:
+    """One line of a profile (`PropertyValue`); the value is sanitised HTML."""
+
+    name: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class ActorDocument:
+    """An actor as its document describes it. Every IRI but the icon lies on the host of `id`."""
+
+    id: Iri
+    kind: ActorKind
+    username: str
+    inbox: Iri
+    keys: tuple[Key, ...]
+    shared_inbox: Iri | None = None
+    outbox: Iri | None = None
+    followers: Iri | None = None
+    following: Iri | None = None
+    featured: Iri | None = None
+    name: str | None = None
+    summary: str | None = None
+    url: Iri | None = None
+    icon: Iri | None = None
+    handle: str | None = None
+    locked: bool = False
+    discoverable: bool = False
+    published: datetime | None = None
+    updated: datetime | None = None
+    moved_to: Iri | None = None
+    also_known_as: tuple[Iri, ...] = ()
+    fields: tuple[Field, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Mention:
+    """A tag that names an actor by id."""
+
+    href: Iri
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Hashtag:
+    """A tag word, without the number sign, as written."""
+
+    name: str
+    href: Iri | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attachment:
+    """A file elsewhere: kept as a reference, never hot-linked."""
+
+    url: Iri
+    media_type: str | None
+    description: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Proposal:
+    """The members that make a Note a request or an offer (FEP-0837 plus https://w3id.org/fedmatch/ns#)."""
+
+    purpose: Purpose
+    title: str
+    text: str
+    status: str = "open"
+    categories: tuple[str, ...] = ()
+    skills: tuple[str, ...] = ()
+    speaks: tuple[str, ...] = ()
+    region: str | None = None
+    urgency: Urgency | None = None
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A post as it stands on the wire. `kind` is the AS2 type we read it as (Note, Question, Article, Page, ...)."""
+
+    id: Iri
+    attributed_to: Iri
+    content: str
+    kind: str = "Note"
+    summary: str | None = None
+    sensitive: bool = False
+    language: str | None = None
+    content_map: tuple[tuple[str, str], ...] = ()
+    source: str | None = None
+    url: Iri | None = None
+    published: datetime | None = None
+    updated: datetime | None = None
+    in_reply_to: Iri | None = None
+    conversation: str | None = None
+    to: tuple[Iri, ...] = ()
+    cc: tuple[Iri, ...] = ()
+    audience: tuple[Iri, ...] = ()
+    mentions: tuple[Mention, ...] = ()
+    hashtags: tuple[Hashtag, ...] = ()
+    attachments: tuple[Attachment, ...] = ()
+    proposal: Proposal | None = None
+
+    @property
+    def addressed(self) -> tuple[Iri, ...]:
+        """Everybody it is addressed to, in any field."""
+        return (*self.to, *self.cc, *self.audience)
+
+
+@dataclass(frozen=True, slots=True)
+class Tombstone:
+    """What stands where something was."""
+
+    id: Iri
+    former_type: str | None = None
