@@ -1,0 +1,80 @@
+# make run, make test: one command each, on a machine with only Python 3.11+ and make.
+# Everything lives in this folder: .venv, data. Nothing is installed elsewhere.
+
+SHELL := /bin/sh
+PYTHON ?= python3
+VENV := .venv
+PY := $(VENV)/bin/python
+PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
+
+# Somebody else's Python settings would end up inside our environment.
+unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX
+
+# The stamps carry the place: a folder that was moved or copied installs itself again (an editable install knows its path).
+PLACE := $(shell pwd -P | cksum | tr -dc 0-9)
+MADE := $(VENV)/.made-$(PLACE)
+READY := $(VENV)/.run-$(PLACE)
+TESTS := $(VENV)/.test-$(PLACE)
+
+CONFIG ?= instance.toml
+PYTEST ?=
+
+.PHONY: run test check demo bench soak lock clean help
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run     start an instance here: http://localhost:8000, data in ./data"
+	@echo "make test    checks and the whole test suite (PYTEST='-k follow' narrows it)"
+	@echo "make demo    three instances on this machine that exchange requests and offers"
+	@echo "make check   ruff, mypy --strict, import-linter, templates"
+	@echo "make bench   benchmarks, written to benchmarks/results"
+	@echo "make soak    the long fault runs"
+	@echo "make lock    write the two lock files again (needs uv)"
+
+$(MADE):
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if v >= (3, 11) else "fedmatch needs Python 3.11 or newer; this one is %d.%d (%s). Try: make PYTHON=python3.12 run" % (v[0], v[1], sys.executable))'
+	@echo "Making the virtual environment in $(VENV) ..."
+	@$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+# The test lock holds all that the run lock holds, so whoever ran the tests needs no second install.
+$(READY): requirements.lock pyproject.toml | $(MADE)
+	@echo "Installing the locked dependencies (once, about a minute) ..."
+	@$(PIP) install --require-hashes --requirement requirements.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@
+
+$(TESTS): requirements-test.lock requirements.lock pyproject.toml | $(MADE)
+	@echo "Installing the locked dependencies and test tools (once, about a minute) ..."
+	@$(PIP) install --require-hashes --requirement requirements-test.lock
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(READY)
+
+run: $(READY)
+	@exec $(VENV)/bin/fedmatch --config $(CONFIG) serve
+
+test: check
+	@$(PY) -m pytest $(PYTEST)
+
+check: $(TESTS)
+	@$(PY) -m ruff check .
+	@$(PY) -m mypy
+	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
+	@$(PY) tests/templates.py
+
+demo: $(READY)
+	@$(PY) -m fedmatch.demo
+
+bench: $(TESTS)
+	@$(PY) -m benchmarks
+
+soak: $(TESTS)
+	@FEDMATCH_ROUNDS=$${FEDMATCH_ROUNDS:-1000} $(PY) -m pytest -m soak $(PYTEST)
+
+lock:
+	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --extra postgres --group build pyproject.toml -o requirements.lock
+	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --extra postgres --extra speed --group build --group test pyproject.toml -o requirements-test.lock
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis
