@@ -275,6 +275,7 @@ create table job (
   run_at integer not null,
   lease_until integer not null default 0,
   attempts integer not null default 0,
+  crashes integer not null default 0,
   error text
 ) strict;
 create unique index job_once on job (kind, key) where state = 'waiting';
