@@ -9,6 +9,7 @@ from typing import Protocol
 from actors.hosts import Limits
 from actors.keys import KeyRing
 from actors.network import Network
+from actors.trust import Trust
 from actors.vault import Vault
 from schemas.config import Config
 from schemas.events import Answer, Event, Subscriber
@@ -47,6 +48,7 @@ class Instance:
     network: Network
     keys: KeyRing
     limits: Limits
+    trust: Trust
     subscribers: Mapping[type, Sequence[Subscriber]] = field(default_factory=dict)
     wake: Callable[[str], None] = lambda _kind: None
     """Tells this process's worker that a row of this kind ("arrival", "delivery", "job") may be due; other processes see the commit."""

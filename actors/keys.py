@@ -1,0 +1,335 @@
+"""Which key signs, and whose key is this? Key pairs of ours, public keys of everybody, and the ways they are written down (PEM, multibase).
+
+RSA-2048 signs HTTP requests (PKCS#1 v1.5 with SHA-256, the one all servers read); Ed25519 signs documents (FEP-8b32). Private halves rest sealed.
+"""
+
+import asyncio
+import re
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal
+
+import structlog
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
+from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    PublicFormat,
+    load_der_private_key,
+    load_der_public_key,
+    load_pem_public_key,
+)
+
+from actors import hosts
+from actors.vault import Locked
+from schemas.reading import Iri, Row
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+Algorithm = Literal["rsa", "ed25519"]
+
+SMALLEST_RSA: Final = 2048
+LARGEST_RSA: Final = 8192
+RSA_EXPONENT: Final = 65537
+LONGEST_PEM: Final = 8192
+
+ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
+VALUES: Final = {letter: value for value, letter in enumerate(ALPHABET)}
+ED25519_PREFIX: Final = b"\xed\x01"
+RSA_PREFIX: Final = b"\x85\x24"
+"""Multicodec prefixes as unsigned varints: ed25519-pub 0xed, rsa-pub 0x1205."""
+
+PEM: Final = re.compile(r"\s*-----BEGIN (RSA )?PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END (RSA )?PUBLIC KEY-----\s*\Z")
+
+
+class BadKey(ValueError):
+    """A public key that is unreadable, of a kind we do not use, or too weak or too large to verify with."""
+
+
+class NoKey(LookupError):
+    """An actor of ours without a private key of that algorithm."""
+
+
+@dataclass(frozen=True, slots=True)
+class PrivateKey:
+    """A key of ours, ready to sign."""
+
+    uri: Iri
+    algorithm: Algorithm
+    key: RSAPrivateKey | Ed25519PrivateKey = field(repr=False)
+
+    def sign(self, data: bytes) -> bytes:
+        """The signature over `data`: RSASSA-PKCS1-v1_5 with SHA-256 (about 0.6 ms), or Ed25519."""
+        if isinstance(self.key, RSAPrivateKey):
+            return self.key.sign(data, PKCS1v15(), SHA256())
+        return self.key.sign(data)
+
+
+@dataclass(frozen=True, slots=True)
+class PublicKey:
+    """Somebody's key and who they are."""
+
+    uri: Iri
+    actor_id: int
+    actor_uri: Iri
+    host: str
+    algorithm: Algorithm
+    key: RSAPublicKey | Ed25519PublicKey = field(repr=False)
+
+    def verify(self, signature: bytes, data: bytes) -> bool:
+        """Whether this key made `signature` over `data`. The algorithm is the key's, never the message's (security.md A011)."""
+        return verify(self.key, signature, data)
+
+
+@dataclass(frozen=True, slots=True)
+class NewKeys:
+    """Two fresh key pairs: public halves as `schemas.objects.Key` has them, private halves as PKCS#8 DER, not sealed yet."""
+
+    rsa_public: bytes
+    rsa_private: bytes = field(repr=False)
+    ed25519_public: bytes
+    ed25519_private: bytes = field(repr=False)
+
+
+def verify(key: RSAPublicKey | Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
+    """Whether `key` made `signature` over `data`."""
+    try:
+        if isinstance(key, RSAPublicKey):
+            key.verify(signature, data, PKCS1v15(), SHA256())
+        else:
+            key.verify(signature, data)
+    except InvalidSignature:
+        return False
+    return True
+
+
+async def make() -> NewKeys:
+    """An RSA-2048 and an Ed25519 pair, made in a thread (50-400 ms)."""
+    return await asyncio.to_thread(_make)
+
+
+def _make() -> NewKeys:
+    rsa, ed25519 = generate_private_key(RSA_EXPONENT, SMALLEST_RSA), Ed25519PrivateKey.generate()
+    return NewKeys(
+        rsa_public=rsa.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo),
+        rsa_private=rsa.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+        ed25519_public=ed25519.public_key().public_bytes_raw(),
+        ed25519_private=ed25519.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
+    )
+
+
+def load(algorithm: Algorithm, public: bytes) -> RSAPublicKey | Ed25519PublicKey:
+    """The key object of SPKI DER (RSA) or 32 raw bytes (Ed25519); raises `BadKey`.
+
+    RSA from 2048 to 8192 bits with exponent 65537 only: a huge exponent makes each verification slow (security.md A017).
+    """
+    try:
+        if algorithm == "ed25519":
+            return Ed25519PublicKey.from_public_bytes(public)
+        key = load_der_public_key(public)
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadKey("not a public key") from error
+    if not isinstance(key, RSAPublicKey):
+        raise BadKey("neither RSA nor Ed25519")
+    if not SMALLEST_RSA <= key.key_size <= LARGEST_RSA:
+        raise BadKey(f"an RSA key of {key.key_size} bits; {SMALLEST_RSA} to {LARGEST_RSA} are taken")
+    numbers = key.public_numbers()
+    if numbers.e != RSA_EXPONENT or numbers.n % 2 == 0:
+        raise BadKey("an RSA key with an exponent or modulus nobody makes")
+    return key
+
+
+def from_pem(pem: str) -> tuple[Algorithm, bytes]:
+    """Algorithm and public half of one PEM block, "PUBLIC KEY" (SPKI) or "RSA PUBLIC KEY" (PKCS#1); raises `BadKey`, also for two blocks or a private key."""
+    if len(pem) > LONGEST_PEM or PEM.match(pem) is None:
+        raise BadKey("not one PEM public key")
+    try:
+        key = load_pem_public_key(pem.encode("ascii"))
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise BadKey("not a PEM public key") from error
+    if isinstance(key, Ed25519PublicKey):
+        return "ed25519", key.public_bytes_raw()
+    if not isinstance(key, RSAPublicKey):
+        raise BadKey("neither RSA nor Ed25519")
+    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    load("rsa", der)
+    return "rsa", der
+
+
+def to_pem(der: bytes) -> str:
+    """SPKI DER as PEM with a newline at its end, as `publicKeyPem` has it."""
+    return load_der_public_key(der).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
+
+
+def from_multibase(text: str) -> tuple[Algorithm, bytes]:
+    """Algorithm and public half of a Multikey's `publicKeyMultibase` (FEP-521a: base58btc; Ed25519 or RSA); raises `BadKey`."""
+    raw = multibase_bytes(text)
+    if raw.startswith(ED25519_PREFIX) and len(raw) == 34:
+        load("ed25519", raw[2:])
+        return "ed25519", raw[2:]
+    if raw.startswith(RSA_PREFIX):
+        try:
+            key = load_der_public_key(raw[2:])  # reads PKCS#1, which FEP-521a's RSA vector has, and SPKI
+        except (ValueError, UnsupportedAlgorithm) as error:
+            raise BadKey("not an RSA key") from error
+        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+        load("rsa", der)
+        return "rsa", der
+    raise BadKey("a multikey of a kind we do not use")
+
+
+def to_multibase(public: bytes) -> str:
+    """32 raw Ed25519 bytes as `publicKeyMultibase`: z6Mk..."""
+    return multibase(ED25519_PREFIX + public)
+
+
+def multibase(data: bytes) -> str:
+    """Bytes as base58btc multibase; FEP-8b32's `proofValue` has this form too."""
+    zeros = len(data) - len(data.lstrip(b"\0"))
+    number, letters = int.from_bytes(data, "big"), []
+    while number:
+        number, value = divmod(number, 58)
+        letters.append(ALPHABET[value])
+    return "z" + ALPHABET[0] * zeros + "".join(reversed(letters))
+
+
+def multibase_bytes(text: str) -> bytes:
+    """The bytes of base58btc multibase of at most 4,096 letters; raises `BadKey`."""
+    if not text.startswith("z") or len(text) > 4096:  # the bound keeps the quadratic arithmetic below a millisecond
+        raise BadKey("not base58btc multibase")
+    number = 0
+    for letter in text[1:]:
+        value = VALUES.get(letter)
+        if value is None:
+            raise BadKey("a letter that base58 does not have")
+        number = number * 58 + value
+    zeros = len(text) - 1 - len(text[1:].lstrip(ALPHABET[0]))
+    return b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")
+
+
+INSERT_KEY: Final = """
+insert into actor_key (id, uri, actor_id, algorithm, public_key, private_key, created_at)
+values (:id, :uri, :actor_id, :algorithm, :public_key, :private_key, :now)
+"""
+
+
+async def keep(tx: Transaction, instance: "Instance", actor_id: int, actor_uri: Iri, new: NewKeys) -> None:
+    """Stores both pairs of an actor of ours, private halves sealed, under `#main-key` (RSA) and `#ed25519-key`."""
+    halves: tuple[tuple[Algorithm, str, bytes, bytes], ...] = (
+        ("rsa", "main-key", new.rsa_public, new.rsa_private),
+        ("ed25519", "ed25519-key", new.ed25519_public, new.ed25519_private),
+    )
+    for algorithm, name, public, private in halves:
+        key_id = instance.ids.new()
+        await tx.execute(
+            INSERT_KEY,
+            id=key_id,
+            uri=f"{actor_uri}#{name}",
+            actor_id=actor_id,
+            algorithm=algorithm,
+            public_key=public,
+            private_key=instance.vault.seal(private, f"actor_key:{key_id}"),
+            now=instance.clock.ms(),
+        )
+
+
+SELECT_PRIVATE: Final = """
+select actor_key.id, actor_key.uri, actor_key.private_key
+from actor_key
+join actor on actor.id = actor_key.actor_id
+where actor_key.actor_id = :actor_id
+  and actor_key.algorithm = :algorithm
+  and actor_key.private_key is not null
+  and actor_key.retired_at is null
+  and actor.local = 1
+order by actor_key.id desc
+limit 1
+"""
+
+SELECT_PUBLIC: Final = """
+select actor_key.uri, actor_key.actor_id, actor_key.algorithm, actor_key.public_key, actor.uri as actor_uri
+from actor_key
+join actor on actor.id = actor_key.actor_id
+where actor_key.uri = :uri
+  and actor_key.retired_at is null
+"""
+
+
+async def _private(tx: Transaction, actor_id: int, algorithm: Algorithm) -> Row | None:
+    return await tx.one(SELECT_PRIVATE, actor_id=actor_id, algorithm=algorithm)
+
+
+async def _public(tx: Transaction, uri: str) -> Row | None:
+    return await tx.one(SELECT_PUBLIC, uri=uri)
+
+
+class KeyRing:
+    """Key objects in memory: making one from its bytes costs more than the query saved. What is not found is never remembered."""
+
+    def __init__(self, most: int = 20_000) -> None:
+        self._most = most
+        self._publics: OrderedDict[str, PublicKey] = OrderedDict()
+        self._privates: OrderedDict[tuple[int, Algorithm], PrivateKey] = OrderedDict()
+        self._forgotten = 0
+
+    async def private(self, instance: "Instance", actor_id: int, algorithm: Algorithm = "rsa") -> PrivateKey:
+        """The key our actor signs with; raises `Locked`, or `NoKey` for somebody who has none here."""
+        if instance.vault.locked:
+            self._privates.clear()
+            raise Locked
+        found = self._privates.get((actor_id, algorithm))
+        if found is not None:
+            self._privates.move_to_end((actor_id, algorithm))
+            return found
+        forgotten = self._forgotten
+        row = await instance.database.read(_private, actor_id, algorithm)
+        if row is None:
+            raise NoKey(f"actor {actor_id} has no private {algorithm} key here")
+        der = instance.vault.open(bytes(row["private_key"]), f"actor_key:{row['id']}")
+        key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)  # we made it: validation would cost 10-100 ms
+        if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
+            raise NoKey(f"actor {actor_id} has a private key of a kind we never made")
+        found = PrivateKey(Iri(row["uri"]), algorithm, key)
+        if forgotten == self._forgotten:
+            self._privates[actor_id, algorithm] = found
+            if len(self._privates) > self._most:
+                self._privates.popitem(last=False)
+        return found
+
+    async def public(self, instance: "Instance", key_uri: str) -> PublicKey | None:
+        """The stored key with exactly this id, whoever's it is; None if we do not know it (yet)."""
+        found = self._publics.get(key_uri)
+        if found is not None:
+            self._publics.move_to_end(key_uri)
+            return found
+        forgotten = self._forgotten
+        row = await instance.database.read(_public, key_uri)
+        if row is None:
+            return None
+        try:
+            key = load(row["algorithm"], bytes(row["public_key"]))
+        except BadKey:
+            log.warning("key.unusable", actor=row["actor_id"])
+            return None
+        actor_uri = Iri(row["actor_uri"])
+        found = PublicKey(Iri(row["uri"]), row["actor_id"], actor_uri, hosts.authority(actor_uri), row["algorithm"], key)
+        if forgotten == self._forgotten:  # else somebody changed keys while we read: use it once, remember nothing
+            self._publics[key_uri] = found
+            if len(self._publics) > self._most:
+                self._publics.popitem(last=False)
+        return found
+
+    def forget(self) -> None:
+        """Drops everything: some key changed."""
+        self._forgotten += 1
+        self._publics.clear()
+        self._privates.clear()

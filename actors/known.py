@@ -1,0 +1,311 @@
+"""Whom do we know? Actor rows, ours and theirs, and the one way a remote actor gets in."""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import structlog
+
+from actors import generations, hosts
+from actors.keys import BadKey, load
+from schemas.objects import ActorDocument, ActorKind, Field, Key
+from schemas.reading import Iri, Row
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+ActorState = Literal["active", "suspended", "gone"]
+MOST_KEYS: Final = 10
+
+
+class NotStored(ValueError):
+    """A remote actor that does not get in; `why` is a sentence for the log."""
+
+    def __init__(self, why: str) -> None:
+        self.why = why
+        super().__init__(why)
+
+
+@dataclass(frozen=True, slots=True)
+class Actor:
+    """One actor as we hold it. Times are milliseconds UTC."""
+
+    id: int
+    uri: Iri
+    local: bool
+    host_id: int | None
+    kind: ActorKind
+    username: str
+    handle_host: str
+    state: ActorState
+    inbox: Iri
+    name: str | None
+    summary: str | None
+    url: Iri | None
+    shared_inbox: Iri | None
+    outbox: Iri | None
+    followers: Iri | None
+    following: Iri | None
+    featured: Iri | None
+    icon: Iri | None
+    locked: bool
+    discoverable: bool
+    also_known_as: tuple[Iri, ...]
+    moved_to: Iri | None
+    fields: tuple[Field, ...]
+    published: int | None
+    updated: int | None
+    fetched_at: int
+    failed_at: int | None
+
+    @property
+    def handle(self) -> str:
+        """`name@host`, as people write it, without the leading @."""
+        return f"{self.username}@{self.handle_host}"
+
+    @property
+    def host(self) -> str:
+        """The authority its documents live on; it may differ from the host of the handle."""
+        return hosts.authority(self.uri)
+
+    @property
+    def active(self) -> bool:
+        return self.state == "active"
+
+
+def from_row(row: Row) -> Actor:
+    """The actor of a row that selected `actor.*`; other rooms do so when they join actors."""
+    return Actor(
+        id=row["id"],
+        uri=row["uri"],
+        local=bool(row["local"]),
+        host_id=row["host_id"],
+        kind=row["kind"],
+        username=row["username"],
+        handle_host=row["handle_host"],
+        state=row["state"],
+        inbox=row["inbox"],
+        name=row["name"],
+        summary=row["summary"],
+        url=row["url"],
+        shared_inbox=row["shared_inbox"],
+        outbox=row["outbox"],
+        followers=row["followers"],
+        following=row["following"],
+        featured=row["featured"],
+        icon=row["icon"],
+        locked=bool(row["locked"]),
+        discoverable=bool(row["discoverable"]),
+        also_known_as=tuple(json.loads(row["also_known_as"])),
+        moved_to=row["moved_to"],
+        fields=tuple(Field(name, value) for name, value in json.loads(row["fields"])),
+        published=row["published"],
+        updated=row["updated"],
+        fetched_at=row["fetched_at"],
+        failed_at=row["failed_at"],
+    )
+
+
+BY_ID: Final = """
+select actor.*
+from actor
+where actor.id = :id
+"""
+
+BY_URI: Final = """
+select actor.*
+from actor
+where actor.uri = :uri
+"""
+
+BY_NAME: Final = """
+select actor.*
+from actor
+where actor.username = :username
+  and actor.local = 1
+"""
+
+BY_HANDLE: Final = """
+select actor.*
+from actor
+where actor.handle_host = :host
+  and actor.username = :username
+  and actor.state <> 'gone'
+order by actor.id desc
+limit 1
+"""
+
+APPLICATION: Final = """
+select actor.*
+from actor
+where actor.local = 1
+  and actor.kind = 'Application'
+order by actor.id
+limit 1
+"""
+
+
+async def by_id(tx: Transaction, id: int) -> Actor | None:
+    """The actor with our id."""
+    row = await tx.one(BY_ID, id=id)
+    return None if row is None else from_row(row)
+
+
+async def by_uri(tx: Transaction, uri: str) -> Actor | None:
+    """The actor with exactly this ActivityPub id, ours or theirs, in any state."""
+    row = await tx.one(BY_URI, uri=uri)
+    return None if row is None else from_row(row)
+
+
+async def by_name(tx: Transaction, username: str) -> Actor | None:
+    """The local actor of that name, in any state; upper case does not matter."""
+    row = await tx.one(BY_NAME, username=username.lower())
+    return None if row is None else from_row(row)
+
+
+async def by_handle(tx: Transaction, username: str, host: str) -> Actor | None:
+    """The actor behind `username@host`, ours or theirs, unless gone. Remote names are found as their server spells them; when in doubt ask WebFinger."""
+    row = await tx.one(BY_HANDLE, username=username, host=host)
+    if row is None and username != username.lower():
+        row = await tx.one(BY_HANDLE, username=username.lower(), host=host)
+    return None if row is None else from_row(row)
+
+
+async def application(tx: Transaction) -> Actor:
+    """Our instance actor; raises `LookupError` before the first start made it."""
+    row = await tx.one(APPLICATION)
+    if row is None:
+        raise LookupError("the instance actor was not made yet")
+    return from_row(row)
+
+
+IS_TOMBSTONED: Final = """
+select uri
+from tombstone
+where uri = :uri
+"""
+
+UPSERT: Final = """
+insert into actor (id, uri, local, host_id, kind, username, handle_host, name, summary, url, inbox, shared_inbox, outbox, followers, following, featured, icon,
+  locked, discoverable, also_known_as, moved_to, fields, published, updated, fetched_at)
+values (:id, :uri, 0, :host_id, :kind, :username, :handle_host, :name, :summary, :url, :inbox, :shared_inbox, :outbox, :followers, :following, :featured, :icon,
+  :locked, :discoverable, :also_known_as, :moved_to, :fields, :published, :updated, :now)
+on conflict (uri) do update
+set host_id = excluded.host_id, kind = excluded.kind, username = excluded.username, handle_host = excluded.handle_host, name = excluded.name,
+  summary = excluded.summary, url = excluded.url, inbox = excluded.inbox, shared_inbox = excluded.shared_inbox, outbox = excluded.outbox,
+  followers = excluded.followers, following = excluded.following, featured = excluded.featured, icon = excluded.icon, locked = excluded.locked,
+  discoverable = excluded.discoverable, also_known_as = excluded.also_known_as, moved_to = excluded.moved_to, fields = excluded.fields,
+  published = excluded.published, updated = excluded.updated, fetched_at = excluded.fetched_at, failed_at = null
+where actor.local = 0
+  and actor.state <> 'gone'
+returning *
+"""
+
+
+async def store(tx: Transaction, instance: "Instance", document: ActorDocument, handle_host: str, host_id: int) -> Actor:
+    """A remote actor as its fetched, verified document says: made, or brought up to date; its keys replace the stored ones.
+
+    `handle_host` is the host WebFinger confirmed, `host_id` the host row of its id.
+    Raises `NotStored` for an id on our own host, a local actor, or one that is gone.
+    """
+    host = hosts.authority(document.id)
+    if host in ours(instance):
+        raise NotStored("it claims to be one of ours")
+    if await tx.one(IS_TOMBSTONED, uri=document.id) is not None:
+        raise NotStored("it was deleted")
+    now = instance.clock.ms()
+    row = await tx.one(
+        UPSERT,
+        id=instance.ids.new(),
+        uri=document.id,
+        host_id=host_id,
+        kind=document.kind,
+        username=document.username,
+        handle_host=handle_host,
+        name=document.name,
+        summary=document.summary,
+        url=document.url,
+        inbox=document.inbox,
+        shared_inbox=document.shared_inbox,
+        outbox=document.outbox,
+        followers=document.followers,
+        following=document.following,
+        featured=document.featured,
+        icon=document.icon,
+        locked=int(document.locked),
+        discoverable=int(document.discoverable),
+        also_known_as=json.dumps(document.also_known_as),
+        moved_to=document.moved_to,
+        fields=json.dumps([(field.name, field.value) for field in document.fields]),
+        published=None if document.published is None else int(document.published.timestamp() * 1000),
+        updated=None if document.updated is None else int(document.updated.timestamp() * 1000),
+        now=now,
+    )
+    if row is None:
+        raise NotStored("it is gone, or one of ours")
+    actor = from_row(row)
+    if await _replace_keys(tx, instance, actor, document.keys, now):
+        await generations.bump(tx, "keys")
+    return actor
+
+
+def ours(instance: "Instance") -> frozenset[str]:
+    """The hosts that speak for this instance: where its documents live, and the host of its handles."""
+    return frozenset((hosts.authority(instance.config.base_url), hosts.host_name(instance.config.host)))
+
+
+KEYS_OF: Final = """
+select id, uri, algorithm, public_key, retired_at
+from actor_key
+where actor_id = :actor_id
+"""
+
+UPSERT_KEY: Final = """
+insert into actor_key (id, uri, actor_id, algorithm, public_key, created_at)
+values (:id, :uri, :actor_id, :algorithm, :public_key, :now)
+on conflict (uri) do update
+set algorithm = excluded.algorithm, public_key = excluded.public_key, created_at = excluded.created_at, retired_at = null
+where actor_key.actor_id = excluded.actor_id
+"""
+
+RETIRE_KEY: Final = """
+update actor_key
+set retired_at = :now
+where id = :id
+"""
+
+
+async def _replace_keys(tx: Transaction, instance: "Instance", actor: Actor, listed: tuple[Key, ...], now: int) -> bool:
+    """Makes the stored keys the listed ones; True if one that somebody may have cached is different now."""
+    stored = {str(row["uri"]): row for row in await tx.all(KEYS_OF, actor_id=actor.id)}
+    current = {uri for uri, row in stored.items() if row["retired_at"] is None}
+    kept: set[str] = set()
+    changed = False
+    for key in [key for key in listed[:MOST_KEYS] if _usable(actor, key)]:
+        kept.add(key.id)
+        old = stored.get(key.id)
+        same = old is not None and old["retired_at"] is None and old["algorithm"] == key.algorithm and bytes(old["public_key"]) == key.public
+        if same:
+            continue
+        changed = changed or key.id in current
+        written = await tx.execute(UPSERT_KEY, id=instance.ids.new(), uri=key.id, actor_id=actor.id, algorithm=key.algorithm, public_key=key.public, now=now)
+        if not written:
+            log.warning("key.of-another-actor", actor=actor.id)
+    for uri in sorted(current - kept):
+        await tx.execute(RETIRE_KEY, id=stored[uri]["id"], now=now)
+        changed = True
+    return changed
+
+
+def _usable(actor: Actor, key: Key) -> bool:
+    # FEP-fe34: owner is the actor, and the key lies on the actor's origin. A key id elsewhere would let one actor occupy the key id of another.
+    if key.owner != actor.uri or not hosts.same_origin(key.id, actor.uri):
+        return False
+    try:
+        load(key.algorithm, key.public)
+    except BadKey:
+        return False
+    return True
