@@ -1,0 +1,366 @@
+"""How do we speak HTTP to other people's servers, and to which addresses never? The one door out; no HTTP library's class leaves this file.
+
+`httpx.Request` goes through httpx-aiohttp's transport without a client object, so there are no cookies, redirects, proxies or environment in between. The guard
+sits where the socket is made: it sees every connection, whether the host was a name, a literal or a hop of a redirect. docs/decisions/0004-outbound-guard.md
+tells why each rule is here.
+"""
+
+import asyncio
+import errno
+import re
+import socket
+import ssl
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass
+from importlib.metadata import version
+from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
+from typing import Final
+from urllib.parse import quote, urlsplit
+
+import aiohttp
+import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
+from httpx_aiohttp import AiohttpTransport
+from yarl import URL
+
+from actors.hosts import BadUrl, authority
+from schemas.config import Config
+
+MOST_BODY: Final = 1024 * 1024
+MOST_ANSWER: Final = 4096
+"""What is read of an inbox's answer; nobody needs more than its status."""
+DEADLINE_S: Final = 10.0
+PORTS: Final = frozenset({443, 8443})
+"""Where https federation lives. Elsewhere a URL of a stranger could make us knock at mail servers and databases; development may use any port."""
+LONGEST_URL: Final = 2048
+KEEP_ALIVE_S: Final = 15.0
+
+Networks = Sequence[IPv4Network | IPv6Network]
+
+
+@dataclass(frozen=True, slots=True)
+class Fetched:
+    """An answer came. `headers` has lower-case names, repeated ones joined with ", "; `url` is what was asked, in its canonical spelling."""
+
+    status: int
+    headers: Mapping[str, str]
+    body: bytes
+    url: str
+
+
+@dataclass(frozen=True, slots=True)
+class Unreachable:
+    """Nothing usable came. `temporary` is False only where the name does not exist."""
+
+    why: str
+    temporary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """We did not go there, or what came breaks our rules (too large, encoded): asking again changes nothing."""
+
+    why: str
+
+
+Outcome = Fetched | Unreachable | Refused
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A URL we may ask for. `url` and `path` (with query) are spelled as they go over the wire, so a signature over them holds."""
+
+    url: str
+    scheme: str
+    authority: str
+    path: str
+
+
+class _Refusal(Exception):
+    """The guard said no. No OSError: those come back from the transport as if a peer were slow."""
+
+
+# What the IANA registries call special, and a little more: no address of these is another server's.
+_REFUSED_4: Final = tuple(
+    IPv4Network(network)
+    for network in (
+        "0.0.0.0/8",  # this network
+        "10.0.0.0/8",  # private
+        "100.64.0.0/10",  # behind a provider's NAT
+        "127.0.0.0/8",  # loopback
+        "169.254.0.0/16",  # link-local, cloud metadata
+        "172.16.0.0/12",  # private
+        "192.0.0.0/24",  # protocol assignments
+        "192.0.2.0/24",  # documentation
+        "192.31.196.0/24",  # AS112
+        "192.52.193.0/24",  # AMT
+        "192.88.99.0/24",  # 6to4 relays
+        "192.168.0.0/16",  # private
+        "192.175.48.0/24",  # AS112
+        "198.18.0.0/15",  # benchmarking
+        "198.51.100.0/24",  # documentation
+        "203.0.113.0/24",  # documentation
+        "224.0.0.0/4",  # multicast
+        "240.0.0.0/4",  # reserved, broadcast
+    )
+)
+# IPv6 the other way round: only what is handed out to the world, less what is reserved inside it. Every embedding of IPv4 (mapped, compatible, NAT64, 6to4,
+# Teredo) lies outside, so none needs to be known by name.
+_ALLOWED_6: Final = IPv6Network("2000::/3")
+_REFUSED_6: Final = tuple(
+    IPv6Network(network)
+    for network in (
+        "2001::/23",          # protocol assignments: Teredo, ORCHID, benchmarking
+        "2001:db8::/32",      # documentation
+        "2002::/16",          # 6to4
+        "2620:4f:8000::/48",  # AS112
+        "3fff::/20",          # documentation
+    )
+)
+
+
+def objection(address: str, allowed: Networks = ()) -> str | None:
+    """Why we do not connect to this IP address, or None if we may. `allowed` are the networks development opens; an embedded IPv4 is never looked into."""
+    try:
+        ip = ip_address(address)
+    except ValueError:
+        return f"{address} is no IP address"
+    if any(ip.version == network.version and ip in network for network in allowed):
+        return None
+    if isinstance(ip, IPv4Address):
+        refused = any(ip in network for network in _REFUSED_4)
+    else:
+        refused = ip not in _ALLOWED_6 or any(ip in network for network in _REFUSED_6)
+    return f"{address} is not a public address" if refused else None
+
+
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}]")
+_DOTS = re.compile(r"(?:^|/)(?:\.|%2[eE]){1,2}(?:/|$)")
+
+
+def target(url: str, *, plain_http: bool = False, any_port: bool = False) -> Target:
+    """The URL in the one spelling that is both signed and sent; raises `BadUrl`.
+
+    Refused: anything but https (http where `plain_http`), user names, control characters, spaces, backslashes and other characters that parsers read
+    differently, `.` and `..` segments, ports outside `PORTS` unless `any_port`, more than 2,048 characters. A fragment is cut off: it never leaves. Other
+    non-ASCII characters of path and query are percent-encoded as UTF-8; percent signs that are there stay as they are.
+    """
+    if len(url) > LONGEST_URL:
+        raise BadUrl(f"a URL of more than {LONGEST_URL} characters")
+    if _UNSAFE.search(url):
+        raise BadUrl("a URL with characters that do not belong into one")
+    parts = urlsplit(url)
+    if parts.scheme != "https" and not (plain_http and parts.scheme == "http"):
+        raise BadUrl(f"{parts.scheme or 'no'} scheme: only https")
+    host = authority(url)
+    if not any_port:
+        _, colon, port = host.rpartition(":") if not host.endswith("]") else ("", "", "")
+        if colon and int(port) not in PORTS:
+            raise BadUrl(f"port {port}")
+    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=-._~[]")
+    if not path.startswith("/") or _DOTS.search(path):
+        raise BadUrl("a path with . or .. in it")
+    if parts.query:
+        path += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=-._~?[]")
+    return Target(f"{parts.scheme}://{host}{path}", parts.scheme, host, path)
+
+
+class _Resolver(AbstractResolver):
+    """Names to addresses, on threads of its own: fifty names that hang must not hold up everybody's disk and key work in the default pool."""
+
+    def __init__(self, allowed: Networks) -> None:
+        self._allowed = allowed
+        self._threads = ThreadPoolExecutor(32, "resolve")
+
+    async def resolve(self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC) -> list[ResolveResult]:
+        """Every address of the name; one that is not public refuses the whole name, whatever order a resolver gives them in."""
+        found = await asyncio.get_running_loop().run_in_executor(
+            self._threads, lambda: socket.getaddrinfo(host, port, family=family, type=socket.SOCK_STREAM, flags=socket.AI_ADDRCONFIG)
+        )
+        results: list[ResolveResult] = []
+        for kind, _, protocol, _, address in found:
+            literal = str(address[0])
+            if why := objection(literal, self._allowed):
+                raise _Refusal(why)
+            numeric = socket.AI_NUMERICHOST | socket.AI_NUMERICSERV
+            results.append(ResolveResult(hostname=host, host=literal, port=int(address[1]), family=kind, proto=protocol, flags=numeric))
+        return results
+
+    async def close(self) -> None:
+        self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+class _Verbatim:
+    """Stands between transport and session so that a URL goes out as it was signed: yarl would decode `%61` and quote anew."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    def request(self, *, url: str, **options: object) -> object:
+        return self._session.request(url=URL(url, encoded=True), **options)  # type: ignore[arg-type]  # the transport's own keywords, handed on
+
+
+class _Transport(AiohttpTransport):
+    """The transport over our session and no other: left to itself it would make an unguarded one for any client it does not recognise."""
+
+    def __init__(self, session: aiohttp.ClientSession, trusted: ssl.SSLContext) -> None:
+        super().__init__(verify=trusted, trust_env=False)
+        self._verbatim = _Verbatim(session)
+
+    def get_client(self) -> aiohttp.ClientSession:
+        return self._verbatim  # type: ignore[return-value]  # all that is called of it is `request`
+
+
+class Network:
+    """The way out to other servers. Made once, used by every room through `actors.remote` and `outbox.deliver`."""
+
+    def __init__(self, config: Config) -> None:
+        development = config.development
+        self._allowed: Networks = development.allow_networks if development else ()
+        self._plain_http = bool(development and development.plain_http)
+        self._any_port = development is not None
+        self._agent = f"fedmatch/{version('fedmatch')} (+{config.base_url}/)"
+        self._most_sockets = max(256, 4 * config.federation.deliveries_at_once)
+        self._session: aiohttp.ClientSession | None = None
+        self._transport: _Transport | None = None
+
+    def target(self, url: str) -> Target:
+        """The canonical spelling of a URL this instance may ask for, for those who sign it; raises `BadUrl`."""
+        return target(url, plain_http=self._plain_http, any_port=self._any_port)
+
+    async def get(self, url: str, *, headers: Mapping[str, str], limit: int = MOST_BODY, deadline_s: float = DEADLINE_S) -> Outcome:
+        """One GET, no redirect followed: the caller judges, signs and asks for the next hop.
+
+        `limit` is in bytes, more is `Refused`; `deadline_s` is for all of it, from the name to the last byte.
+        """
+        return await self._send("GET", url, headers, None, limit, deadline_s)
+
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str], *, deadline_s: float = DEADLINE_S) -> Outcome:
+        """One POST. At most 4 KiB of the answer are read; what is longer is cut off, since the status alone decides."""
+        first = await self._send("POST", url, headers, body, MOST_ANSWER, deadline_s)
+        if isinstance(first, Unreachable) and first.why == _STALE:
+            # The peer closed a kept connection while we wrote on it. Receivers fold a repeated activity by its id, so once more is safe.
+            return await self._send("POST", url, headers, body, MOST_ANSWER, deadline_s)
+        return first
+
+    async def close(self) -> None:
+        """Closes every connection; the next request would open anew."""
+        session, self._session, self._transport = self._session, None, None
+        if session is not None:
+            await session.close()
+            # Closing TLS transports takes one more turn of the loop before their sockets are gone.
+            await asyncio.sleep(0)
+
+    async def _send(self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, limit: int, deadline_s: float) -> Outcome:
+        try:
+            spelled = self.target(url)
+        except BadUrl as error:
+            return Refused(str(error))
+        sent = {name.lower(): value for name, value in headers.items()}
+        sent |= {"user-agent": self._agent, "accept-encoding": "identity"}
+        sent.setdefault("host", spelled.authority)
+        sent.setdefault("accept", "*/*")
+        try:
+            request = httpx.Request(method, spelled.url, headers=sent, content=body)
+            async with asyncio.timeout(deadline_s):
+                response = await self._open().handle_async_request(request)
+                try:
+                    return await self._read(response, spelled.url, limit, cut=method == "POST")
+                finally:
+                    # An upload the peer never reads would hold the close for ever.
+                    with suppress(TimeoutError, httpx.HTTPError, aiohttp.ClientError):
+                        async with asyncio.timeout(1):
+                            await response.stream.aclose()  # type: ignore[union-attr]  # the transport's stream is the asynchronous kind
+        except TimeoutError:
+            return Unreachable(f"no answer within {deadline_s:g} s", temporary=True)
+        except (httpx.HTTPError, httpx.InvalidURL, aiohttp.ClientError, OSError, ValueError, _Refusal) as error:
+            return _outcome(error)
+
+    async def _read(self, response: httpx.Response, url: str, limit: int, *, cut: bool) -> Outcome:
+        headers: dict[str, str] = {}
+        for raw_name, raw_value in response.headers.raw:
+            name, value = raw_name.decode("latin-1").lower(), raw_value.decode("latin-1")
+            headers[name] = f"{headers[name]}, {value}" if name in headers else value
+        if not cut:
+            if headers.get("content-encoding", "identity").strip().lower() != "identity":
+                # 304 bytes of brotli became 200 MB in one piece: whoever encodes although we asked for identity is not read.
+                return Refused("an encoded answer")
+            length = headers.get("content-length", "")
+            if length.isdecimal() and int(length) > limit:
+                return Refused(f"an answer of more than {limit} bytes")
+        body = bytearray()
+        async for piece in response.stream:  # type: ignore[union-attr]  # as above
+            body += piece
+            if len(body) > limit:
+                if cut:
+                    return Fetched(response.status_code, headers, bytes(body[:limit]), url)
+                return Refused(f"an answer of more than {limit} bytes")
+        return Fetched(response.status_code, headers, bytes(body), url)
+
+    def _open(self) -> _Transport:
+        """The transport, made at the first request since a connector belongs to a running loop."""
+        if self._transport is None:
+            # certifi's roots; SSL_CERT_FILE or SSL_CERT_DIR instead where an operator has a CA of their own.
+            trusted = httpx.create_ssl_context()
+            connector = aiohttp.TCPConnector(
+                ssl=trusted,
+                socket_factory=self._socket,
+                resolver=_Resolver(self._allowed),
+                use_dns_cache=False,
+                limit=self._most_sockets,
+                keepalive_timeout=KEEP_ALIVE_S,
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trust_env=False,
+                auto_decompress=False,
+                timeout=aiohttp.ClientTimeout(total=None),
+                max_headers=100,
+            )
+            self._transport = _Transport(self._session, trusted)
+        return self._transport
+
+    def _socket(self, info: tuple[int, int, int, str, tuple[str | int, ...]]) -> socket.socket:
+        """Makes the socket for one address, after judging it: nothing connects that did not pass here."""
+        family, kind, protocol, _, address = info
+        if why := objection(str(address[0]), self._allowed):
+            raise _Refusal(why)
+        return socket.socket(family=family, type=kind, proto=protocol)
+
+
+_STALE: Final = "a kept connection was closed"
+
+
+def _outcome(error: BaseException) -> Unreachable | Refused:
+    """What a failure really was: the transport folds refusals, unknown names and bad certificates into one class and keeps the truth in `__cause__`."""
+    link: BaseException | None = error
+    for _ in range(10):
+        match link:
+            case None:
+                break
+            case _Refusal():
+                return Refused(str(link))
+            case aiohttp.ClientConnectorCertificateError() | ssl.SSLCertVerificationError():
+                return Unreachable("its certificate does not hold", temporary=True)
+            case ssl.SSLError():
+                return Unreachable("TLS failed", temporary=True)
+            case socket.gaierror() if link.errno in _NO_NAME:
+                return Unreachable("no such name", temporary=False)
+            case socket.gaierror():
+                return Unreachable("its name could not be looked up", temporary=True)
+            case aiohttp.ServerDisconnectedError():
+                return Unreachable(_STALE, temporary=True)
+            case ConnectionRefusedError():
+                return Unreachable("connection refused", temporary=True)
+            case ConnectionResetError() | BrokenPipeError():
+                return Unreachable(_STALE, temporary=True)
+            case OSError() if link.errno in (errno.EHOSTUNREACH, errno.ENETUNREACH):
+                return Unreachable("no way to its network", temporary=True)
+        link = link.__cause__
+    return Unreachable(f"no usable answer ({type(error).__name__})", temporary=True)
+
+
+_NO_NAME: Final = frozenset({socket.EAI_NONAME, getattr(socket, "EAI_NODATA", socket.EAI_NONAME)})
