@@ -13,6 +13,7 @@ import structlog
 
 from schemas.config import Config
 from schemas.reading import App, Headers, Message, Receive, Send
+from schemas.storage import Unavailable
 
 log = structlog.get_logger()
 
@@ -61,10 +62,10 @@ class Guard:
     `app` sees only requests for our own host, in origin form, with at most 100 headers of 32 KiB together, a known method and a body that is neither
     longer than `limits.body` nor slower than `limits.request_seconds`; it never sees an address (`client` is None) nor a forwarding header. Behind
     `server.trusted_proxies` `X-Forwarded-Proto` decides the scheme and nothing else: hosts and signed targets come from the configuration.
-    `trouble` lists the exceptions of the database engine that mean "not now" (busy, disk full): they become 503 with Retry-After.
+    `Unavailable` from the database (busy, disk full) becomes 503 with Retry-After.
     """
 
-    def __init__(self, app: App, config: Config, trouble: tuple[type[Exception], ...] = ()) -> None:
+    def __init__(self, app: App, config: Config) -> None:
         self._app = app
         self._hosts = frozenset({config.authority.lower().encode(), config.host.lower().encode()})
         default = b":443" if config.scheme == "https" else b":80"
@@ -72,7 +73,6 @@ class Guard:
         self._limit, self._seconds = config.limits.body, config.limits.request_seconds
         self._scheme = config.scheme
         self._proxies = tuple(ipaddress.ip_network(text, strict=False) for text in config.server.trusted_proxies)
-        self._trouble = trouble
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -95,7 +95,7 @@ class Guard:
         passage = _Passage(receive, send, self._limit, self._seconds, length, self._scheme == "https")
         try:
             await self._app(inner, passage.receive, passage.send)
-        except self._trouble as error:
+        except Unavailable as error:
             log.warning("database_unavailable", error=type(error).__name__)
             if not passage.started:
                 await answer(send, 503)

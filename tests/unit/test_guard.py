@@ -11,12 +11,9 @@ from hypothesis import strategies as st
 from fedmatch.guard import MOST_HEADERS, Guard
 from schemas.config import Config, load, template
 from schemas.reading import Message, Receive, Send
+from schemas.storage import Busy
 
 HOST = (b"host", b"localhost:8000")
-
-
-class Busy(Exception):
-    """Stands for the engine's own trouble."""
 
 
 @pytest.fixture
@@ -182,13 +179,13 @@ async def test_waiting_for_the_other_side_to_leave_has_no_deadline(config: Confi
 
 
 async def test_our_own_trouble_is_503_with_a_time(config: Config) -> None:
-    status, headers, _ = await ask(Guard(Inner(error=Busy()), config, (Busy,)))
+    status, headers, _ = await ask(Guard(Inner(error=Busy()), config))
     assert (status, headers[b"retry-after"]) == (503, b"5")
 
 
 async def test_a_bug_is_not_called_trouble(config: Config) -> None:
     with pytest.raises(ZeroDivisionError):
-        await ask(Guard(Inner(error=ZeroDivisionError()), config, (Busy,)))
+        await ask(Guard(Inner(error=ZeroDivisionError()), config))
 
 
 async def test_nobody_inside_sees_an_address(config: Config) -> None:
