@@ -8,6 +8,7 @@ import structlog
 
 from actors import generations, hosts
 from actors.keys import BadKey, load
+from schemas.events import ActorGone
 from schemas.objects import ActorDocument, ActorKind, Field, Key
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
@@ -309,3 +310,40 @@ def _usable(actor: Actor, key: Key) -> bool:
     except BadKey:
         return False
     return True
+
+
+EMPTY: Final = """
+update actor
+set state = 'gone', name = null, summary = null, url = null, icon = null, also_known_as = '[]', moved_to = null, fields = '[]', discoverable = 0
+where id = :id
+"""
+
+RETIRE_KEYS: Final = """
+update actor_key
+set retired_at = :now
+where actor_id = :actor_id
+  and retired_at is null
+"""
+
+TOMBSTONE: Final = """
+insert into tombstone (uri, former_type, public, deleted_at)
+values (:uri, :former_type, 1, :now)
+on conflict (uri) do nothing
+"""
+
+
+async def remove(tx: Transaction, instance: "Instance", actor: Actor) -> None:
+    """Marks an actor, ours or theirs, as gone for good: profile emptied, tombstone set, `ActorGone` told; the rows that hang on it are deleted later in chunks.
+
+    A remote actor's keys stop to count at once; ours still sign the Delete that leaves. Again is nothing new.
+    """
+    if actor.state == "gone":
+        return
+    now = instance.clock.ms()
+    await tx.execute(EMPTY, id=actor.id)
+    await tx.execute(TOMBSTONE, uri=actor.uri, former_type=actor.kind, now=now)
+    if not actor.local:
+        await tx.execute(RETIRE_KEYS, actor_id=actor.id, now=now)
+        await generations.bump(tx, "keys")
+    await generations.bump(tx, "actors")
+    await instance.tell(tx, ActorGone(actor.id, actor.uri, actor.local))

@@ -1,0 +1,367 @@
+"""Who follows whom? Asking, answering, taking back, in whatever order the messages come (protocol: Follow, Accept, Reject, Undo).
+
+Every function that takes `by` or a follower from outside expects the proven sender of the message; nobody answers or takes back for somebody else.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import structlog
+
+from actors import hosts, known
+from actors.known import Actor
+from schemas.activities import Accept, Announce, Follow, Like, Other, Reject, Undo
+from schemas.events import FollowAccepted, Followed, FollowRejected
+from schemas.objects import Reference
+from schemas.reading import Iri, Row
+from schemas.states import FOLLOW
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+State = Literal["requested", "accepted", "rejected", "undone"]
+
+REMEMBER_UNDONE_MS: Final = 24 * 3600 * 1000
+"""How long an Undo waits for what it undoes; Mastodon waits 6 hours."""
+
+
+class CannotFollow(ValueError):
+    """Nobody follows themselves, the instance actor, or somebody who is gone or moved."""
+
+
+class NoFollow(LookupError):
+    """There is no follow between these two."""
+
+
+@dataclass(frozen=True, slots=True)
+class Edge:
+    """One follow as we hold it; times in milliseconds UTC."""
+
+    id: int
+    uri: Iri
+    follower_id: int
+    followed_id: int
+    state: State
+    created_at: int
+    changed_at: int
+
+    @property
+    def live(self) -> bool:
+        return self.state in ("requested", "accepted")
+
+
+def _edge(row: Row) -> Edge:
+    return Edge(row["id"], row["uri"], row["follower_id"], row["followed_id"], row["state"], row["created_at"], row["changed_at"])
+
+
+BETWEEN: Final = """
+select follow.*
+from follow
+where follow.follower_id = :follower_id
+  and follow.followed_id = :followed_id
+"""
+
+BY_URI: Final = """
+select follow.*
+from follow
+where follow.uri = :uri
+"""
+
+INSERT: Final = """
+insert into follow (id, uri, follower_id, followed_id, state, created_at, changed_at)
+values (:id, :uri, :follower_id, :followed_id, :state, :now, :now)
+"""
+
+UPDATE: Final = """
+update follow
+set uri = :uri, state = :state, changed_at = :now
+where id = :id
+"""
+
+
+async def between(tx: Transaction, follower_id: int, followed_id: int) -> Edge | None:
+    """The follow between two actors, in whatever state."""
+    row = await tx.one(BETWEEN, follower_id=follower_id, followed_id=followed_id)
+    return None if row is None else _edge(row)
+
+
+async def by_uri(tx: Transaction, uri: str) -> Edge | None:
+    """The follow last known under this activity id."""
+    row = await tx.one(BY_URI, uri=uri)
+    return None if row is None else _edge(row)
+
+
+async def request(tx: Transaction, instance: "Instance", follower: Actor, followed: Actor) -> Follow | None:
+    """Lets one of ours follow somebody; the Follow to send, or None if nothing is to be sent: already asked or following, or both live here.
+
+    A follow after an unfollow has a new id (the old one is remembered as undone elsewhere). Raises `CannotFollow`.
+    """
+    if follower.id == followed.id or followed.kind == "Application" or followed.state == "gone" or followed.moved_to is not None:
+        raise CannotFollow(f"actor {followed.id} cannot be followed")
+    edge = await between(tx, follower.id, followed.id)
+    if edge is not None and edge.live:
+        return None
+    uri = _activity_uri(instance)
+    edge = await _start(tx, instance, edge, uri, follower.id, followed.id)
+    if not followed.local:
+        return _follow(edge.uri, follower, followed)
+    if not followed.locked:
+        await _move(tx, instance, edge, "accepted")
+    await instance.tell(tx, Followed(edge.id, follower.id, followed.id, accepted=not followed.locked))
+    if not followed.locked:
+        await instance.tell(tx, FollowAccepted(edge.id, follower.id, followed.id))
+    return None
+
+
+async def received(tx: Transaction, instance: "Instance", follow: Follow, follower: Actor, followed: Actor) -> Accept | Reject | None:
+    """Takes a Follow of the proven `follower` for one of ours; the answer to send, or None if there is none (yet).
+
+    Known: the stored id becomes the latest and the answer is given again. Undone before it came: dropped.
+    Locked, or its host limited or a stranger's that is held: it waits. Blocked, moved, suspended, or the instance actor: Reject.
+    """
+    if not followed.local or followed.state == "gone" or follow.object != followed.uri or follow.actor != follower.uri or follower.id == followed.id:
+        return None
+    if follow.id is not None and not hosts.same_origin(follow.id, follower.uri):
+        return None
+    verdict = instance.trust.verdict(follower.host, "receive")
+    if not verdict.allowed or not followed.active or not follower.active or followed.kind == "Application" or followed.moved_to is not None:
+        return _reject(instance, follow, followed, follower)
+    if follow.id is not None and await was_undone(tx, instance, follow.id, follower.uri):
+        return None
+    edge = await between(tx, follower.id, followed.id)
+    uri = follow.id or (edge.uri if edge is not None else _activity_uri(instance))  # a Follow without id gets one of ours to be stored under
+    same = await by_uri(tx, uri)
+    if same is not None and (edge is None or same.id != edge.id):
+        return None  # one id for two follows: the first keeps it
+    waits = followed.locked or verdict.limited or verdict.held
+    if edge is not None and edge.live:
+        edge = await _rename(tx, instance, edge, uri)
+        if edge.state == "requested" and waits:
+            return None
+        if edge.state == "requested":
+            await _move(tx, instance, edge, "accepted")
+        return _accept(instance, follow, followed, follower)
+    if edge is not None and edge.uri == follow.id:
+        # The very Follow that was taken back or refused, once more and late.
+        return _reject(instance, follow, followed, follower) if edge.state == "rejected" else None
+    edge = await _start(tx, instance, edge, uri, follower.id, followed.id)
+    if not waits:
+        await _move(tx, instance, edge, "accepted")
+    await instance.tell(tx, Followed(edge.id, follower.id, followed.id, accepted=not waits))
+    return None if waits else _accept(instance, follow, followed, follower)
+
+
+async def accepted(tx: Transaction, instance: "Instance", by: Actor, accept: Accept) -> bool:
+    """Takes the Accept of the proven `by` for a follow of one of ours; False if it changes nothing: never asked, taken back, or known."""
+    edge = await _asked(tx, by, accept.object)
+    if edge is None or edge.state != "requested":
+        return False
+    await _move(tx, instance, edge, "accepted")
+    await instance.tell(tx, FollowAccepted(edge.id, edge.follower_id, edge.followed_id))
+    return True
+
+
+async def rejected(tx: Transaction, instance: "Instance", by: Actor, reject: Reject) -> bool:
+    """Takes the Reject of the proven `by`: refuses what one of ours asked, or ends what was accepted; False if it changes nothing."""
+    edge = await _asked(tx, by, reject.object)
+    if edge is None or not edge.live:
+        return False
+    await _move(tx, instance, edge, "rejected")
+    await instance.tell(tx, FollowRejected(edge.id, edge.follower_id, edge.followed_id))
+    return True
+
+
+async def undone(tx: Transaction, instance: "Instance", by: Actor, undo: Undo) -> bool:
+    """Takes the Undo of the proven `by` for its own follow: embedded, by id alone, or by its two actors. True if one of its follows ended.
+
+    An id we do not know is remembered for 24 hours, so that the Follow is dropped if it comes late; so is a bare id that may be something else's
+    (ask `was_undone` before taking a boost).
+    """
+    uri, edge = undo.object.id, None
+    match undo.object:
+        case Follow(actor=actor, object=target):
+            if actor != by.uri:
+                return False
+            edge = await _by_id(tx, by, uri)
+            if edge is None:
+                followed = await known.by_uri(tx, target)
+                edge = None if followed is None else await between(tx, by.id, followed.id)
+        case Reference() | Other():
+            edge = await _by_id(tx, by, uri)
+        case Announce() | Like():
+            return False
+    if uri is not None and (edge is None or edge.uri != uri):
+        await remember_undone(tx, instance, by, uri)
+    if edge is None or not edge.live:
+        return False
+    await _move(tx, instance, edge, "undone")
+    return True
+
+
+async def cancel(tx: Transaction, instance: "Instance", follower: Actor, followed: Actor) -> Undo | None:
+    """Lets one of ours stop to follow, or take its request back; the Undo to send, None if nothing was there or both live here."""
+    edge = await between(tx, follower.id, followed.id)
+    if edge is None or not edge.live:
+        return None
+    await _move(tx, instance, edge, "undone")
+    if followed.local:
+        return None
+    # The whole Follow is embedded: Mastodon and Misskey do not find it by its id alone.
+    return Undo(id=_activity_uri(instance), actor=follower.uri, object=_follow(edge.uri, follower, followed), to=(followed.uri,))
+
+
+async def decide(tx: Transaction, instance: "Instance", followed: Actor, follower: Actor, accept: bool) -> Accept | Reject:
+    """Answers a request to follow one of ours, or (with `accept` False) ends a follow that was accepted; the answer to send to `follower`.
+
+    To say the same again is no change, and gives the answer again. Raises `NoFollow`, or `schemas.states.IllegalMove` for one that was taken back.
+    """
+    edge = await between(tx, follower.id, followed.id)
+    if edge is None:
+        raise NoFollow("there is no request between these two")
+    to: State = "accepted" if accept else "rejected"
+    if edge.state != to:
+        await _move(tx, instance, edge, to)
+        if follower.local:
+            event = FollowAccepted if accept else FollowRejected
+            await instance.tell(tx, event(edge.id, follower.id, followed.id))
+    follow = _follow(edge.uri, follower, followed)
+    return _accept(instance, follow, followed, follower) if accept else _reject(instance, follow, followed, follower)
+
+
+FOLLOWERS: Final = """
+select actor.*
+from follow
+join actor on actor.id = follow.follower_id
+where follow.followed_id = :actor_id
+  and follow.state = :state
+  and follow.id < :before
+  and actor.state = 'active'
+order by follow.id desc
+limit :limit
+"""
+
+FOLLOWING: Final = """
+select actor.*
+from follow
+join actor on actor.id = follow.followed_id
+where follow.follower_id = :actor_id
+  and follow.state = :state
+  and follow.id < :before
+  and actor.state = 'active'
+order by follow.id desc
+limit :limit
+"""
+
+LAST: Final = 2**63 - 1
+
+
+async def followers(tx: Transaction, actor_id: int, *, state: State = "accepted", before: int = LAST, limit: int = 1000) -> Sequence[Actor]:
+    """Who follows the actor (or asks to, with state "requested"), the latest first; `before` is a follow id."""
+    return [known.from_row(row) for row in await tx.all(FOLLOWERS, actor_id=actor_id, state=state, before=before, limit=limit)]
+
+
+async def following(tx: Transaction, actor_id: int, *, state: State = "accepted", before: int = LAST, limit: int = 1000) -> Sequence[Actor]:
+    """Whom the actor follows (or asked to), the latest first; `before` is a follow id."""
+    return [known.from_row(row) for row in await tx.all(FOLLOWING, actor_id=actor_id, state=state, before=before, limit=limit)]
+
+
+UNDONE: Final = """
+select uri
+from undone
+where uri = :uri
+  and actor = :actor
+  and until > :now
+"""
+
+REMEMBER: Final = """
+insert into undone (uri, actor, until)
+values (:uri, :actor, :until)
+on conflict (uri) do nothing
+"""
+
+FORGET: Final = """
+delete from undone
+where until <= :now
+"""
+
+
+async def remember_undone(tx: Transaction, instance: "Instance", by: Actor, uri: Iri) -> None:
+    """Remembers that `by` took back an activity that did not come yet; ids that are not on its own origin are not its to take back."""
+    if hosts.same_origin(uri, by.uri):
+        await tx.execute(REMEMBER, uri=uri, actor=by.uri, until=instance.clock.ms() + REMEMBER_UNDONE_MS)
+
+
+async def was_undone(tx: Transaction, instance: "Instance", uri: str, actor_uri: str) -> bool:
+    """Whether this activity was taken back by its actor before it came."""
+    return await tx.one(UNDONE, uri=uri, actor=actor_uri, now=instance.clock.ms()) is not None
+
+
+async def forget_undone(tx: Transaction, instance: "Instance") -> int:
+    """Deletes what was remembered long enough; how many."""
+    return await tx.execute(FORGET, now=instance.clock.ms())
+
+
+async def _asked(tx: Transaction, by: Actor, object: Follow | Other | Reference) -> Edge | None:
+    """The follow of one of ours that `by` answers: by its id, else by its two actors (Pleroma and others do not keep our id)."""
+    edge = None if object.id is None else await by_uri(tx, object.id)
+    if edge is None and isinstance(object, Follow) and object.object == by.uri:
+        follower = await known.by_uri(tx, object.actor)
+        edge = None if follower is None else await between(tx, follower.id, by.id)
+    if edge is None or edge.followed_id != by.id:
+        return None
+    follower = await known.by_id(tx, edge.follower_id)
+    return edge if follower is not None and follower.local else None
+
+
+async def _by_id(tx: Transaction, by: Actor, uri: Iri | None) -> Edge | None:
+    edge = None if uri is None else await by_uri(tx, uri)
+    return edge if edge is not None and edge.follower_id == by.id else None
+
+
+async def _start(tx: Transaction, instance: "Instance", edge: Edge | None, uri: Iri, follower_id: int, followed_id: int) -> Edge:
+    """A follow in state requested: a new row, or the ended one of these two with its new id."""
+    now = instance.clock.ms()
+    if edge is None:
+        new = Edge(instance.ids.new(), uri, follower_id, followed_id, "requested", now, now)
+        await tx.execute(INSERT, id=new.id, uri=uri, follower_id=follower_id, followed_id=followed_id, state=FOLLOW.start, now=now)
+        return new
+    return await _move(tx, instance, edge, "requested", uri)
+
+
+async def _rename(tx: Transaction, instance: "Instance", edge: Edge, uri: Iri) -> Edge:
+    if edge.uri == uri:
+        return edge
+    await tx.execute(UPDATE, id=edge.id, uri=uri, state=edge.state, now=edge.changed_at)
+    return Edge(edge.id, uri, edge.follower_id, edge.followed_id, edge.state, edge.created_at, edge.changed_at)
+
+
+async def _move(tx: Transaction, instance: "Instance", edge: Edge, to: State, uri: Iri | None = None) -> Edge:
+    FOLLOW.move(edge.state, to)
+    now = instance.clock.ms()
+    await tx.execute(UPDATE, id=edge.id, uri=uri or edge.uri, state=to, now=now)
+    return Edge(edge.id, uri or edge.uri, edge.follower_id, edge.followed_id, to, edge.created_at, now)
+
+
+def _activity_uri(instance: "Instance") -> Iri:
+    return Iri(f"{instance.config.base_url}/activities/{instance.ids.new()}")
+
+
+def _follow(uri: Iri, follower: Actor, followed: Actor) -> Follow:
+    return Follow(id=uri, actor=follower.uri, object=followed.uri, to=(followed.uri,))
+
+
+def _accept(instance: "Instance", follow: Follow, followed: Actor, follower: Actor) -> Accept:
+    # Misskey needs the whole Follow inside.
+    return Accept(id=_activity_uri(instance), actor=followed.uri, object=_as_sent(follow), to=(follower.uri,))
+
+
+def _reject(instance: "Instance", follow: Follow, followed: Actor, follower: Actor) -> Reject:
+    return Reject(id=_activity_uri(instance), actor=followed.uri, object=_as_sent(follow), to=(follower.uri,))
+
+
+def _as_sent(follow: Follow) -> Follow:
+    return Follow(id=follow.id, actor=follow.actor, object=follow.object)
