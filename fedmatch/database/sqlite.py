@@ -1,0 +1,579 @@
+"""How do we write to one SQLite file, durably and fast? One writer thread that commits many bodies at once, and a few reader threads.
+
+Up to 100 waiting bodies run in the writer's thread, one after the other, each in a savepoint of one transaction, and share one commit (one fsync). There is no
+timer: while the thread works, the next batch gathers. Figures and the roads not taken: docs/decisions/0001-write-shape.md.
+"""
+
+import asyncio
+import os
+import sqlite3
+import threading
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from contextvars import Context, copy_context
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
+
+import aiosqlite
+import structlog
+
+from fedmatch.crashpoint import crashpoint
+from fedmatch.database.engine import OVER, PATIENCE_S, REDRAWS, Body, Clash, named, strayed
+from schemas.reading import Row
+from schemas.storage import Busy, Conflict, Overdue, Transaction, Unavailable, Unusable, Unwritable, Value
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = structlog.get_logger()
+
+APPLICATION_ID: Final = 0x66656D61
+"""Marks a SQLite file as ours ("fema"), so that we never write into somebody else's."""
+
+BATCH: Final = 100
+READERS: Final = 4
+POLL_S: Final = 0.2
+RETRY_S: Final = 0.0005  # SQLite's own busy handler backs off to 100 ms: p99 82-186 ms between two processes against 12-20
+SLOW_S: Final = 0.25
+
+# Private text never rests in a temporary file, deleted text is overwritten, and the WAL file shrinks again after a burst.
+PRAGMAS: Final = (
+    "pragma synchronous = full",
+    "pragma foreign_keys = on",
+    "pragma secure_delete = on",
+    "pragma temp_store = memory",
+    "pragma trusted_schema = off",
+    "pragma cell_size_check = on",
+    "pragma journal_size_limit = 16777216",
+    "pragma cache_size = -8192",
+)
+
+
+class _Transaction:
+    """`Transaction` on one connection, inside the thread that owns it. Nothing here ever waits, so one `send` steps a body to its end."""
+
+    __slots__ = ("_connection", "_deadline", "_fails", "failed")
+
+    def __init__(self, connection: sqlite3.Connection, fails: Callable[[sqlite3.Error], Exception], deadline: float | None = None) -> None:
+        self._connection = connection
+        self._fails = fails
+        self._deadline = deadline
+        self.failed: Exception | None = None
+
+    def _run(self, sql: str, values: Mapping[str, Value]) -> sqlite3.Cursor:
+        if self.failed is not None:
+            raise self.failed
+        if self._deadline is not None and time.monotonic() > self._deadline:
+            self.failed = Overdue(f"a read body wanted more than {PATIENCE_S:g} s")
+            raise self.failed
+        return self._connection.execute(sql, values)
+
+    def _broken(self, error: sqlite3.Error) -> Exception:
+        self.failed = self._fails(error)
+        return self.failed
+
+    async def execute(self, sql: str, /, **values: Value) -> int:
+        try:
+            return max(self._run(sql, values).rowcount, 0)
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
+
+    async def one(self, sql: str, /, **values: Value) -> Row | None:
+        try:
+            cursor = self._run(sql, values)
+            row = cursor.fetchone()
+            cursor.close()  # a statement with rows left would keep the transaction from committing
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
+        return cast("Row | None", row)
+
+    async def all(self, sql: str, /, **values: Value) -> Sequence[Row]:
+        try:
+            return cast("Sequence[Row]", self._run(sql, values).fetchall())
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
+
+    async def many(self, sql: str, rows: Sequence[Mapping[str, Value]], /) -> None:
+        if self.failed is not None:
+            raise self.failed
+        try:
+            self._connection.executemany(sql, rows)
+        except sqlite3.Error as error:
+            raise self._broken(error) from None
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A body on its way through a thread, and whoever waits for it."""
+
+    name: str
+    body: Body
+    future: asyncio.Future[object]
+    since: float = field(default_factory=time.monotonic)
+    context: Context = field(default_factory=copy_context)
+    answer: object = None
+    error: BaseException | None = None
+
+
+@dataclass(slots=True, eq=False)
+class _Errand:
+    """Something for the writer's thread between two batches, outside a transaction."""
+
+    run: Callable[[sqlite3.Connection], object]
+    future: asyncio.Future[object]
+    answer: object = None
+    error: BaseException | None = None
+
+
+def _step(name: str, awaitable: Awaitable[T]) -> T:
+    """Runs a body to its end without an event loop. A body that waits for anything is not ours to wait for."""
+    steps = awaitable.__await__()
+    try:
+        next(steps)
+    except StopIteration as end:
+        return cast(T, end.value)
+    except RuntimeError as error:
+        if str(error) == "no running event loop":  # what asyncio.sleep(1), to_thread, create_task or a nested write say in this thread
+            raise strayed(name) from error
+        raise
+    steps.close()
+    raise strayed(name)
+
+
+def _translate(error: sqlite3.Error, *, writing: bool = True) -> Exception:
+    """SQLite's error in the words of schemas/storage.py. What stays as it is, is a mistake of ours (bad SQL, a wrong type)."""
+    code: int = getattr(error, "sqlite_errorcode", 0)
+    match code & 0xFF:
+        case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+            return Busy("another process held the database for too long")
+        case sqlite3.SQLITE_FULL | sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN | sqlite3.SQLITE_PERM | sqlite3.SQLITE_NOLFS:
+            return Unwritable(f"the database file: {error} ({error.sqlite_errorname})")
+        case sqlite3.SQLITE_READONLY if writing:
+            return Unwritable(f"the database file: {error} ({error.sqlite_errorname})")
+        case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+            return Unwritable(f"the database file is damaged: {error}; stop, then `fedmatch doctor`")
+        case sqlite3.SQLITE_INTERRUPT:
+            return Overdue(f"a read body wanted more than {PATIENCE_S:g} s")
+        case sqlite3.SQLITE_CONSTRAINT if code == sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY:
+            return Clash(str(error))
+        case sqlite3.SQLITE_CONSTRAINT if code != _CONSTRAINT_DATATYPE:
+            return Conflict(str(error))
+        case _:
+            return error
+
+
+_CONSTRAINT_DATATYPE: Final = 3091  # SQLITE_CONSTRAINT_DATATYPE, a wrong type in a strict table; Python 3.11 has no name for it
+
+
+def _is_busy(error: sqlite3.Error) -> bool:
+    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def _patiently(run: Callable[[], T], deadline: float) -> T:
+    """Runs one statement, again every 0.5 ms while another process is in the way."""
+    while True:
+        try:
+            return run()
+        except sqlite3.OperationalError as error:
+            if not _is_busy(error) or time.monotonic() > deadline:
+                raise
+        time.sleep(RETRY_S)
+
+
+def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
+    connection = sqlite3.connect(
+        f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}",
+        uri=True,
+        timeout=0,
+        isolation_level=None,
+        check_same_thread=False,  # opened here, used by one thread only
+        cached_statements=512,
+    )
+    connection.row_factory = sqlite3.Row
+    deadline = time.monotonic() + PATIENCE_S
+    for pragma in (*PRAGMAS, "pragma query_only = on") if readonly else PRAGMAS:
+        _patiently(partial(connection.execute, pragma), deadline)
+    return connection
+
+
+class SqliteDatabase:
+    """`Database` on one SQLite file (WAL, `synchronous=FULL`). Make it with `open_sqlite`."""
+
+    engine: Literal["sqlite", "postgresql"] = "sqlite"
+    for_update = ""
+
+    def __init__(self, path: Path, writer: sqlite3.Connection, readers: Sequence[sqlite3.Connection], loop: asyncio.AbstractEventLoop) -> None:
+        self.path = path
+        self._loop = loop
+        self._writes: SimpleQueue[_Waiting | _Errand | None] = SimpleQueue()
+        self._reads: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._noticed: list[Callable[[], None]] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._closed = False
+        self._may_read = threading.Event()
+        self._may_read.set()
+        self._threads = [threading.Thread(target=self._write_on, args=(writer,), name="fedmatch-writer", daemon=True)]
+        self._threads += [threading.Thread(target=self._read_on, args=(reader,), name="fedmatch-reader", daemon=True) for reader in readers]
+        for thread in self._threads:
+            thread.start()
+
+    # --- what rooms call, on the event loop
+
+    async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
+        if self._closed:
+            raise Unavailable("the database is closed")
+        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), self._loop.create_future())
+        self._writes.put(waiting)
+        return cast(T, await waiting.future)
+
+    async def read(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
+        if self._closed:
+            raise Unavailable("the database is closed")
+        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), self._loop.create_future())
+        self._reads.put(waiting)
+        return cast(T, await waiting.future)
+
+    def on_commit(self, noticed: Callable[[], None]) -> None:
+        self._noticed.append(noticed)
+        if self._watching is None:
+            self._watching = self._loop.create_task(self._watch(), name="fedmatch-commits")
+
+    async def erase(self) -> bool:
+        erased = cast(bool, await self._between_batches(_truncate_wal))
+        if not erased:  # readers of ours are in the way: new ones wait until those at work are through
+            self._may_read.clear()
+            try:
+                erased = cast(bool, await self._between_batches(partial(_truncate_wal, patience_s=PATIENCE_S)))
+            finally:
+                self._may_read.set()
+        return erased
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._watching is not None:
+            self._watching.cancel()
+            await asyncio.wait([self._watching])
+        for _ in self._threads[1:]:
+            self._reads.put(None)
+        for thread in self._threads[1:]:
+            await asyncio.to_thread(thread.join)
+        self._writes.put(None)  # last: the writer's connection empties the WAL into the file when it is the only one left
+        await asyncio.to_thread(self._threads[0].join)
+
+    # --- what migrations call
+
+    @asynccontextmanager
+    async def exclusively(self) -> AsyncIterator[None]:
+        yield  # every migration is one `begin immediate`, which is exclusive and looks again at what is applied
+
+    def translate(self, ddl: str) -> str:
+        return ddl
+
+    # --- the event loop's side
+
+    async def _between_batches(self, run: Callable[[sqlite3.Connection], object]) -> object:
+        errand = _Errand(run, self._loop.create_future())
+        self._writes.put(errand)
+        return await errand.future
+
+    async def _watch(self) -> None:
+        """Notices other processes' commits: `data_version` changes when somebody else wrote, and costs 3 us to ask."""
+        async with aiosqlite.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=PATIENCE_S) as connection:
+            seen = None
+            while True:
+                with suppress(sqlite3.OperationalError):  # busy: ask again
+                    ((version,),) = await connection.execute_fetchall("pragma data_version")
+                    if seen is not None and version != seen:
+                        self._tell_all()
+                    seen = version
+                await asyncio.sleep(POLL_S)
+
+    def _tell_all(self) -> None:
+        for noticed in self._noticed:
+            noticed()
+
+    def _answer_all(self, finished: Sequence[_Waiting | _Errand], wrote: bool) -> None:
+        for one in finished:
+            if one.future.done():  # whoever asked was cancelled
+                continue
+            if one.error is None:
+                one.future.set_result(one.answer)
+            else:
+                one.future.set_exception(one.error)
+        if wrote:
+            self._tell_all()
+
+    # --- the threads' side
+
+    def _answer(self, finished: Sequence[_Waiting | _Errand], wrote: bool = False) -> None:
+        with suppress(RuntimeError):  # the loop was closed without closing us: nobody waits any more
+            self._loop.call_soon_threadsafe(self._answer_all, finished, wrote)
+
+    def _write_on(self, connection: sqlite3.Connection) -> None:
+        """The writer's thread: takes what waits, at most a batch, until it is told to stop."""
+        following: _Waiting | _Errand | None = None
+        while True:
+            first = following or self._writes.get()
+            following = None
+            if first is None:
+                break
+            if isinstance(first, _Errand):
+                try:
+                    first.answer = first.run(connection)
+                except sqlite3.Error as error:
+                    first.error = _translate(error)
+                self._answer([first])
+                continue
+            batch = [first]
+            stop = False
+            while len(batch) < BATCH:
+                try:
+                    more = self._writes.get_nowait()
+                except Empty:
+                    break
+                if isinstance(more, _Waiting):
+                    batch.append(more)
+                    continue
+                stop, following = more is None, more
+                break
+            self._write_batch(connection, [waiting for waiting in batch if not waiting.future.cancelled()])
+            if stop:
+                break
+        connection.close()
+
+    def _write_batch(self, connection: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
+        """Runs the bodies as consecutive savepoints of one transaction, commits once, then answers all of them."""
+        changes = connection.total_changes
+        left = list(batch)
+        alone = False
+        while left := self._begin(connection, left):
+            ran: list[_Waiting] = []
+            for waiting in left[:1] if alone else left:
+                self._run_in_savepoint(connection, waiting)
+                if waiting.error is None:
+                    ran.append(waiting)
+                if not connection.in_transaction:
+                    break  # SQLITE_FULL and its like drop the whole transaction: the guilty one has its error, the innocent run again
+            if connection.in_transaction:
+                error = self._commit(connection)
+                if isinstance(error, Unwritable) and len(ran) > 1:
+                    alone = True  # what is too much for the disk together may fit one by one, and then one big body fails alone
+                    continue
+                for waiting in ran:
+                    waiting.error = error
+                done = set(ran)
+                left = [waiting for waiting in left if waiting.error is None and waiting not in done]
+            else:
+                left = [waiting for waiting in left if waiting.error is None]
+        self._answer(batch, wrote=connection.total_changes != changes)
+
+    def _begin(self, connection: sqlite3.Connection, left: Sequence[_Waiting]) -> list[_Waiting]:
+        """Takes the file for writing; gives those who may run, without those who waited too long for another process."""
+        while left:
+            try:
+                connection.execute("begin immediate")
+                break
+            except sqlite3.Error as error:
+                late = time.monotonic() - PATIENCE_S
+                for waiting in left:
+                    if not _is_busy(error) or waiting.since < late:
+                        waiting.error = _translate(error)
+                left = [waiting for waiting in left if waiting.error is None]
+            time.sleep(RETRY_S)
+        return list(left)
+
+    def _run_in_savepoint(self, connection: sqlite3.Connection, waiting: _Waiting) -> None:
+        started = time.monotonic()
+        for again in range(REDRAWS, -1, -1):
+            tx = _Transaction(connection, _translate)
+            try:
+                connection.execute("savepoint body")
+                waiting.answer = waiting.context.run(_step, waiting.name, waiting.body(tx))
+                if tx.failed is not None:  # a body that swallowed an error must not half happen
+                    raise tx.failed
+                connection.execute("release body")
+                break
+            except BaseException as error:  # whatever it is, it belongs to whoever called `write`
+                if connection.in_transaction:
+                    connection.execute("rollback to body")
+                    connection.execute("release body")
+                    if isinstance(error, Clash) and again:
+                        continue
+                waiting.error = _translate(error) if isinstance(error, sqlite3.Error) else error
+                break
+            finally:
+                tx.failed = OVER
+        took = time.monotonic() - started
+        if took > SLOW_S:
+            log.warning("a write body held everybody up", body=waiting.name, ms=round(took * 1000))
+
+    def _commit(self, connection: sqlite3.Connection) -> Exception | None:
+        crashpoint("write:before-commit")
+        try:
+            _patiently(partial(connection.execute, "commit"), time.monotonic() + PATIENCE_S)
+        except sqlite3.Error as error:
+            if connection.in_transaction:
+                connection.execute("rollback")
+            return _translate(error)
+        crashpoint("write:after-commit")
+        return None
+
+    def _read_on(self, connection: sqlite3.Connection) -> None:
+        """A reader's thread."""
+        deadline = 0.0
+        connection.set_progress_handler(lambda: time.monotonic() > deadline, 50_000)  # about every millisecond
+        while (waiting := self._reads.get()) is not None:
+            self._may_read.wait()
+            if waiting.future.cancelled():
+                continue
+            deadline = time.monotonic() + PATIENCE_S
+            while self._read_once(connection, waiting, deadline):
+                time.sleep(RETRY_S)
+            self._answer([waiting])
+        connection.close()
+
+    def _read_once(self, connection: sqlite3.Connection, waiting: _Waiting, deadline: float) -> bool:
+        """Runs a read body on one snapshot; True if another process was in the way and it may run again."""
+        waiting.error = None
+        tx = _Transaction(connection, partial(_translate, writing=False), deadline)
+        try:
+            connection.execute("begin")
+            waiting.answer = waiting.context.run(_step, waiting.name, waiting.body(tx))
+            if tx.failed is not None:
+                raise tx.failed
+        except BaseException as error:  # whatever it is, it belongs to whoever called `read`
+            waiting.error = _translate(error, writing=False) if isinstance(error, sqlite3.Error) else error
+        finally:
+            tx.failed = OVER
+            if connection.in_transaction:
+                connection.execute("rollback")
+        return isinstance(waiting.error, Busy) and time.monotonic() < deadline
+
+
+def _truncate_wal(connection: sqlite3.Connection, patience_s: float = 0.05) -> bool:
+    """Moves the WAL into the file, where deleted rows are already overwritten, and cuts it to nothing."""
+    deadline = time.monotonic() + patience_s
+    while True:
+        busy: int = connection.execute("pragma wal_checkpoint(truncate)").fetchone()[0]
+        if not busy:
+            return True
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(RETRY_S)
+
+
+# --- opening: never a new database over a damaged one
+
+
+async def open_sqlite(path: Path, *, check: bool = True) -> SqliteDatabase:
+    """Opens the file, or makes it. `check` reads it whole (`pragma quick_check`). Raises `Unusable`."""
+    if sqlite3.sqlite_version_info < (3, 37):
+        raise Unusable(f"SQLite {sqlite3.sqlite_version} is too old: fedmatch needs 3.37 or newer; install a newer Python or libsqlite3")
+    writer, readers = await asyncio.to_thread(_open, path, check)
+    return SqliteDatabase(path, writer, readers, asyncio.get_running_loop())
+
+
+def _open(path: Path, check: bool) -> tuple[sqlite3.Connection, Sequence[sqlite3.Connection]]:
+    opened: list[sqlite3.Connection] = []
+    try:
+        _make_unless_there(path)
+        _look_at_files(path)
+        opened.append(_connect(path, readonly=False))
+        _look_inside(path, opened[0], check)
+        opened += [_connect(path, readonly=True) for _ in range(READERS)]
+    except (OSError, sqlite3.Error) as error:
+        for connection in opened:
+            connection.close()
+        raise Unusable(_sorry(path, error)) from error
+    except Unusable:
+        for connection in opened:
+            connection.close()
+        raise
+    return opened[0], opened[1:]
+
+
+def _sorry(path: Path, error: Exception) -> str:
+    match error:
+        case sqlite3.DatabaseError() if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
+            return _damaged(path, str(error))
+        case sqlite3.Error() if _is_busy(error):
+            return f"{path}: another process has held it for {PATIENCE_S:g} s; find it with `fuser {path}`"
+        case _:
+            return (
+                f"{path} cannot be opened for writing: {error}; look who owns it and its folder (we are user {os.geteuid()}), "
+                "and whether the disk is full or read-only"
+            )
+
+
+def _damaged(path: Path, why: str) -> str:
+    return (
+        f"{path} is damaged: {why}. Nothing was changed. Copy {path.name}, {path.name}-wal and {path.name}-shm somewhere safe, move them away, "
+        "then bring the last backup back with `fedmatch restore`"
+    )
+
+
+def _make_unless_there(path: Path) -> None:
+    """Makes a new database beside its place and moves it there whole, so that an empty file is never taken for a new beginning."""
+    if path.exists():
+        return
+    wal = path.with_name(path.name + "-wal")
+    if wal.exists() and wal.stat().st_size:
+        raise Unusable(_damaged(path, f"it is gone, but its {wal.name} is still there"))
+    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+    new = path.with_name(f".{path.name}.{os.getpid()}.new")
+    new.unlink(missing_ok=True)
+    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    connection = sqlite3.connect(new, isolation_level=None)
+    try:
+        connection.execute(f"pragma application_id = {APPLICATION_ID}")
+        connection.execute("pragma journal_mode = wal")
+    finally:
+        connection.close()
+    try:
+        with open(new, "rb") as file:
+            os.fsync(file.fileno())
+        with suppress(FileExistsError):  # another process was faster: theirs is as good
+            os.link(new, path)
+            log.info("made a new database", path=str(path))
+    finally:
+        new.unlink()
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def _look_at_files(path: Path) -> None:
+    """What SQLite would silently take for "new" or "nothing to recover" is damage to us."""
+    if path.stat().st_size == 0:
+        raise Unusable(_damaged(path, "it is empty"))
+    wal = path.with_name(path.name + "-wal")
+    with suppress(FileNotFoundError), open(wal, "rb") as file:
+        header = file.read(32)
+        # A header of zeros is what a power cut may leave of a WAL that nothing was committed to.
+        if any(header) and header[:4] not in (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"):
+            raise Unusable(_damaged(path, f"{wal.name} does not start like one"))
+
+
+def _look_inside(path: Path, connection: sqlite3.Connection, check: bool) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    mark: int = _patiently(lambda: connection.execute("pragma application_id").fetchone()[0], deadline)
+    if mark != APPLICATION_ID:
+        raise Unusable(f"{path} is a SQLite database, but not of fedmatch; name another file or folder in instance.toml")
+    mode: str = _patiently(lambda: connection.execute("pragma journal_mode = wal").fetchone()[0], deadline)
+    if mode != "wal":
+        raise Unusable(f"{path} cannot be used with a write-ahead log (it says {mode!r}); its folder must be on a local disk that we may write to")
+    if check:
+        problems = [str(row[0]) for row in connection.execute("pragma quick_check(3)")]
+        if problems != ["ok"]:
+            raise Unusable(_damaged(path, "; ".join(problems)))
+    # A file that cannot be written must say so at the start, not at the first post.
+    _patiently(partial(connection.execute, "begin immediate"), deadline)
+    connection.execute("rollback")
+
