@@ -91,7 +91,7 @@ class Database(Protocol):
     async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named: P.kwargs) -> T:
         """Runs `body(tx, *values)` and returns its answer once it is committed and fsynced; all of it happens or nothing.
 
-        Raises what the body raised, `Unavailable`, `Conflict` or `Strayed`. A caller that is cancelled while it waits does not undo the body.
+        Raises what the body raised, `Unavailable`, `Conflict` or `Strayed`. After a cancellation it may or may not have happened.
         """
         ...
 

@@ -2,8 +2,8 @@
 
 A migration and its row in the table `migration` commit together, so whoever is killed at any statement finds either the one shape or the next. Old files never
 change (their SHA-256 is in the row), and a database that is ahead of the program is refused: nobody guesses what a newer column means.
-Before a migration that changes data, an encrypted copy has to be taken. It goes between `_pending` and the first `_apply` in `migrate`, and is sealed by the vault,
-which such a database already has; the first migration makes an empty database and has nothing to copy. See docs/decisions/0002-two-engines.md.
+Before a migration that changes data, an encrypted copy has to be taken. It goes between `_pending` and the first `_apply` in `migrate`, and is sealed by the
+vault, which such a database already has; the first migration has nothing to copy. See docs/decisions/0002-two-engines.md.
 """
 
 import re

@@ -1,0 +1,416 @@
+"""How do we write to PostgreSQL, when one machine is not enough? The same two shapes on a pool of connections, SERIALIZABLE, run again when somebody else won.
+
+Needs the extra `postgres`. What is translated and what is not: docs/decisions/0002-two-engines.md.
+"""
+
+import asyncio
+import random
+import re
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
+from decimal import Decimal
+from functools import lru_cache
+from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
+
+import asyncpg
+import structlog
+
+from fedmatch.crashpoint import crashpoint
+from fedmatch.database.engine import OVER, PATIENCE_S, REDRAWS, Clash, named, strayed
+from schemas.reading import Row
+from schemas.storage import Busy, Conflict, Overdue, Transaction, Unavailable, Unusable, Unwritable, Value
+
+P = ParamSpec("P")
+T = TypeVar("T")
+log = structlog.get_logger()
+
+OLDEST: Final = 15
+CONNECTIONS: Final = 10
+CHANNEL: Final = "fedmatch_commit"
+MIGRATING: Final = 0x66656D61  # the advisory lock of whoever migrates
+MIGRATING_S: Final = 60.0
+KEEPALIVE_S: Final = 30.0
+
+SETTINGS: Final = {
+    "application_name": "fedmatch",
+    "synchronous_commit": "on",  # whatever the role or the database says: a 2xx means stored and fsynced
+    "timezone": "UTC",
+    "jit": "off",
+    "lock_timeout": "5000",
+    "idle_in_transaction_session_timeout": "30000",  # a process that was stopped in the middle must not hold its rows for ever
+    "random_page_cost": "1.1",  # rather an index than a whole small table: that is what SERIALIZABLE locks
+}
+
+BEGIN_WRITE: Final = "begin isolation level serializable"
+BEGIN_READ: Final = f"begin isolation level repeatable read read only; set local statement_timeout = {round(PATIENCE_S * 1000)}"
+
+ABOUT: Final = """
+select
+  current_setting('server_version_num')::integer as version,
+  current_setting('fsync') as fsync,
+  pg_encoding_to_char(pg_database.encoding) as encoding,
+  pg_database.datcollate as collation,
+  to_regclass('migration') is not null as ours,
+  (select count(*) from pg_catalog.pg_tables where schemaname = current_schema()) as tables
+from pg_database
+where pg_database.datname = current_database()
+"""
+
+
+# --- one text for both engines
+
+
+_LITERAL: Final = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|::"
+_QUERY: Final = re.compile(rf"{_LITERAL}|:([a-z_][a-z0-9_]*)|\bas\s+(integer|blob|real)\s*(?=\))", re.DOTALL | re.IGNORECASE)
+_DDL: Final = re.compile(rf"{_LITERAL}|\b(integer|blob|real)\b|(?<=\))\s*(strict)\b", re.DOTALL | re.IGNORECASE)
+_TYPES: Final = {"integer": "bigint", "blob": "bytea", "real": "double precision", "strict": ""}
+_WRITES: Final = re.compile(r"\b(insert|update|delete|create|alter|drop)\b", re.IGNORECASE)
+_LOCKS: Final = re.compile(r"\bfor\s+(no\s+key\s+)?update\b", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Query:
+    """A statement as PostgreSQL wants it: `$1` for the first of `names`."""
+
+    text: str
+    names: tuple[str, ...]
+    writes: bool
+
+    def values(self, named_values: Mapping[str, Value]) -> list[Value]:
+        """The values in the order of `names`. Booleans and enumerations become what a column holds."""
+        return [named_values[name] for name in self.names]
+
+
+@lru_cache(maxsize=4096)
+def query(sql: str) -> Query:
+    """Translates `:name` to `$n` and the type word in `cast(... as integer)`; literals, quoted names and comments stay as they are."""
+    names: list[str] = []
+
+    def replaced(match: re.Match[str]) -> str:
+        name, word = match[1], match[2]
+        if word is not None:
+            return f"as {_TYPES[word.lower()]}"
+        if name is None:
+            return match[0]
+        if name not in names:
+            names.append(name)
+        return f"${names.index(name) + 1}"
+
+    text = _QUERY.sub(replaced, sql)
+    return Query(text, tuple(names), bool(_WRITES.search(_LOCKS.sub("", re.sub(_LITERAL, "", sql, flags=re.DOTALL)))))
+
+
+def translate(ddl: str) -> str:
+    """A migration's statement in PostgreSQL's types; `strict` it always is."""
+    return _DDL.sub(lambda match: _TYPES[(match[1] or match[2]).lower()] if match[1] or match[2] else match[0], ddl)
+
+
+# --- a transaction
+
+
+class _Transaction:
+    """`Transaction` on one connection. `asking` is true while the body waits for the server, which is all it may wait for."""
+
+    __slots__ = ("_connection", "asking", "failed", "wrote")
+
+    def __init__(self, connection: asyncpg.Connection) -> None:
+        self._connection = connection
+        self.asking = False
+        self.failed: Exception | None = None
+        self.wrote = False
+
+    async def _ask(self, answer: Awaitable[T]) -> T:
+        self.asking = True
+        try:
+            return await answer
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            self.failed = _translate(error)
+            raise self.failed from None  # the detail of PostgreSQL's errors quotes values, which do not belong into a log
+        finally:
+            self.asking = False
+
+    def _query(self, sql: str) -> Query:
+        if self.failed is not None:
+            raise self.failed
+        return query(sql)
+
+    async def execute(self, sql: str, /, **values: Value) -> int:
+        ready = self._query(sql)
+        status = cast(str, await self._ask(self._connection.execute(ready.text, *ready.values(values))))
+        count = status.rpartition(" ")[2]
+        changed = int(count) if ready.writes and count.isdecimal() else 0
+        self.wrote = self.wrote or changed > 0
+        return changed
+
+    async def one(self, sql: str, /, **values: Value) -> Row | None:
+        ready = self._query(sql)
+        row = await self._ask(self._connection.fetchrow(ready.text, *ready.values(values)))
+        self.wrote = self.wrote or (ready.writes and row is not None)
+        return cast("Row | None", row)
+
+    async def all(self, sql: str, /, **values: Value) -> Sequence[Row]:
+        ready = self._query(sql)
+        rows = await self._ask(self._connection.fetch(ready.text, *ready.values(values)))
+        self.wrote = self.wrote or (ready.writes and bool(rows))
+        return cast("Sequence[Row]", rows)
+
+    async def many(self, sql: str, rows: Sequence[Mapping[str, Value]], /) -> None:
+        ready = self._query(sql)
+        await self._ask(self._connection.executemany(ready.text, [ready.values(values) for values in rows]))
+        self.wrote = self.wrote or bool(rows)
+
+
+class _OnlyTx(Awaitable[T]):
+    """A body that may wait for its transaction and for nothing else: the rule that SQLite's thread enforces, enforced here too."""
+
+    def __init__(self, name: str, tx: _Transaction, body: Awaitable[T]) -> None:
+        self._name = name
+        self._tx = tx
+        self._body = body
+
+    def __await__(self) -> Generator[object, None, T]:
+        steps = self._body.__await__()
+        try:
+            waited = next(steps)
+            while True:
+                if not self._tx.asking:
+                    steps.close()
+                    raise strayed(self._name)
+                try:
+                    yield waited
+                except BaseException as error:  # a cancellation, on its way into the body
+                    waited = steps.throw(error)
+                else:
+                    waited = next(steps)
+        except StopIteration as end:
+            return cast(T, end.value)
+
+
+class _RunAgain(Exception):
+    """Somebody else won the race for the same rows; the body runs again."""
+
+
+def _translate(error: Exception) -> Exception:
+    """asyncpg's error in the words of schemas/storage.py, without the values that PostgreSQL quotes. What stays as it is, is a mistake of ours."""
+    if not isinstance(error, asyncpg.PostgresError):
+        return Unwritable(f"lost the database server: {type(error).__name__}")
+    about = f"{error.args[0] if error.args else type(error).__name__}"
+    match error.sqlstate or "":
+        case "40001" | "40P01":
+            return _RunAgain(about)
+        case "55P03":
+            return Busy("another session held the rows for too long")
+        case "57014":
+            return Overdue(f"a read body wanted more than {PATIENCE_S:g} s")
+        case "23505" if (error.constraint_name or "").endswith("_pkey"):
+            return Clash(f"{error.constraint_name} is taken")
+        case "23505" | "23503" | "23514" | "23502":
+            return Conflict(f"{error.constraint_name or error.column_name} of {error.table_name} refused a row")
+        case "42501":
+            return Unusable(f"PostgreSQL says: {about}; let the user of the address own the database: alter database ... owner to ...")
+        case "22000" | "22P02" | "22003" | "22021" | "22P05":
+            place = re.search(r"argument \$\d+", about)
+            return TypeError(f"PostgreSQL refused a value for its type ({type(error).__name__}, {place[0] if place else 'in the text'})")
+        case state if state[:2] in ("08", "53", "57", "58"):
+            return Unwritable(f"the database server: {about}")
+        case _:
+            return cast(Exception, error)
+
+
+# --- the database
+
+
+class PostgresqlDatabase:
+    """`Database` on a PostgreSQL server. Make it with `open_postgresql`."""
+
+    engine: Literal["sqlite", "postgresql"] = "postgresql"
+    for_update = " for update skip locked"
+
+    def __init__(self, url: str, pool: asyncpg.Pool) -> None:
+        self._url = url
+        self._pool = pool
+        self._noticed: list[Callable[[], None]] = []
+        self._listening: asyncio.Task[None] | None = None
+        self._closed = False
+
+    async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
+        loop = asyncio.get_running_loop()
+        deadline = loop.time() + PATIENCE_S
+        redraws = REDRAWS
+        pause_s = 0.002
+        while True:
+            try:
+                return await self._once(BEGIN_WRITE, named(body), lambda tx: body(tx, *values, **named_values))
+            except Clash:
+                if not redraws:
+                    raise
+                redraws -= 1
+            except _RunAgain:
+                if loop.time() > deadline:
+                    raise Busy(f"{named(body)} lost against others for {PATIENCE_S:g} s") from None
+                await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - spreads those who collided
+                pause_s = min(pause_s * 2, 0.1)
+
+    async def read(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
+        try:
+            async with asyncio.timeout(PATIENCE_S) as bound:
+                return await self._once(BEGIN_READ, named(body), lambda tx: body(tx, *values, **named_values))
+        except TimeoutError:
+            if bound.expired():
+                raise Overdue(f"a read body wanted more than {PATIENCE_S:g} s") from None
+            raise
+
+    def on_commit(self, noticed: Callable[[], None]) -> None:
+        self._noticed.append(noticed)
+        if self._listening is None:
+            self._listening = asyncio.get_running_loop().create_task(self._listen(), name="fedmatch-commits")
+
+    async def erase(self) -> bool:
+        return True  # the files are the server's: see docs/decisions/0002-two-engines.md
+
+    async def close(self) -> None:
+        if self._closed:
+            return
+        self._closed = True
+        if self._listening is not None:
+            self._listening.cancel()
+            await asyncio.wait([self._listening])
+        try:
+            await asyncio.wait_for(self._pool.close(), PATIENCE_S)
+        except TimeoutError:
+            self._pool.terminate()
+
+    # --- what migrations call
+
+    @asynccontextmanager
+    async def exclusively(self) -> AsyncIterator[None]:
+        connection = await asyncpg.connect(self._url, server_settings=SETTINGS)
+        try:
+            loop = asyncio.get_running_loop()
+            deadline = loop.time() + MIGRATING_S
+            while not await connection.fetchval("select pg_try_advisory_lock($1)", MIGRATING):
+                if loop.time() > deadline:
+                    raise Busy(f"another process has been migrating the database for {MIGRATING_S:g} s")
+                await asyncio.sleep(0.05)
+            yield
+        finally:
+            await connection.close()  # the lock is the session's
+
+    def translate(self, ddl: str) -> str:
+        return translate(ddl)
+
+    # --- inside
+
+    async def _once(self, begin: str, name: str, body: Callable[[Transaction], Awaitable[T]]) -> T:
+        """Runs the body in one transaction, once."""
+        if self._closed:
+            raise Unavailable("the database is closed")
+        try:
+            connection = await self._pool.acquire(timeout=PATIENCE_S)
+        except TimeoutError:
+            raise Busy(f"no connection to the database server was free for {PATIENCE_S:g} s") from None
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            raise _translate(error) from None
+        tx = _Transaction(connection)
+        try:
+            await tx._ask(connection.execute(begin))
+            answer = await _OnlyTx(name, tx, body(tx))
+            if tx.failed is not None:  # a body that swallowed an error must not half happen
+                raise tx.failed
+            crashpoint("write:before-commit")
+            await tx._ask(connection.execute(f"notify {CHANNEL}; commit" if tx.wrote else "commit"))
+            crashpoint("write:after-commit")
+        finally:
+            tx.failed = tx.failed or OVER
+            await self._give_back(connection)
+        if tx.wrote:
+            self._tell_all()
+        return answer
+
+    async def _give_back(self, connection: asyncpg.Connection) -> None:
+        """Ends what is still open and returns the connection; one that cannot even do that is thrown away."""
+        try:
+            if not connection.is_closed() and connection.is_in_transaction():
+                await asyncio.wait_for(connection.execute("rollback"), PATIENCE_S)
+        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+            connection.terminate()
+        finally:
+            await self._pool.release(connection)
+
+    def _tell_all(self) -> None:
+        for noticed in self._noticed:
+            noticed()
+
+    async def _listen(self) -> None:
+        """Notices everybody's commits, also after the server was away: then all we keep may be old."""
+        while True:
+            lost = asyncio.Event()
+            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
+                connection = await asyncpg.connect(self._url, server_settings=SETTINGS, timeout=PATIENCE_S)
+                try:
+                    connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
+                    await connection.add_listener(CHANNEL, lambda *_about: self._tell_all())
+                    self._tell_all()
+                    while not lost.is_set():
+                        with suppress(TimeoutError):
+                            await asyncio.wait_for(lost.wait(), KEEPALIVE_S)
+                        if not lost.is_set():
+                            await connection.execute("select 1", timeout=PATIENCE_S)  # a dead line must not look like silence
+                finally:
+                    connection.terminate()
+            await asyncio.sleep(1)
+
+
+async def _prepare(connection: asyncpg.Connection) -> None:
+    # sum(bigint) is numeric in PostgreSQL and an integer in SQLite: the same number must come out.
+    await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=_number, format="text")
+
+
+def _number(text: str) -> int | float:
+    number = Decimal(text)
+    return int(number) if number == number.to_integral_value() else float(number)
+
+
+async def _as_it_is(_connection: asyncpg.Connection) -> None:
+    """Instead of asyncpg's reset at every return, a round trip: our transactions end themselves and leave nothing behind."""
+
+
+async def open_postgresql(url: str) -> PostgresqlDatabase:
+    """Connects to the server of a `postgresql://` address. Raises `Unusable`."""
+    try:
+        pool = await asyncpg.create_pool(
+            url,
+            min_size=1,
+            max_size=CONNECTIONS,
+            max_inactive_connection_lifetime=300,
+            statement_cache_size=512,
+            max_cached_statement_lifetime=0,
+            server_settings=SETTINGS,
+            init=_prepare,
+            reset=_as_it_is,
+            timeout=PATIENCE_S,
+        )
+    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        raise Unusable(f"PostgreSQL cannot be reached: {error or type(error).__name__}; look at `url` under [database] in instance.toml") from None
+    try:
+        _refuse(await pool.fetchrow(ABOUT))
+    except Unusable:
+        await pool.close()
+        raise
+    return PostgresqlDatabase(url, pool)
+
+
+def _refuse(about: Row) -> None:
+    """Refuses a server or a database on which our queries would mean something else."""
+    if about["version"] < OLDEST * 10_000:
+        raise Unusable(f"PostgreSQL {about['version'] // 10_000} is too old: fedmatch needs {OLDEST} or newer")
+    if about["encoding"] != "UTF8" or about["collation"] not in ("C", "POSIX"):
+        raise Unusable(
+            f"the PostgreSQL database has encoding {about['encoding']} and collation {about['collation']}, and would sort otherwise than SQLite; "
+            "make a new one: create database fedmatch template template0 encoding 'UTF8' locale 'C'"
+        )
+    if about["tables"] and not about["ours"]:
+        raise Unusable("the PostgreSQL database holds tables, but not those of fedmatch; name an empty one in instance.toml")
+    if about["fsync"] != "on":
+        log.warning("PostgreSQL runs with fsync off: a power cut may lose what was acknowledged", cure="fsync = on in postgresql.conf")
