@@ -1,4 +1,4 @@
-"""When do we try again, and when do we stop? Pure: what an answer means, how long we wait, how long a host rests. Times are milliseconds, decided by nobody's clock here.
+"""When do we try again, and when do we stop? Pure: what an answer means, how long we wait, how long a host rests; times are milliseconds.
 
 What an answer means follows protocol.md 5.2; Mastodon's n^4 + 15 s is the wait, stretched until 30 days are over.
 """
@@ -104,7 +104,8 @@ def wait_ms(attempts: int, jitter: float) -> int:
 def after(attempts: int, first_ms: int, now_ms: int, retry_after_ms: int | None, jitter: float, *, days: int = 30) -> int | None:
     """When to try again after the `attempts`-th attempt, or None when `days` since `first_ms` are over.
 
-    The last attempt lies exactly at the end. Retry-After makes a wait longer, never shorter, and is clamped to 24 h. A `first_ms` in the future (the clock went back) counts as now.
+    The last attempt lies exactly at the end. Retry-After makes a wait longer, never shorter, and is clamped to 24 h. A `first_ms` in the future (the clock
+    went back) counts as now.
     """
     end = min(first_ms, now_ms) + days * DAY
     if now_ms >= end:
@@ -127,12 +128,12 @@ def rest_ms(failures: int, jitter: float) -> int:
     """How long a host with that many consecutive failures is left alone: 0 below five, then 2 minutes doubling to 30. One probe ends each rest."""
     if failures < BREAKS_AFTER:
         return 0
-    base = min(FIRST_REST * 2 ** min(failures - BREAKS_AFTER, 10), LONGEST_REST)
+    base = min(FIRST_REST << min(failures - BREAKS_AFTER, 10), LONGEST_REST)
     return base - int(base * JITTER * min(max(jitter, 0.0), 1.0))
 
 
 def retry_after(header: str | None, now_ms: int) -> int | None:
-    """A Retry-After header (RFC 9110 section 10.2.3: seconds or a date) in milliseconds from now, between 0 and 24 h; None if there is none or it is rubbish."""
+    """A Retry-After header (RFC 9110 section 10.2.3: seconds or a date) in milliseconds from now, 0 to 24 h; None if there is none or it is rubbish."""
     if header is None:
         return None
     text = header.strip()

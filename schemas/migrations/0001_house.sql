@@ -255,6 +255,7 @@ create table delivery (
   ordering_key text not null,
   state text not null check (state in ('waiting', 'sent', 'dead', 'superseded')),
   attempts integer not null default 0,
+  refusals integer not null default 0,
   created_at integer not null,
   next_at integer not null,
   lease_until integer not null default 0,

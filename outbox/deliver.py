@@ -1,0 +1,903 @@
+"""How does it get there? Hosts are claimed, their deliveries sent in order, signed at the moment they leave, and what came of it written back in batches.
+
+A host is claimed whole, by a lease: so two in flight per host holds across processes and machines, and a later activity never overtakes an earlier one about
+the same thing. A delivery that takes longer than a tenth of a second gives its place to others and goes on waiting under a cap on sockets; hosts that failed
+last time share a small budget of their own. So a host that hangs delays nobody but itself (docs/decisions/0005-delivery.md).
+"""
+
+import asyncio
+import json
+import secrets
+from collections import deque
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final, Literal, assert_never, cast
+from urllib.parse import urljoin
+
+import structlog
+
+from actors import follows, hosts, known, trust
+from actors.keys import NoKey
+from actors.network import Refused, Unreachable
+from actors.signatures import cavage
+from actors.vault import Locked, Tampered
+from outbox.backoff import BREAKS_AFTER, DAY, HOUR, Gone, Judgement, Later, Outcome, Sent, judge, outcome, rest_ms, retry_after, unreachable
+from schemas.activities import Follow, Undo
+from schemas.events import DeliveryGaveUp
+from schemas.reading import Iri, Row
+from schemas.storage import Transaction, Unavailable
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+MEDIA_TYPE: Final = "application/activity+json"
+LEASE_MS: Final = 45_000
+"""After a kill -9 others take a host over this much later (they must within 60 s)."""
+HEARTBEAT_S: Final = 15.0
+EARLY_S: Final = 0.1
+"""After this long in flight a delivery gives its slot to the next host. Healthy peers answer in a few milliseconds to a few tens."""
+POLL_S: Final = 1.0
+DRAIN_S: Final = 8.0
+AT_A_TIME: Final = 16
+"""Deliveries of one host taken with one claim."""
+MOST_HOPS: Final = 3
+GONE_AFTER: Final = 3
+"""So often in a row a personal inbox answers 410 before its owner stops being a follower; one 410 may be somebody's upgrade."""
+LONGEST_WAIT: Final = DAY + HOUR
+"""Nothing is ever put off further than this; what lies further ahead was written by a clock that was wrong."""
+
+HEADERS: Final = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
+SCHEMES: Final = {"cavage": cavage.sign}
+"""How a request is signed, by `host.scheme`; draft-cavage is the one that every peer reads."""
+
+State = Literal["waiting", "sent", "dead", "superseded"]
+
+
+@dataclass(frozen=True, slots=True)
+class _Delivery:
+    id: int
+    outgoing_id: int
+    actor_id: int
+    inbox: Iri
+    ordering_key: str
+    attempts: int
+    refusals: int
+    created_at: int
+    body: bytes = field(repr=False)
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One claimed host and what of it goes out under this claim."""
+
+    host_id: int
+    host: str
+    scheme: str
+    failures: int
+    queue: deque[_Delivery]
+    flying: set[int] = field(default_factory=set)
+    stopped: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Attempt:
+    """What one attempt came to; `answered` if the host itself said it, so that it is known to live."""
+
+    judgement: Judgement
+    answered: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Result:
+    lane: _Lane
+    delivery: _Delivery
+    attempt: _Attempt
+
+
+@dataclass(frozen=True, slots=True)
+class _Done:
+    lane: _Lane
+
+
+CLAIMABLE: Final = """
+select host.id, host.name, host.scheme, host.failures
+from host
+where host.next_at <= :now
+  and host.open_until <= :now
+  and host.lease_until <= :now
+  and host.failures between :least and :most
+order by host.next_at, host.id
+limit :limit
+"""
+"""To be followed by `database.for_update`."""
+
+LEASE_HOST: Final = """
+update host
+set lease_until = :until, lease_by = :me
+where id = :id
+"""
+
+# Of each ordering key the earliest alone; what has the same outgoing goes to several inboxes of the host and may go at once.
+DUE: Final = """
+select delivery.id, delivery.outgoing_id, delivery.inbox, delivery.ordering_key, delivery.attempts, delivery.refusals, delivery.created_at,
+  outgoing.actor_id, outgoing.body
+from delivery
+join outgoing on outgoing.id = delivery.outgoing_id
+where delivery.host_id = :host_id
+  and delivery.state = 'waiting'
+  and delivery.next_at <= :due
+  and delivery.lease_until <= :now
+  and not exists (
+    select 1
+    from delivery as earlier
+    where earlier.ordering_key = delivery.ordering_key
+      and earlier.host_id = delivery.host_id
+      and earlier.state = 'waiting'
+      and earlier.outgoing_id < delivery.outgoing_id
+  )
+order by delivery.next_at, delivery.id
+limit :limit
+"""
+
+LEASE_DELIVERY: Final = """
+update delivery
+set lease_until = :until
+where id = :id
+  and state = 'waiting'
+"""
+
+KEEP_HOST: Final = """
+update host
+set lease_until = :until
+where id = :id
+  and lease_by = :me
+"""
+
+SENT: Final = """
+update delivery
+set state = 'sent', attempts = attempts + 1, finished_at = :now, lease_until = 0, error = null
+where id = :id
+  and state = 'waiting'
+"""
+
+LATER: Final = """
+update delivery
+set attempts = attempts + 1, refusals = :refusals, next_at = :next_at, lease_until = 0, error = :error
+where id = :id
+  and state = 'waiting'
+"""
+
+DEAD: Final = """
+update delivery
+set state = 'dead', attempts = attempts + :attempts, finished_at = :now, lease_until = 0, error = :error
+where id = :id
+  and state = 'waiting'
+"""
+
+# The later ones wait with it: without this they would be due and blocked, and the host would be claimed for nothing, again and again.
+PUT_OFF_LATER_ONES: Final = """
+update delivery
+set next_at = :next_at
+where ordering_key = :ordering_key
+  and host_id = :host_id
+  and state = 'waiting'
+  and outgoing_id > :outgoing_id
+  and next_at < :next_at
+"""
+
+# A Delete came while this one was in flight, and it did not arrive: the Delete goes alone.
+SUPERSEDED_MEANWHILE: Final = """
+update delivery
+set state = 'superseded', finished_at = :now
+where id = :id
+  and state = 'waiting'
+  and exists (
+    select 1
+    from outgoing
+    where outgoing.ordering_key = :ordering_key
+      and outgoing.id > :outgoing_id
+      and outgoing.kind = 'Delete'
+  )
+"""
+
+ERASE_BODY: Final = """
+update outgoing
+set body = null
+where id = :id
+  and body is not null
+  and not exists (
+    select 1
+    from delivery
+    where delivery.outgoing_id = :id
+      and delivery.state = 'waiting'
+  )
+"""
+
+HOST_FAILED: Final = """
+update host
+set failures = failures + 1, failing_since = coalesce(failing_since, :now)
+where id = :id
+returning failures
+"""
+
+OPEN_BREAKER: Final = """
+update host
+set open_until = :until, down_since = coalesce(down_since, :now)
+where id = :id
+"""
+
+HOLD: Final = """
+update host
+set open_until = :until
+where id = :id
+  and open_until < :until
+"""
+
+HOST_ANSWERED: Final = """
+update host
+set failures = 0, failing_since = null, open_until = 0, down_since = null
+where id = :id
+  and failures > 0
+"""
+
+REVIVE: Final = """
+update delivery
+set next_at = :now
+where host_id = :id
+  and state = 'waiting'
+  and next_at > :now
+"""
+
+OVERDUE: Final = """
+select delivery.id, delivery.outgoing_id
+from delivery
+where delivery.host_id = :host_id
+  and delivery.state = 'waiting'
+  and delivery.created_at <= :before
+  and delivery.lease_until <= :now
+order by delivery.id
+limit 500
+"""
+
+NEXT_OF_HOST: Final = """
+select min(delivery.next_at) as next_at
+from delivery
+where delivery.host_id = :host_id
+  and delivery.state = 'waiting'
+"""
+
+RETURN_DELIVERY: Final = """
+update delivery
+set lease_until = 0
+where id = :id
+  and state = 'waiting'
+"""
+
+RELEASE_HOST: Final = """
+update host
+set lease_until = 0, lease_by = null, next_at = :next_at
+where id = :id
+  and lease_by = :me
+"""
+
+FAILURES: Final = """
+select host.failures
+from host
+where host.id = :id
+"""
+
+SHARED: Final = """
+select 1 as shared
+from actor
+where actor.host_id = :host_id
+  and actor.shared_inbox = :inbox
+limit 1
+"""
+
+PERSONAL_OF_FOLLOWERS: Final = """
+select distinct actor.inbox
+from follow
+join actor on actor.id = follow.follower_id
+where follow.followed_id = :actor_id
+  and follow.state = 'accepted'
+  and actor.shared_inbox = :inbox
+  and actor.inbox <> :inbox
+  and actor.state = 'active'
+limit 1000
+"""
+
+PERSONAL_OF: Final = """
+select actor.inbox
+from actor
+where actor.uri = :uri
+  and actor.shared_inbox = :inbox
+  and actor.inbox <> :inbox
+  and actor.local = 0
+  and actor.state = 'active'
+"""
+
+FALL_BACK: Final = """
+insert into delivery (id, outgoing_id, host_id, inbox, ordering_key, state, created_at, next_at)
+values (:id, :outgoing_id, :host_id, :inbox, :ordering_key, 'waiting', :created_at, :now)
+on conflict (outgoing_id, inbox) do nothing
+"""
+
+LAST_ANSWERS: Final = """
+select delivery.state, delivery.error
+from delivery
+where delivery.host_id = :host_id
+  and delivery.inbox = :inbox
+  and delivery.finished_at is not null
+  and delivery.state in ('sent', 'dead')
+order by delivery.finished_at desc, delivery.id desc
+limit 3
+"""
+
+OWNERS: Final = """
+select actor.*
+from actor
+where actor.inbox = :inbox
+  and actor.local = 0
+limit 2
+"""
+
+MEND: Final = (
+    """
+update host
+set lease_until = 0
+where lease_until > :leased
+""",
+    """
+update host
+set open_until = :now
+where open_until > :far
+""",
+    """
+update host
+set next_at = :now
+where next_at > :far
+""",
+    """
+update delivery
+set next_at = :now
+where state = 'waiting'
+  and next_at > :far
+""",
+    """
+update delivery
+set lease_until = 0
+where state = 'waiting'
+  and lease_until > :leased
+""",
+)
+
+
+class Deliverer:
+    """Sends what waits, of all hosts, until it is told to stop. One a process; any number of processes on one database."""
+
+    def __init__(self, instance: "Instance") -> None:
+        self._instance = instance
+        self._me = secrets.token_hex(8)
+        federation = instance.config.federation
+        self._slots = federation.deliveries_at_once
+        self._per_host = federation.per_host
+        self._days = federation.retry_days
+        # Beneath the connector's own cap (four times the slots, at least 256), so that nobody waits inside it.
+        self._most_sockets = 3 * self._slots
+        self._most_bad = max(2, self._slots // 8)
+        self._woken = asyncio.Event()
+        self._stopping = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._finished.set()
+        self._begin()
+
+    def _begin(self) -> None:
+        self._lanes: dict[int, _Lane] = {}
+        self._wanting = 0
+        self._slot = asyncio.Semaphore(self._slots)
+        self._socket = asyncio.Semaphore(self._most_sockets)
+        self._outcomes: list[_Result | _Done] = []
+        self._news = asyncio.Event()
+        self._closing = False
+
+    def wake(self) -> None:
+        """Something may be due; call it on the event loop. Without it the next look is at most a second away."""
+        self._woken.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Delivers until `stop` is set or `drain` is called, then ends as `drain` says. An error of the database's lets it end at once; run it again."""
+        self._begin()
+        self._stopping.clear()
+        self._finished.clear()
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                stopper = tasks.create_task(self._stop_with(stop))
+                beat = tasks.create_task(self._keep_leases())
+                writer = tasks.create_task(self._write_outcomes())
+                flights: set[asyncio.Task[None]] = set()
+                await self._claim_on(tasks, flights)
+                if flights:
+                    _, late = await asyncio.wait(flights, timeout=DRAIN_S)
+                    for flight in late:
+                        flight.cancel()
+                    await asyncio.gather(*late, return_exceptions=True)
+                self._closing = True
+                self._news.set()
+                await writer
+                stopper.cancel()
+                beat.cancel()
+        finally:
+            self._finished.set()
+
+    async def drain(self) -> None:
+        """Claims nothing more, waits at most 8 s for what is in flight, writes what came of it and gives every host back."""
+        self._stopping.set()
+        self._woken.set()
+        await self._finished.wait()
+
+    async def _stop_with(self, stop: asyncio.Event) -> None:
+        await stop.wait()
+        self._stopping.set()
+        self._woken.set()
+
+    # --- claiming
+
+    async def _claim_on(self, tasks: asyncio.TaskGroup, flights: set[asyncio.Task[None]]) -> None:
+        """Claims hosts while there is room, and lets each fly, until it is time to stop."""
+        instance = self._instance
+        loop = asyncio.get_running_loop()
+        offset: float | None = None
+        while not self._stopping.is_set():
+            self._woken.clear()
+            drift = instance.clock.ms() - loop.time() * 1000
+            try:
+                if offset is None or drift < offset - 1000:
+                    # The first look, or the clock went back: what an earlier, later time wrote must not hold anybody up.
+                    await instance.database.write(self._mend)
+                offset = drift
+                if not instance.vault.locked:
+                    for lane in await self._claim():
+                        self._lanes[lane.host_id] = lane
+                        flight = tasks.create_task(self._fly(lane))
+                        flights.add(flight)
+                        flight.add_done_callback(flights.discard)
+            except Unavailable as error:
+                log.warning("deliver.no-database", why=str(error))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self._woken.wait()
+
+    async def _mend(self, tx: Transaction) -> None:
+        now = self._instance.clock.ms()
+        for sql in MEND:
+            values = {"leased": now + LEASE_MS, "far": now + LONGEST_WAIT, "now": now}
+            await tx.execute(sql, **{name: value for name, value in values.items() if f":{name}" in sql})
+
+    async def _claim(self) -> Sequence[_Lane]:
+        bad = self._most_bad - sum(1 for lane in self._lanes.values() if lane.failures)
+        good = min(self._slots - self._wanting, self._most_sockets - len(self._lanes))
+        # With a few places free among many it pays to wait for more of them: a claim is a write.
+        if good * 4 < self._slots and len(self._lanes) * 4 > self._slots:
+            good = 0
+        if good <= 0 and bad <= 0:
+            return ()
+        return await self._instance.database.write(self._claim_hosts, max(good, 0), max(bad, 0))
+
+    async def _claim_hosts(self, tx: Transaction, good: int, bad: int) -> list[_Lane]:
+        now = self._instance.clock.ms()
+        lanes: list[_Lane] = []
+        empty: list[int] = []
+        for limit, least, most in ((good, 0, 0), (bad, 1, 2**31)):
+            if limit == 0:
+                continue
+            rows = await tx.all(CLAIMABLE + self._instance.database.for_update, now=now, least=least, most=most, limit=limit)
+            for row in rows:
+                broken = row["failures"] >= BREAKS_AFTER
+                # One probe a rest: of a host whose breaker is half-open the first in line goes, whenever it was put off to.
+                due = await tx.all(DUE, host_id=row["id"], now=now, due=2**62 if broken else now, limit=1 if broken else AT_A_TIME)
+                if not due:
+                    empty.append(row["id"])
+                    continue
+                lanes.append(_Lane(row["id"], row["name"], row["scheme"], row["failures"], deque(_delivery(found) for found in due)))
+        until = now + LEASE_MS
+        if lanes:
+            await tx.many(LEASE_HOST, [{"id": lane.host_id, "until": until, "me": self._me} for lane in lanes])
+            await tx.many(LEASE_DELIVERY, [{"id": delivery.id, "until": until} for lane in lanes for delivery in lane.queue])
+        for host_id in empty:
+            await tx.execute(LEASE_HOST, id=host_id, until=until, me=self._me)
+            await self._release(tx, host_id, now, least=now + 1000)
+        return lanes
+
+    # --- flying
+
+    async def _fly(self, lane: _Lane) -> None:
+        """Sends what the claim gave: one alone first, so that a host that hangs holds one socket; then as many at once as a host gets."""
+        try:
+            await self._next(lane)
+            if lane.queue and not lane.stopped:
+                async with asyncio.TaskGroup() as tasks:
+                    for _ in range(1 if lane.failures else self._per_host):
+                        tasks.create_task(self._rest(lane))
+        finally:
+            self._note(_Done(lane))
+
+    async def _rest(self, lane: _Lane) -> None:
+        while lane.queue and not lane.stopped:
+            await self._next(lane)
+
+    async def _next(self, lane: _Lane) -> None:
+        if self._stopping.is_set() or not lane.queue:
+            lane.stopped = True
+            return
+        delivery = lane.queue.popleft()
+        lane.flying.add(delivery.id)
+        attempt = await self._in_a_slot(lane, delivery)
+        if attempt is None:
+            lane.queue.appendleft(delivery)
+            lane.stopped = True
+            return
+        if not isinstance(attempt.judgement, Sent | Gone):
+            # It fails, or asked for time: the rest of this claim goes back and is put in line anew.
+            lane.stopped = True
+        self._note(_Result(lane, delivery, attempt))
+
+    async def _in_a_slot(self, lane: _Lane, delivery: _Delivery) -> _Attempt | None:
+        if lane.failures:
+            return await self._send(lane, delivery)
+        self._wanting += 1
+        async with self._socket:
+            await self._slot.acquire()
+            gave = False
+
+            def give_back() -> None:
+                nonlocal gave
+                if not gave:
+                    gave = True
+                    self._slot.release()
+                    self._wanting -= 1
+                    self._woken.set()
+
+            early = asyncio.get_running_loop().call_later(EARLY_S, give_back)
+            try:
+                return await self._send(lane, delivery)
+            finally:
+                early.cancel()
+                give_back()
+
+    async def _send(self, lane: _Lane, delivery: _Delivery) -> _Attempt | None:
+        """One attempt; None if it could not be made (the vault was locked meanwhile)."""
+        instance = self._instance
+        try:
+            key = await instance.keys.private(instance, delivery.actor_id)
+            body = instance.vault.open(delivery.body, f"outgoing:{delivery.outgoing_id}")
+        except Locked:
+            return None
+        except NoKey:
+            return _Attempt(Gone("its sender has no key any more"))
+        except Tampered:
+            log.error("deliver.tampered", outgoing=delivery.outgoing_id)
+            return _Attempt(Gone("its body was not sealed here"))
+        url: str = delivery.inbox
+        for _ in range(MOST_HOPS):
+            # Asked at the last moment: a peer that was cut off a second ago gets nothing more.
+            verdict = trust.verdict(instance, lane.host, "deliver")
+            if not verdict.allowed:
+                return _Attempt(Gone(verdict.why))
+            # Signed at the last moment (F38, F39): the Date is fresh and the key the current one.
+            sign = SCHEMES.get(lane.scheme, cavage.sign)
+            try:
+                headers = sign(key, "POST", url, HEADERS, body, instance.clock.now())
+            except hosts.BadUrl as error:
+                return _Attempt(Gone(f"its inbox is no address: {error}"))
+            answer = await instance.network.post(url, body, headers)
+            if isinstance(answer, Unreachable):
+                return _Attempt(unreachable(answer.why))
+            if isinstance(answer, Refused):
+                return _Attempt(Gone(answer.why))
+            onward = urljoin(url, answer.headers.get("location", "")) if answer.status in {307, 308} else url
+            if onward == url or not hosts.same_origin(onward, url):
+                asked = retry_after(answer.headers.get("retry-after"), instance.clock.ms())
+                return _Attempt(judge(answer.status, retry_after_ms=asked, refusals=delivery.refusals), answered=True)
+            url = onward
+        return _Attempt(Gone("redirected too often"), answered=True)
+
+    # --- what came of it
+
+    def _note(self, outcome: _Result | _Done) -> None:
+        self._outcomes.append(outcome)
+        self._news.set()
+
+    async def _write_outcomes(self) -> None:
+        """Writes what came of deliveries; while one write is on its way the next batch gathers."""
+        while True:
+            await self._news.wait()
+            self._news.clear()
+            batch, self._outcomes = self._outcomes, []
+            while batch:
+                try:
+                    await self._instance.database.write(self._record, batch)
+                except Unavailable as error:
+                    # Nothing is forgotten: the leases run, and what is not written is written later or sent again.
+                    log.warning("deliver.no-database", why=str(error))
+                    await asyncio.sleep(POLL_S)
+                    continue
+                break
+            for item in batch:
+                if isinstance(item, _Done):
+                    self._lanes.pop(item.lane.host_id, None)
+            if batch:
+                self._woken.set()
+            if self._closing and not self._outcomes:
+                return
+
+    async def _record(self, tx: Transaction, batch: Sequence[_Result | _Done]) -> None:
+        now = self._instance.clock.ms()
+        touched: dict[int, None] = {}
+        for item in batch:
+            match item:
+                case _Result():
+                    await self._record_one(tx, item, now, touched)
+                case _Done(lane):
+                    if lane.queue:
+                        await tx.many(RETURN_DELIVERY, [{"id": delivery.id} for delivery in lane.queue])
+                    await self._release(tx, lane.host_id, now)
+                case never:
+                    assert_never(never)
+        for outgoing_id in touched:
+            await tx.execute(ERASE_BODY, id=outgoing_id)
+
+    async def _record_one(self, tx: Transaction, result: _Result, now: int, touched: dict[int, None]) -> None:
+        lane, delivery = result.lane, result.delivery
+        attempts, jitter = delivery.attempts + 1, secrets.randbelow(1000) / 1000
+        came: Outcome = outcome(result.attempt.judgement, attempts=attempts, first_ms=delivery.created_at, now_ms=now, jitter=jitter, days=self._days)
+        rest = 0
+        if not isinstance(came, Sent) and came.failure:
+            rest = await self._failed(tx, lane, now, touched)
+        elif result.attempt.answered:
+            await self._answered(tx, lane, now)
+        match came:
+            case Sent():
+                await tx.execute(SENT, id=delivery.id, now=now)
+                touched[delivery.outgoing_id] = None
+                log.debug("deliver.sent", delivery=delivery.id)
+            case Later():
+                at_ms = now + rest if rest else came.at_ms
+                if came.hold:
+                    await tx.execute(HOLD, id=lane.host_id, until=at_ms)
+                await self._put_off(tx, lane, delivery, at_ms, came, now, touched)
+            case Gone():
+                await self._give_up(tx, lane.host_id, delivery.id, delivery.outgoing_id, came.why, now, touched, attempts=1)
+                if came.inbox_gone:
+                    await self._inbox_gone(tx, lane, delivery, now)
+            case never:
+                assert_never(never)
+
+    async def _put_off(self, tx: Transaction, lane: _Lane, delivery: _Delivery, at_ms: int, later: Later, now: int, touched: dict[int, None]) -> None:
+        key = delivery.ordering_key
+        if await tx.execute(SUPERSEDED_MEANWHILE, id=delivery.id, ordering_key=key, outgoing_id=delivery.outgoing_id, now=now):
+            touched[delivery.outgoing_id] = None
+            return
+        await tx.execute(LATER, id=delivery.id, next_at=at_ms, error=later.why, refusals=delivery.refusals + 1 if later.refused else 0)
+        await tx.execute(PUT_OFF_LATER_ONES, ordering_key=key, host_id=lane.host_id, outgoing_id=delivery.outgoing_id, next_at=at_ms)
+        log.debug("deliver.later", delivery=delivery.id, why=later.why)
+
+    async def _answered(self, tx: Transaction, lane: _Lane, now: int) -> None:
+        """The host lives: its streak of failures ends, and what was put off because of it goes now."""
+        if await tx.execute(HOST_ANSWERED, id=lane.host_id):
+            await tx.execute(REVIVE, id=lane.host_id, now=now)
+            log.info("host.revived", host=lane.host_id)
+
+    async def _failed(self, tx: Transaction, lane: _Lane, now: int, touched: dict[int, None]) -> int:
+        """Counts a failure, opens the breaker at the fifth, gives up what is older than all retries; how long the host rests now, 0 if it does not."""
+        row = await tx.one(HOST_FAILED, id=lane.host_id, now=now)
+        rest = rest_ms(0 if row is None else int(row["failures"]), secrets.randbelow(1000) / 1000)
+        if rest:
+            await tx.execute(OPEN_BREAKER, id=lane.host_id, until=now + rest, now=now)
+            log.info("host.resting", host=lane.host_id, seconds=rest // 1000)
+        # Behind an open breaker nothing is tried, so nothing is counted: age alone ends it, but only when the host failed again just now. A clock that
+        # jumped, or a server that was off for a month, gives nothing up untried.
+        for overdue in await tx.all(OVERDUE, host_id=lane.host_id, before=now - self._days * DAY, now=now):
+            why = f"the host did not answer for {self._days} days"
+            await self._give_up(tx, lane.host_id, overdue["id"], overdue["outgoing_id"], why, now, touched, attempts=0)
+        return rest
+
+    async def _give_up(
+        self, tx: Transaction, host_id: int, delivery_id: int, outgoing_id: int, why: str, now: int, touched: dict[int, None], *, attempts: int
+    ) -> None:
+        touched[outgoing_id] = None
+        if await tx.execute(DEAD, id=delivery_id, error=why, now=now, attempts=attempts):
+            await self._instance.tell(tx, DeliveryGaveUp(delivery_id, host_id, why))
+            log.info("deliver.gave-up", delivery=delivery_id, host=host_id, why=why)
+
+    async def _inbox_gone(self, tx: Transaction, lane: _Lane, delivery: _Delivery, now: int) -> None:
+        """A 410. Of a shared inbox: once more to the personal ones. Of a personal one, three times in a row: its owner follows nobody here any more."""
+        if await tx.one(SHARED, host_id=lane.host_id, inbox=delivery.inbox) is not None:
+            await self._fall_back(tx, lane, delivery, now)
+            return
+        answers = await tx.all(LAST_ANSWERS, host_id=lane.host_id, inbox=delivery.inbox)
+        if len(answers) < GONE_AFTER or any(row["state"] != "dead" or row["error"] != "answered 410" for row in answers):
+            return
+        owners = [known.from_row(row) for row in await tx.all(OWNERS, inbox=delivery.inbox)]
+        if len(owners) != 1:
+            return
+        owner = owners[0]
+        for followed in await follows.following(tx, owner.id):
+            if followed.local:
+                # As if it had said so itself, which it no longer can.
+                follow = Follow(id=None, actor=owner.uri, object=followed.uri)
+                await follows.undone(tx, self._instance, owner, Undo(id=None, actor=owner.uri, object=follow))
+        log.info("follower.gone", actor=owner.id)
+
+    async def _fall_back(self, tx: Transaction, lane: _Lane, delivery: _Delivery, now: int) -> None:
+        inboxes = {str(row["inbox"]) for row in await tx.all(PERSONAL_OF_FOLLOWERS, actor_id=delivery.actor_id, inbox=delivery.inbox)}
+        for uri in self._addressed(delivery):
+            row = await tx.one(PERSONAL_OF, uri=uri, inbox=delivery.inbox)
+            if row is not None:
+                inboxes.add(str(row["inbox"]))
+        for inbox in sorted(inboxes):
+            await tx.execute(
+                FALL_BACK,
+                id=self._instance.ids.new(),
+                outgoing_id=delivery.outgoing_id,
+                host_id=lane.host_id,
+                inbox=inbox,
+                ordering_key=delivery.ordering_key,
+                created_at=delivery.created_at,
+                now=now,
+            )
+
+    def _addressed(self, delivery: _Delivery) -> list[str]:
+        try:
+            activity = json.loads(self._instance.vault.open(delivery.body, f"outgoing:{delivery.outgoing_id}"))
+        except (Locked, Tampered):
+            return []
+        return [str(uri) for field in ("to", "cc") for uri in activity.get(field, ())][:100]
+
+    async def _release(self, tx: Transaction, host_id: int, now: int, *, least: int = 0) -> None:
+        row = await tx.one(NEXT_OF_HOST, host_id=host_id)
+        next_at: int | None = None if row is None else row["next_at"]
+        if next_at is not None:
+            failing = await tx.one(FAILURES, id=host_id)
+            if failing is not None and failing["failures"] >= BREAKS_AFTER:
+                # The breaker alone says when: a host that spoke to us meanwhile (`hosts.heard`) is tried at once.
+                next_at = min(next_at, now)
+            next_at = max(next_at, least)
+        await tx.execute(RELEASE_HOST, id=host_id, next_at=next_at, me=self._me)
+
+    # --- leases
+
+    async def _keep_leases(self) -> None:
+        while True:
+            await asyncio.sleep(HEARTBEAT_S)
+            lanes = [(lane.host_id, [*lane.flying, *(delivery.id for delivery in lane.queue)]) for lane in self._lanes.values()]
+            if not lanes:
+                continue
+            try:
+                await self._instance.database.write(self._keep, lanes)
+            except Unavailable as error:
+                log.warning("deliver.no-database", why=str(error))
+
+    async def _keep(self, tx: Transaction, lanes: Sequence[tuple[int, Sequence[int]]]) -> None:
+        until = self._instance.clock.ms() + LEASE_MS
+        await tx.many(KEEP_HOST, [{"id": host_id, "until": until, "me": self._me} for host_id, _ in lanes])
+        kept = [{"id": delivery_id, "until": until} for _, delivery_ids in lanes for delivery_id in delivery_ids]
+        if kept:
+            await tx.many(LEASE_DELIVERY, kept)
+
+
+def _delivery(row: Row) -> _Delivery:
+    return _Delivery(
+        id=row["id"],
+        outgoing_id=row["outgoing_id"],
+        actor_id=row["actor_id"],
+        inbox=Iri(row["inbox"]),
+        ordering_key=row["ordering_key"],
+        attempts=row["attempts"],
+        refusals=row["refusals"],
+        created_at=row["created_at"],
+        body=bytes(row["body"] or b""),
+    )
+
+
+# --- what there is to see
+
+
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One delivery as people see it; times in milliseconds UTC. `next_at` is None for what is finished."""
+
+    id: int
+    host: str
+    inbox: Iri
+    kind: str
+    state: State
+    attempts: int
+    next_at: int | None
+    finished_at: int | None
+    error: str | None
+
+
+LISTED: Final = """
+select delivery.id, delivery.inbox, delivery.state, delivery.attempts, delivery.next_at, delivery.finished_at, delivery.error, outgoing.kind, host.name as host,
+  host.open_until
+from delivery
+join outgoing on outgoing.id = delivery.outgoing_id
+join host on host.id = delivery.host_id
+where (cast(:any_host as integer) = 1 or host.name = :host)
+  and (cast(:any_state as integer) = 1 or delivery.state = :state)
+order by delivery.id desc
+limit :limit
+"""
+
+COUNTS: Final = """
+select delivery.state, count(*) as number
+from delivery
+group by delivery.state
+"""
+
+OLD_DELIVERIES: Final = """
+delete from delivery
+where id in (
+  select delivery.id
+  from delivery
+  where delivery.state = :state
+    and delivery.finished_at <= :before
+  order by delivery.id
+  limit 1000
+)
+"""
+
+OLD_OUTGOING: Final = """
+delete from outgoing
+where id in (
+  select outgoing.id
+  from outgoing
+  where outgoing.created_at <= :before
+    and outgoing.body is null
+    and not exists (
+      select 1
+      from delivery
+      where delivery.outgoing_id = outgoing.id
+    )
+  limit 1000
+)
+"""
+
+KEPT: Final[Mapping[State, int]] = {"sent": 7 * DAY, "superseded": 7 * DAY, "dead": 90 * DAY}
+"""How long what is finished can be listed."""
+
+
+async def deliveries(tx: Transaction, host: str | None = None, state: str | None = None, limit: int = 100) -> list[Listed]:
+    """Deliveries, the latest first, of one host (as `hosts.authority` spells it) or state or all."""
+    rows = await tx.all(LISTED, any_host=int(host is None), host=host or "", any_state=int(state is None), state=state or "", limit=limit)
+    return [
+        Listed(
+            id=row["id"],
+            host=row["host"],
+            inbox=Iri(row["inbox"]),
+            kind=row["kind"],
+            state=cast(State, row["state"]),
+            attempts=row["attempts"],
+            next_at=max(row["next_at"], row["open_until"]) if row["state"] == "waiting" else None,
+            finished_at=row["finished_at"],
+            error=row["error"],
+        )
+        for row in rows
+    ]
+
+
+async def counts(tx: Transaction) -> dict[str, int]:
+    """How many deliveries wait, were sent, and ended dead."""
+    found = {str(row["state"]): int(row["number"]) for row in await tx.all(COUNTS)}
+    return {state: found.get(state, 0) for state in ("waiting", "sent", "dead")}
+
+
+async def prune(tx: Transaction, now_ms: int) -> int:
+    """Deletes what was finished long enough ago, at most a few thousand rows; how many, so call it again until it says 0."""
+    gone = 0
+    for state, kept in KEPT.items():
+        gone += await tx.execute(OLD_DELIVERIES, state=state, before=now_ms - kept)
+    return gone + await tx.execute(OLD_OUTGOING, before=now_ms - KEPT["sent"])

@@ -1,0 +1,168 @@
+"""What leaves, and to whom? One activity becomes one sealed body and one delivery row for each inbox, in the transaction of its cause."""
+
+from typing import TYPE_CHECKING, Final
+
+from actors.known import Actor
+from outbox import address
+from outbox.address import Audience, Inbox
+from outbox.posts import PUBLIC_SPELLINGS
+from schemas import documents
+from schemas.activities import Activity, Delete, Update
+from schemas.reading import Iri
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+MOST_BODY: Final = 64 * 1024
+"""Misskey takes no more (protocol.md 5.1); what is longer would be lost there without a word."""
+
+
+class TooLarge(ValueError):
+    """An activity of more than 64 KiB. Say so to its author before anything is stored."""
+
+    def __init__(self, size: int) -> None:
+        self.size = size
+        super().__init__(f"an activity of {size} bytes; {MOST_BODY} is the most that other servers take")
+
+
+LAST_OF_KEY: Final = """
+select max(outgoing.id) as last
+from outgoing
+where outgoing.ordering_key = :ordering_key
+"""
+
+INSERT_OUTGOING: Final = """
+insert into outgoing (id, uri, actor_id, kind, object, ordering_key, body, created_at)
+values (:id, :uri, :actor_id, :kind, :object, :ordering_key, :body, :now)
+"""
+
+HELD_BEFORE: Final = """
+select distinct delivery.inbox
+from delivery
+where delivery.ordering_key = :ordering_key
+"""
+
+# One that is being sent right now (its lease runs) is not taken back: the later activity waits behind it, as for any other.
+SUPERSEDE_ALL: Final = """
+update delivery
+set state = 'superseded', finished_at = :now
+where ordering_key = :ordering_key
+  and state = 'waiting'
+  and lease_until <= :now
+"""
+
+SUPERSEDE_UPDATE: Final = """
+update delivery
+set state = 'superseded', finished_at = :now
+where ordering_key = :ordering_key
+  and inbox = :inbox
+  and state = 'waiting'
+  and lease_until <= :now
+  and outgoing_id in (
+    select outgoing.id
+    from outgoing
+    where outgoing.ordering_key = :ordering_key
+      and outgoing.kind = 'Update'
+  )
+"""
+
+ERASE_BODIES: Final = """
+update outgoing
+set body = null
+where ordering_key = :ordering_key
+  and body is not null
+  and not exists (
+    select 1
+    from delivery
+    where delivery.outgoing_id = outgoing.id
+      and delivery.state = 'waiting'
+  )
+"""
+
+WAITING_BEFORE: Final = """
+select delivery.host_id, max(delivery.next_at) as next_at
+from delivery
+where delivery.ordering_key = :ordering_key
+  and delivery.state = 'waiting'
+group by delivery.host_id
+"""
+
+INSERT_DELIVERY: Final = """
+insert into delivery (id, outgoing_id, host_id, inbox, ordering_key, state, created_at, next_at)
+values (:id, :outgoing_id, :host_id, :inbox, :ordering_key, 'waiting', :now, :next_at)
+"""
+
+WAKE_HOST: Final = """
+update host
+set next_at = :next_at
+where id = :host_id
+  and (next_at is null or next_at > :next_at)
+"""
+
+
+async def publish(tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, audience: Audience, *, object: Iri, ordering_key: str) -> int:
+    """Sends `activity` of `sender` on its way to `audience`, and gives the id of the outgoing row. Call `instance.wake("delivery")` after the commit.
+
+    `object` names what it is about. Activities with one `ordering_key` (the object's id, or both ends of a follow) reach each host in the order of these calls.
+    A Delete replaces what of the same key was not delivered yet and also goes wherever that went before; an Update replaces undelivered Updates. Shared inboxes
+    are used when it is addressed to everybody or to the sender's followers. Local readers are not served here. Raises `TooLarge`; needs an activity with an id.
+    """
+    if activity.id is None:
+        raise ValueError("what we send has an id")
+    body = documents.dumps(documents.activity(activity))
+    if len(body) > MOST_BODY:
+        raise TooLarge(len(body))
+    now = instance.clock.ms()
+    addressed = (*activity.to, *activity.cc)
+    fold = not PUBLIC_SPELLINGS.isdisjoint(addressed) or (sender.followers is not None and sender.followers in addressed)
+    inboxes = await address.inboxes(tx, instance, audience, fold=fold)
+    if isinstance(activity, Delete):
+        inboxes = await _and_holders(tx, instance, inboxes, ordering_key)
+        await tx.execute(SUPERSEDE_ALL, ordering_key=ordering_key, now=now)
+    elif isinstance(activity, Update):
+        for inbox in inboxes:
+            await tx.execute(SUPERSEDE_UPDATE, ordering_key=ordering_key, inbox=inbox.url, now=now)
+    outgoing_id = instance.ids.new()
+    last = await tx.one(LAST_OF_KEY, ordering_key=ordering_key)
+    if last is not None and last["last"] is not None:
+        # The clock may have gone back since the Create: the order of ids is the order of sending. The low bits keep two draws apart.
+        outgoing_id = max(outgoing_id, int(last["last"]) + 1 + (outgoing_id & 0xFF))
+    await tx.execute(
+        INSERT_OUTGOING,
+        id=outgoing_id,
+        uri=activity.id,
+        actor_id=sender.id,
+        kind=type(activity).__name__,
+        object=object,
+        ordering_key=ordering_key,
+        body=instance.vault.seal(body, f"outgoing:{outgoing_id}") if inboxes else None,
+        now=now,
+    )
+    waiting = {int(row["host_id"]): int(row["next_at"]) for row in await tx.all(WAITING_BEFORE, ordering_key=ordering_key)}
+    rows: list[dict[str, int | str]] = [
+        {
+            "id": instance.ids.new(),
+            "outgoing_id": outgoing_id,
+            "host_id": inbox.host_id,
+            "inbox": inbox.url,
+            "ordering_key": ordering_key,
+            "now": now,
+            # Behind one that waits for its retry there is nothing to try before that.
+            "next_at": max(now, waiting.get(inbox.host_id, now)),
+        }
+        for inbox in inboxes
+    ]
+    if rows:
+        await tx.many(INSERT_DELIVERY, rows)
+        wakes = {inbox.host_id: max(now, waiting.get(inbox.host_id, now)) for inbox in inboxes}
+        await tx.many(WAKE_HOST, [{"host_id": host_id, "next_at": next_at} for host_id, next_at in wakes.items()])
+    await tx.execute(ERASE_BODIES, ordering_key=ordering_key)
+    return outgoing_id
+
+
+async def _and_holders(tx: Transaction, instance: "Instance", inboxes: list[Inbox], ordering_key: str) -> list[Inbox]:
+    """The inboxes, and every other one that was sent something of this key: whoever may hold it hears that it is gone, also who unfollowed since."""
+    there = {inbox.url for inbox in inboxes}
+    before = tuple(Iri(row["inbox"]) for row in await tx.all(HELD_BEFORE, ordering_key=ordering_key) if row["inbox"] not in there)
+    return [*inboxes, *await address.inboxes(tx, instance, Audience(inboxes=before), fold=False)]
