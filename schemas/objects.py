@@ -1,4 +1,4 @@
-"""Which things do activities speak about? Frozen nouns as they stand on the wire; reading them is in schemas/activities.py, writing them in schemas/documents.py."""
+"""Which things do activities speak about? Frozen nouns as they stand on the wire; schemas/activities.py reads them, schemas/documents.py writes them."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -42,7 +42,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class ActorDocument:
-    """An actor as its document describes it. Every IRI but the icon lies on the host of `id`."""
+    """An actor as its document describes it. Every IRI but `icon`, `moved_to` and `also_known_as` lies on the host of `id`; `summary` is sanitised HTML."""
 
     id: Iri
     kind: ActorKind
@@ -111,7 +111,11 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True)
 class Note:
-    """A post as it stands on the wire. `kind` is the AS2 type we read it as (Note, Question, Article, Page, ...)."""
+    """A post as it stands on the wire. `kind` is the AS2 type we read it as (Note, Question, Article, Page, ...).
+
+    `content` and `summary` are what their author sent: `schemas.html` makes them safe before they are kept or shown. `content` is the original, in `language`;
+    `content_map` holds the same text in other languages. `source` is the plain text `content` was made of.
+    """
 
     id: Iri
     attributed_to: Iri

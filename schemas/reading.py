@@ -1,7 +1,10 @@
 """How do we read what is not ours? Tolerant readers for foreign JSON and for database rows; `Any` lives here and stops here."""
 
-from collections.abc import Awaitable, Callable, Iterator, MutableMapping
-from typing import Any, NewType, Protocol
+import re
+from collections.abc import Awaitable, Callable, MutableMapping, Sequence
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final, NewType, Protocol
 
 Iri = NewType("Iri", str)
 """An absolute http(s) IRI, as its owner spells it. Compared byte for byte; hosts are compared through `actors.hosts`."""
@@ -32,3 +35,91 @@ class Row(Protocol):
     """One row of a query, read by column name (`sqlite3.Row` and `asyncpg.Record` both are one)."""
 
     def __getitem__(self, name: str, /) -> Any: ...
+
+
+AS: Final = "https://www.w3.org/ns/activitystreams#"
+
+_IRI: Final = re.compile(r"https?://[^\s/?#\x00-\x20\x7f<>\"\\][^\s\x00-\x20\x7f<>\"\\]{0,2047}")
+
+
+def each(value: Any) -> Sequence[Any]:
+    """The values of a member that may be missing, single, or a list (AS2: all three mean the same)."""
+    if value is None:
+        return ()
+    return value if isinstance(value, list) else (value,)
+
+
+def first(value: Any) -> Any:
+    """The first value of a member that may be a list, or None."""
+    if isinstance(value, list):
+        return value[0] if value else None
+    return value
+
+
+def iri(value: Any) -> Iri | None:
+    """The http(s) IRI of a string, of an object's `id` (or `@id`), of a Link's `href`, or of the first of a list; at most 2,048 letters, else None."""
+    if isinstance(value, str):
+        return Iri(value) if _IRI.fullmatch(value) else None
+    if isinstance(value, dict):
+        named = value.get("id") or value.get("@id") or value.get("href")
+        return iri(named) if isinstance(named, str) else None
+    if isinstance(value, list) and value and not isinstance(value[0], list):
+        return iri(value[0])
+    return None
+
+
+def iris(value: Any, most: int) -> tuple[Iri, ...]:
+    """The IRIs of a member that may be a string, an object or a list, without repeats, at most `most`; what is no IRI is left out."""
+    found: dict[Iri, None] = {}
+    for one in each(value):
+        named = iri(one)
+        if named is not None:
+            found[named] = None
+            if len(found) == most:
+                break
+    return tuple(found)
+
+
+def text(value: Any, most: int) -> str | None:
+    """The text of a string, of an AS2 language value `{"@value": ...}`, or of the first of a list, cut after `most` letters; None if there is none."""
+    if isinstance(value, list):
+        value = value[0] if value else None
+    if isinstance(value, dict):
+        value = value.get("@value")
+    return value[:most] if isinstance(value, str) and value else None
+
+
+def moment(value: Any) -> datetime | None:
+    """The aware UTC time of an RFC 3339 or ISO 8601 text, or of an RFC 2822 date; without a zone it is UTC. None for what is no time of the years 1 to 9999."""
+    if isinstance(value, dict):
+        value = value.get("@value")   # an expanded typed value
+    if not isinstance(value, str) or not 8 <= len(value) <= 64:
+        return None
+    try:
+        read = datetime.fromisoformat(value)
+    except ValueError:
+        try:
+            read = datetime.fromisoformat(value.strip().upper().removesuffix(" UTC"))
+        except ValueError:
+            try:
+                read = parsedate_to_datetime(value)
+            except (ValueError, OverflowError, IndexError, TypeError):
+                return None
+    if read.tzinfo is UTC:
+        return read
+    try:
+        return read.astimezone(UTC) if read.tzinfo else read.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):   # an offset that leads out of the calendar
+        return None
+
+
+def types(document: Document) -> Sequence[str]:
+    """The types of a document, without `as:` or the namespace; unknown ones too."""
+    value = document.get("type") or document.get("@type")
+    if isinstance(value, str):
+        return (_bare(value),)
+    return [_bare(one) for one in each(value) if isinstance(one, str)][:10]
+
+
+def _bare(name: str) -> str:
+    return name.removeprefix("as:").removeprefix(AS)
