@@ -576,4 +576,3 @@ def _look_inside(path: Path, connection: sqlite3.Connection, check: bool) -> Non
     # A file that cannot be written must say so at the start, not at the first post.
     _patiently(partial(connection.execute, "begin immediate"), deadline)
     connection.execute("rollback")
-
