@@ -7,17 +7,16 @@ tells why each rule is here.
 
 import asyncio
 import errno
-import re
 import socket
 import ssl
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from importlib.metadata import version
 from ipaddress import IPv4Address, IPv4Network, IPv6Network, ip_address
 from typing import Final
-from urllib.parse import quote, urlsplit
 
 import aiohttp
 import httpx
@@ -25,17 +24,17 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from httpx_aiohttp import AiohttpTransport
 from yarl import URL
 
-from actors.hosts import BadUrl, authority
+from actors.flights import Flights
+from actors.hosts import BadUrl
+from actors.targets import Target, target
 from schemas.config import Config
 
 MOST_BODY: Final = 1024 * 1024
 MOST_ANSWER: Final = 4096
 """What is read of an inbox's answer; nobody needs more than its status."""
 DEADLINE_S: Final = 10.0
-PORTS: Final = frozenset({443, 8443})
-"""Where https federation lives. Elsewhere a URL of a stranger could make us knock at mail servers and databases; development may use any port."""
-LONGEST_URL: Final = 2048
 KEEP_ALIVE_S: Final = 15.0
+MOST_SOCKETS_PER_HOST: Final = 16
 
 Networks = Sequence[IPv4Network | IPv6Network]
 
@@ -66,16 +65,6 @@ class Refused:
 
 
 Outcome = Fetched | Unreachable | Refused
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """A URL we may ask for. `url` and `path` (with query) are spelled as they go over the wire, so a signature over them holds."""
-
-    url: str
-    scheme: str
-    authority: str
-    path: str
 
 
 class _Refusal(Exception):
@@ -136,37 +125,6 @@ def objection(address: str, allowed: Networks = ()) -> str | None:
     return f"{address} is not a public address" if refused else None
 
 
-_UNSAFE = re.compile(r"[\x00-\x20\x7f\\<>\"^`{|}]")
-_DOTS = re.compile(r"(?:^|/)(?:\.|%2[eE]){1,2}(?:/|$)")
-
-
-def target(url: str, *, plain_http: bool = False, any_port: bool = False) -> Target:
-    """The URL in the one spelling that is both signed and sent; raises `BadUrl`.
-
-    Refused: anything but https (http where `plain_http`), user names, control characters, spaces, backslashes and other characters that parsers read
-    differently, `.` and `..` segments, ports outside `PORTS` unless `any_port`, more than 2,048 characters. A fragment is cut off: it never leaves. Other
-    non-ASCII characters of path and query are percent-encoded as UTF-8; percent signs that are there stay as they are.
-    """
-    if len(url) > LONGEST_URL:
-        raise BadUrl(f"a URL of more than {LONGEST_URL} characters")
-    if _UNSAFE.search(url):
-        raise BadUrl("a URL with characters that do not belong into one")
-    parts = urlsplit(url)
-    if parts.scheme != "https" and not (plain_http and parts.scheme == "http"):
-        raise BadUrl(f"{parts.scheme or 'no'} scheme: only https")
-    host = authority(url)
-    if not any_port:
-        _, colon, port = host.rpartition(":") if not host.endswith("]") else ("", "", "")
-        if colon and int(port) not in PORTS:
-            raise BadUrl(f"port {port}")
-    path = quote(parts.path or "/", safe="/%:@!$&'()*+,;=-._~[]")
-    if not path.startswith("/") or _DOTS.search(path):
-        raise BadUrl("a path with . or .. in it")
-    if parts.query:
-        path += "?" + quote(parts.query, safe="/%:@!$&'()*+,;=-._~?[]")
-    return Target(f"{parts.scheme}://{host}{path}", parts.scheme, host, path)
-
-
 class _Resolver(AbstractResolver):
     """Names to addresses, on threads of its own: fifty names that hang must not hold up everybody's disk and key work in the default pool."""
 
@@ -192,6 +150,16 @@ class _Resolver(AbstractResolver):
         self._threads.shutdown(wait=False, cancel_futures=True)
 
 
+@lru_cache(maxsize=4096)
+def _httpx(url: str) -> httpx.URL:
+    return httpx.URL(url)
+
+
+@lru_cache(maxsize=4096)
+def _yarl(url: str) -> URL:
+    return URL(url, encoded=True)
+
+
 class _Verbatim:
     """Stands between transport and session so that a URL goes out as it was signed: yarl would decode `%61` and quote anew."""
 
@@ -199,7 +167,7 @@ class _Verbatim:
         self._session = session
 
     def request(self, *, url: str, **options: object) -> object:
-        return self._session.request(url=URL(url, encoded=True), **options)  # type: ignore[arg-type]  # the transport's own keywords, handed on
+        return self._session.request(url=_yarl(url), **options)  # type: ignore[arg-type]  # the transport's own keywords, handed on
 
 
 class _Transport(AiohttpTransport):
@@ -225,6 +193,7 @@ class Network:
         self._most_sockets = max(256, 4 * config.federation.deliveries_at_once)
         self._session: aiohttp.ClientSession | None = None
         self._transport: _Transport | None = None
+        self.flights = Flights()
 
     def target(self, url: str) -> Target:
         """The canonical spelling of a URL this instance may ask for, for those who sign it; raises `BadUrl`."""
@@ -247,6 +216,7 @@ class Network:
 
     async def close(self) -> None:
         """Closes every connection; the next request would open anew."""
+        await self.flights.close()
         session, self._session, self._transport = self._session, None, None
         if session is not None:
             await session.close()
@@ -263,7 +233,7 @@ class Network:
         sent.setdefault("host", spelled.authority)
         sent.setdefault("accept", "*/*")
         try:
-            request = httpx.Request(method, spelled.url, headers=sent, content=body)
+            request = httpx.Request(method, _httpx(spelled.url), headers=sent, content=body)
             async with asyncio.timeout(deadline_s):
                 response = await self._open().handle_async_request(request)
                 try:
@@ -310,6 +280,7 @@ class Network:
                 resolver=_Resolver(self._allowed),
                 use_dns_cache=False,
                 limit=self._most_sockets,
+                limit_per_host=MOST_SOCKETS_PER_HOST,
                 keepalive_timeout=KEEP_ALIVE_S,
             )
             self._session = aiohttp.ClientSession(
