@@ -41,6 +41,8 @@ AS: Final = "https://www.w3.org/ns/activitystreams#"
 
 _IRI: Final = re.compile(r"https?://[^\s/?#\x00-\x20\x7f<>\"\\][^\s\x00-\x20\x7f<>\"\\]{0,2047}")
 
+_LANGUAGE: Final = re.compile(r"[A-Za-z]{2,8}(-[A-Za-z0-9]{1,8}){0,6}")
+
 
 def each(value: Any) -> Sequence[Any]:
     """The values of a member that may be missing, single, or a list (AS2: all three mean the same)."""
@@ -123,3 +125,17 @@ def types(document: Document) -> Sequence[str]:
 
 def _bare(name: str) -> str:
     return name.removeprefix("as:").removeprefix(AS)
+
+
+def page(value: Any) -> Iri | None:
+    """The address of a member that may be a string, a Link or a list of both: the HTML page before all others."""
+    if isinstance(value, list):
+        pages = [one for one in value[:20] if isinstance(one, dict) and (one.get("mediaType") or one.get("mimeType")) == "text/html"]
+        plain = [one for one in value[:20] if isinstance(one, str)]
+        return next((found for one in (*pages, *plain, *value[:1]) if (found := iri(one)) is not None), None)
+    return iri(value)
+
+
+def language(value: Any) -> str | None:
+    """A BCP 47 tag as it came, or None for what is none and for `und`."""
+    return value if isinstance(value, str) and value != "und" and _LANGUAGE.fullmatch(value) else None

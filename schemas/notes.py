@@ -1,0 +1,282 @@
+"""How do we read a post that is not ours, and what makes it a request or an offer? Everything may be missing, single, or a list."""
+
+import re
+from collections.abc import Iterator, Mapping
+from html import escape
+from typing import Any, Final
+
+from schemas import html, vocabulary
+from schemas.objects import PUBLIC, Attachment, Hashtag, Mention, Note, Proposal, Purpose, Urgency
+from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, language, moment, page, text, types
+
+POSTS: Final = frozenset({"Note", "Question", "Article", "Page", "Event", "Image", "Video", "Audio", "Document", "Proposal"})
+"""What we read as a post. Mastodon shows the same, except Document and Proposal."""
+TITLED: Final = POSTS - {"Note", "Question", "Proposal"}
+"""Posts whose `name` is a title and whose `summary` is an abstract, not a warning."""
+
+MOST_RECIPIENTS: Final = 1000
+"""To and cc are cut after this many each; Public is kept wherever it stands, so that a cut narrows an audience and never widens it."""
+MOST_TAGS: Final = 1000
+"""Tags looked at; of these at most `MOST_MENTIONS` mentions and as many hashtags are kept."""
+MOST_MENTIONS: Final = 50
+MOST_ATTACHMENTS: Final = 16
+MOST_CONTENT: Final = 200_000
+"""Letters of content kept; the rest is cut off (the sanitiser closes what the cut opened)."""
+MOST_SUMMARY: Final = 20_000
+MOST_NAME: Final = 2048
+MOST_LANGUAGES: Final = 20
+MOST_SLUGS: Final = 20
+
+_PUBLIC: Final = frozenset({PUBLIC, "as:Public", "Public"})
+_SLUG: Final = re.compile(r"[\w.-]{1,64}")
+_VF: Final = ("", "vf:", vocabulary.VF, "ValueFlows:", "valueflows:")
+_FM: Final = ("", "fm:", vocabulary.NAMESPACE, "fedmatch:")
+_OM: Final = ("", "om2:", vocabulary.OM2)
+_URGENCIES: Final[Mapping[str, Urgency]] = {"hours": "hours", "days": "days", "weeks": "weeks", "anytime": "anytime"}
+
+
+def parse_note(document: Document, *, sender: Iri | None = None) -> Note:
+    """The post in `document`; raises `Unreadable` without id or author, or when it is no post.
+
+    `sender` is the author where `attributedTo` is missing, as Misskey reads it, and is preferred where several authors stand (PeerTube names the channel too).
+    """
+    kind = kind_of(document)
+    if kind is None:
+        raise Unreadable("object.type", "is none we read as a post")
+    return read(document, kind, sender, (), ())
+
+
+def kind_of(document: Document) -> str | None:
+    """The type we read a post as, or None: the first one we know, and a Note before its other types."""
+    kinds = types(document)
+    if "Note" in kinds:
+        return "Note"
+    return next((kind for kind in kinds if kind in POSTS), None)
+
+
+def is_vote(document: Document) -> bool:
+    """A vote in a poll is a Note with a name and no content (Mastodon)."""
+    return "name" in document and not document.get("content") and not document.get("contentMap") and document.get("inReplyTo") is not None
+
+
+def audience(value: Any) -> tuple[Iri, ...]:
+    """Who a member addresses, with one spelling of Public, at most `MOST_RECIPIENTS`."""
+    if isinstance(value, str):
+        value = (value,)
+    elif not isinstance(value, list):
+        value = each(value)
+    found: dict[Iri, None] = {}
+    for one in value:
+        if isinstance(one, dict):
+            one = one.get("id") or one.get("@id")
+        if isinstance(one, str):
+            if one in _PUBLIC:
+                found[PUBLIC] = None
+            elif len(found) < MOST_RECIPIENTS and (named := iri(one)) is not None:
+                found[named] = None
+    return tuple(found)
+
+
+def read(document: Document, kind: str, sender: Iri | None, to: tuple[Iri, ...], cc: tuple[Iri, ...]) -> Note:
+    """The post in `document`, known to be of that `kind`; `to` and `cc` are those of its activity, used if it has none itself."""
+    get = document.get
+    uri = iri(get("id") or get("@id"))
+    if uri is None:
+        raise Unreadable("object.id", "is missing or no http(s) IRI")
+    author = _author(get("attributedTo"), sender)
+    if author is None:
+        raise Unreadable("object.attributedTo", "is missing or no http(s) IRI")
+    content, spoken, others = _content(document, kind)
+    summary = text(get("summary"), MOST_SUMMARY) or text(_first_value(get("summaryMap")), MOST_SUMMARY)
+    own_to, own_cc = audience(get("to")), audience(get("cc"))
+    if not own_to and not own_cc:
+        own_to, own_cc = to, cc   # Mastodon: those of the activity are used if the object has none
+    mentions, hashtags = _tags(get("tag"))
+    attached = get("attachment")
+    source = first(get("source"))
+    original = text(source.get("content"), MOST_CONTENT) if isinstance(source, dict) else None
+    return Note(
+        id=uri,
+        attributed_to=author,
+        content=content,
+        kind=kind,
+        summary=None if kind in TITLED else summary,
+        sensitive=get("sensitive") is True,
+        language=spoken,
+        content_map=others,
+        source=original,
+        url=page(get("url")),
+        published=moment(get("published")),
+        updated=moment(get("updated")),
+        in_reply_to=iri(get("inReplyTo")),
+        conversation=_conversation(get("conversation")) or _conversation(get("context")),
+        to=own_to,
+        cc=own_cc,
+        audience=audience(get("audience")),
+        mentions=mentions,
+        hashtags=hashtags,
+        attachments=tuple(_attachments(attached)) if attached else (),
+        proposal=_proposal(document, kind, content),
+    )
+
+
+def _author(value: Any, sender: Iri | None) -> Iri | None:
+    if isinstance(value, str):
+        return iri(value)
+    authors = iris(value, 10)
+    return sender if sender in authors or not authors else authors[0]
+
+
+def _content(document: Document, kind: str) -> tuple[str, str | None, tuple[tuple[str, str], ...]]:
+    """Content, its language, and the same in other languages.
+
+    GoToSocial gives the language whose entry in `contentMap` equals `content`, Mastodon the first key; Lemmy has a member of its own.
+    """
+    value = document.get("content")
+    content = value if isinstance(value, str) else text(value, MOST_CONTENT)
+    spoken: str | None = None
+    others: tuple[tuple[str, str], ...] = ()
+    if content and len(content) > MOST_CONTENT:
+        content = content[:MOST_CONTENT]
+    mapped = document.get("contentMap")
+    if isinstance(mapped, dict) and mapped:
+        entries = [(tag, one[:MOST_CONTENT]) for tag, one in list(mapped.items())[:MOST_LANGUAGES] if isinstance(one, str) and language(tag)]
+        if entries:
+            spoken = next((tag for tag, one in entries if one == content), entries[0][0])
+            if not content:
+                content = entries[0][1]
+            others = tuple(entry for entry in entries if entry[0] != spoken)
+    elif isinstance(tagged := first(value), dict):
+        spoken = language(tagged.get("@language"))
+    elif isinstance(lemmy := document.get("language"), dict):
+        spoken = language(lemmy.get("identifier"))
+    if content and document.get("mediaType") in ("text/plain", "text/markdown"):   # PeerTube; without it the text is HTML
+        content = html.from_text(content)
+    title = text(document.get("name"), MOST_NAME) or text(_first_value(document.get("nameMap")), MOST_NAME)
+    if kind in TITLED:
+        abstract = content or text(document.get("summary"), MOST_SUMMARY) or ""
+        content = (f"<p><strong>{escape(title)}</strong></p>" if title else "") + abstract
+    elif not content and title:
+        content = html.from_text(title)
+    return content or "", spoken, others
+
+
+def _first_value(mapped: Any) -> Any:
+    return next(iter(mapped.values()), None) if isinstance(mapped, dict) else None
+
+
+def _conversation(value: Any) -> str | None:
+    """The name of a thread: an IRI, or a tag: URI as Mastodon writes it."""
+    if isinstance(value, dict):
+        value = value.get("id")
+    return value if isinstance(value, str) and 0 < len(value) <= MOST_NAME else None
+
+
+def _tags(value: Any) -> tuple[tuple[Mention, ...], tuple[Hashtag, ...]]:
+    mentions: dict[Iri, Mention] = {}
+    hashtags: dict[str, Hashtag] = {}
+    for tag in each(value)[:MOST_TAGS]:
+        if not isinstance(tag, dict):
+            continue
+        kinds = types(tag)
+        name = tag.get("name")
+        if "Mention" in kinds:
+            href = iri(tag.get("href"))
+            if href is not None and href not in mentions and len(mentions) < MOST_MENTIONS:
+                mentions[href] = Mention(href, name[:MOST_NAME] if isinstance(name, str) else "")
+        elif "Hashtag" in kinds and isinstance(name, str):
+            word = name.strip().removeprefix("#").removeprefix("＃")[:200]
+            if word and not re.search(r"[\s#<>]", word) and word not in hashtags and len(hashtags) < MOST_MENTIONS:
+                hashtags[word] = Hashtag(word, iri(tag.get("href")))
+    return tuple(mentions.values()), tuple(hashtags.values())
+
+
+def _attachments(value: Any) -> Iterator[Attachment]:
+    for one in each(value)[:MOST_ATTACHMENTS]:
+        if not isinstance(one, dict) or "PropertyValue" in types(one):
+            continue
+        link = first(one.get("url"))
+        url = iri(link) or iri(one.get("href"))
+        if url is not None:
+            kind = one.get("mediaType") or (link.get("mediaType") if isinstance(link, dict) else None)
+            # Mastodon reads `summary` before `name` as the description.
+            yield Attachment(url, text(kind, 100), text(one.get("summary"), 10_000) or text(one.get("name"), 10_000))
+
+
+def _member(document: Document, name: str, spaces: tuple[str, ...]) -> Any:
+    """A member by its plain name, with a prefix, or by its full IRI."""
+    for space in spaces:
+        value = document.get(space + name)
+        if value is not None:
+            return value
+    return None
+
+
+def _proposal(document: Document, kind: str, content: str) -> Proposal | None:
+    """What makes a post a request or an offer: `purpose` and `publishes`, whatever its type (FEP-0837); or a Proposal attached to it (flohmarkt)."""
+    stated = _member(document, "purpose", _VF)
+    if stated is None:
+        if kind == "Note" and (attached := document.get("attachment")):
+            for one in each(attached)[:MOST_ATTACHMENTS]:
+                if isinstance(one, dict) and any(name.rpartition(":")[2] == "Proposal" for name in types(one)):
+                    return _proposal(one, "Proposal", content)
+        return None
+    stated = text(stated, 100) or (iri(stated) or "")
+    purpose: Purpose | None = "request" if stated.endswith("request") else "offer" if stated.endswith("offer") else None
+    intent = first(_member(document, "publishes", _VF))
+    if purpose is None or not intent:
+        return None
+    if not isinstance(intent, dict):
+        intent = {}
+    source = first(document.get("source"))
+    plain = text(source.get("content"), MOST_CONTENT) if isinstance(source, dict) and source.get("mediaType") in (None, "text/plain") else None
+    if plain is None:
+        plain = html.to_text(content)
+    title = text(intent.get("name"), MOST_NAME) or text(document.get("name"), MOST_NAME)
+    if title is None:
+        title = next((line for line in plain.splitlines() if line.strip()), "")[:200]
+    region = text(_member(document, "region", _FM), 64)
+    until = _member(document, "hasEnd", _VF) or document.get("endTime") or _member(intent, "due", _VF)
+    return Proposal(
+        purpose=purpose,
+        title=title,
+        text=plain,
+        status=_status(document, intent),
+        categories=_slugs(_member(document, "category", _FM)),
+        skills=_slugs(_member(document, "skill", _FM) or _member(intent, "resourceConformsTo", _VF)),
+        speaks=tuple(dict.fromkeys(tag for tag in map(language, each(_member(document, "spokenLanguage", _FM))[:MOST_SLUGS]) if tag)),
+        region=region if region and _SLUG.fullmatch(region) else None,
+        urgency=_URGENCIES.get(text(_member(document, "urgency", _FM), 64) or ""),
+        until=moment(first(until)),
+    )
+
+
+def _status(document: Document, intent: Document) -> str:
+    """Our own word for it if there is one; else what FEP-0837's members say."""
+    stated = text(_member(document, "status", _FM), 64)
+    if stated and _SLUG.fullmatch(stated):
+        return stated
+    finished = first(_member(intent, "finished", _VF) or _member(document, "finished", _VF))
+    if isinstance(finished, dict):
+        finished = finished.get("@value")
+    if finished is True or finished == "true":
+        return "withdrawn"
+    available = first(_member(intent, "availableQuantity", _VF))
+    if isinstance(available, dict):
+        available = first(_member(available, "hasNumericalValue", _OM))
+        if isinstance(available, dict):
+            available = available.get("@value")
+    return "matched" if str(available).strip() in {"0", "0.0"} else "open"   # Mitra writes numbers as text, others as numbers
+
+
+def _slugs(value: Any) -> tuple[str, ...]:
+    """Categories or skills: ours in their canonical spelling, others as they came if they look like a slug."""
+    found: dict[str, None] = {}
+    for one in each(value)[:MOST_SLUGS]:
+        if isinstance(one, dict):
+            one = one.get("@value") or one.get("id") or one.get("@id")
+        if isinstance(one, str):
+            word = one.removeprefix(vocabulary.CATEGORY).removeprefix(vocabulary.SKILL)
+            if _SLUG.fullmatch(word):
+                found[vocabulary.known(word)] = None
+    return tuple(found)
