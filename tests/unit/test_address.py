@@ -1,6 +1,5 @@
 """To which inboxes does it go?"""
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -16,8 +15,8 @@ from tests.house import House, build, configure, describe, store
 
 
 @pytest.fixture
-async def house(database, tmp_path: Path) -> AsyncIterator[House]:
-    yield await build(database, configure(tmp_path))
+async def house(database, tmp_path: Path) -> House:
+    return await build(database, configure(tmp_path))
 
 
 async def following(house: House, followed: Actor, name: str, host: str = "theirs.example") -> Actor:

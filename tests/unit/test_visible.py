@@ -1,6 +1,5 @@
 """Who may read this post?"""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -17,8 +16,8 @@ from tests.house import BASE, House, build, configure
 
 
 @pytest.fixture
-async def house(database, tmp_path: Path) -> AsyncIterator[House]:
-    yield await build(database, configure(tmp_path))
+async def house(database, tmp_path: Path) -> House:
+    return await build(database, configure(tmp_path))
 
 
 async def follow(house: House, follower: Actor, followed: Actor) -> None:
