@@ -62,16 +62,17 @@ class Guard:
     `app` sees only requests for our own host, in origin form, with at most 100 headers of 32 KiB together, a known method and a body that is neither
     longer than `limits.body` nor slower than `limits.request_seconds`; it never sees an address (`client` is None) nor a forwarding header. Behind
     `server.trusted_proxies` `X-Forwarded-Proto` decides the scheme and nothing else: hosts and signed targets come from the configuration.
-    `Unavailable` from the database (busy, disk full) becomes 503 with Retry-After.
+    `trouble` are the errors that mean "not now" (a busy database, a full disk): they become 503 with Retry-After.
     """
 
-    def __init__(self, app: App, config: Config) -> None:
+    def __init__(self, app: App, config: Config, trouble: tuple[type[Exception], ...] = (Unavailable,)) -> None:
         self._app = app
         self._hosts = frozenset({config.authority.lower().encode(), config.host.lower().encode()})
         default = b":443" if config.scheme == "https" else b":80"
         self._hosts |= {host + default for host in self._hosts if b":" not in host.rpartition(b"]")[2]}
         self._limit, self._seconds = config.limits.body, config.limits.request_seconds
         self._scheme = config.scheme
+        self._trouble = trouble
         self._proxies = tuple(ipaddress.ip_network(text, strict=False) for text in config.server.trusted_proxies)
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
@@ -95,7 +96,7 @@ class Guard:
         passage = _Passage(receive, send, self._limit, self._seconds, length, self._scheme == "https")
         try:
             await self._app(inner, passage.receive, passage.send)
-        except Unavailable as error:
+        except self._trouble as error:
             log.warning("database_unavailable", error=type(error).__name__)
             if not passage.started:
                 await answer(send, 503)

@@ -7,11 +7,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
+from actors.media import is_activitypub
 from inbox.errors import Malformed
 from schemas.gate import loads
 from schemas.reading import Document, Headers, Iri, Unreadable
 
-ACTIVITY_STREAMS: Final = "https://www.w3.org/ns/activitystreams"
 LONGEST_IRI: Final = 2048
 
 
@@ -34,25 +34,7 @@ def media_type(headers: Headers) -> None:
 
 @lru_cache(maxsize=256)
 def _is_activity(value: bytes) -> bool:
-    if len(value) > 256:
-        return False
-    kind, *rest = value.decode("latin-1").split(";")
-    parameters: dict[str, str] = {}
-    for part in rest:
-        name, equals, text = part.partition("=")
-        name = name.strip().lower()
-        if not equals or name in parameters:
-            return False
-        parameters[name] = text.strip().strip('"')
-    if parameters.get("charset", "utf-8").lower() != "utf-8":
-        return False
-    match kind.strip().lower():
-        case "application/activity+json":
-            return True
-        case "application/ld+json":
-            return ACTIVITY_STREAMS in parameters.get("profile", "").split()
-        case _:
-            return False
+    return is_activitypub(value.decode("latin-1"))
 
 
 def read(body: bytes, limit: int) -> Document:
@@ -78,10 +60,10 @@ def claim(document: Document) -> Claim:
     if actor is None:
         raise Malformed("actor", "an activity names its actor by an absolute http or https id")
     given = document.get("id", document.get("@id"))
-    id = iri(given) if isinstance(given, str) else None
-    if given is not None and id is None:
+    own = iri(given) if isinstance(given, str) else None
+    if given is not None and own is None:
         raise Malformed("id", "an id is an absolute http or https address")
-    return Claim(id, kind.removeprefix("as:"), actor, iri(document.get("object")))
+    return Claim(own, kind.removeprefix("as:"), actor, iri(document.get("object")))
 
 
 def iri(value: object) -> Iri | None:

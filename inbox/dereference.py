@@ -1,0 +1,125 @@
+"""What does its own server say? Objects that others only name, read from their origin, within a budget; never by the word of whoever named them."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from actors import hosts, remote
+from actors.instance import Instance
+from actors.known import Actor
+from actors.remote import Budget, FetchFailed
+from inbox.errors import InboxError, Later
+from inbox.gate import claim
+from inbox.verify import Verified, origin, own_origin
+from outbox import posts
+from schemas import documents
+from schemas.activities import parse_note
+from schemas.objects import Note
+from schemas.reading import Iri, Unreadable
+from schemas.storage import Transaction
+
+log = structlog.get_logger()
+
+AGAIN_S: Final = 300
+MOST_ANCESTORS: Final = 20
+"""How far up a thread we go (security.md A037); who wants to see more follows the link."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """A post as its own server shows it; `document` is the JSON it was read from."""
+
+    note: Note
+    author: Actor
+    document: bytes
+
+
+def budget(instance: Instance) -> Budget:
+    """What one arrival may cause in requests: `federation.fetch_budget`."""
+    return Budget(instance.config.federation.fetch_budget)
+
+
+async def activity(instance: Instance, id: Iri, spending: Budget) -> tuple[Verified, bytes] | None:
+    """The activity with this id from its origin, as good as signed, and its bytes; None if there is none. Raises `Later` where it may be had another time."""
+    document = await remote.fetch_document(instance, id, budget=spending)
+    if isinstance(document, FetchFailed):
+        _nothing("activity", document)
+        return None
+    try:
+        said = claim(document)
+        own_origin(instance, said, document)
+        if said.id is None or not hosts.same_origin(said.id, id):
+            return None
+        actor = await remote.actor(instance, said.actor, budget=spending)
+        if isinstance(actor, FetchFailed):
+            _nothing("actor", actor)
+            return None
+        return origin(actor, document), documents.dumps(document)
+    except Later:
+        raise
+    except InboxError as error:
+        log.info("refetch.refused", why=error.log)
+        return None
+
+
+async def post(instance: Instance, id: Iri, spending: Budget, *, owner: Actor | None = None) -> Origin | None:
+    """The post with this id from its origin, with its author, who must be `owner` if one is given; None if there is none that we believe.
+
+    Author and id lie on one host (FEP-fe34). Raises `Later` where it may be had another time.
+    """
+    document = await remote.fetch_document(instance, id, budget=spending)
+    if isinstance(document, FetchFailed):
+        _nothing("post", document)
+        return None
+    try:
+        note = parse_note(document)
+    except Unreadable as error:
+        log.info("post.unreadable", where=error.where)
+        return None
+    if not hosts.same_origin(note.id, id) or not hosts.same_origin(note.attributed_to, note.id):
+        return None
+    if owner is not None and note.attributed_to != owner.uri:
+        return None
+    author = owner or await remote.actor(instance, note.attributed_to, budget=spending)
+    if isinstance(author, FetchFailed):
+        _nothing("author", author)
+        return None
+    return Origin(note, author, documents.dumps(document))
+
+
+async def thread(instance: Instance, key: str, _payload: bytes) -> None:
+    """The job `thread`: fetches and stores the public posts above one that arrived, upwards from `key`, at most 20, within one budget.
+
+    What is missing, private or unreadable ends it. Raises `Later` where another time may show more.
+    """
+    spending, seen, next_up = budget(instance), set[Iri](), Iri(key)
+    ours = f"{instance.config.base_url}/"
+    for _ in range(MOST_ANCESTORS):
+        if next_up in seen or next_up.startswith(ours):
+            return
+        seen.add(next_up)
+        held = await instance.database.read(posts.by_uri, next_up)
+        if held is not None:
+            above = held.in_reply_to if held.in_reply_to_id is None else None
+        else:
+            found = await post(instance, next_up, spending)
+            if found is None or posts.visibility(found.note, found.author.followers) not in ("public", "unlisted"):
+                return
+            await instance.database.write(_keep, instance, found)
+            above = found.note.in_reply_to
+        if above is None:
+            return
+        next_up = above
+
+
+async def _keep(tx: Transaction, instance: Instance, found: Origin) -> None:
+    outcome = await posts.store(tx, instance, found.author, found.note, local=False, document=found.document)
+    if isinstance(outcome, posts.Refused):
+        log.info("post.refused", why=outcome.why)
+
+
+def _nothing(what: str, failed: FetchFailed) -> None:
+    if failed.temporary:
+        raise Later(AGAIN_S, f"the {what} could not be fetched: {failed.why}")
+    log.info("fetch.nothing", what=what, kind=failed.kind)

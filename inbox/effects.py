@@ -1,0 +1,33 @@
+"""What is left to do when an arrival's transaction is done? Rows that wait now, files that still hold what was deleted, and jobs for later."""
+
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from actors.instance import Instance
+from schemas.storage import Transaction
+
+JobKind = Literal["refetch", "thread"]
+"""refetch: the activity with this id, from its own origin (inbox.arrivals). thread: the posts above one that arrived (inbox.dereference)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Effects:
+    """Kinds of rows to wake the worker for ("delivery", "job"), and whether something was deleted that must become unreadable."""
+
+    wake: tuple[str, ...] = ()
+    erase: bool = False
+
+
+NOTHING: Final = Effects()
+
+# The same row fedmatch/jobs.py writes; this room may not import that one.
+ASK: Final = """
+insert into job (id, kind, key, payload, run_at)
+values (:id, :kind, :key, :payload, :now)
+on conflict (kind, key) where state = 'waiting' do nothing
+"""
+
+
+async def ask(tx: Transaction, instance: Instance, kind: JobKind, key: str) -> None:
+    """Asks for a job, once however often it is asked while it waits. Call `instance.wake("job")` after the commit."""
+    await tx.execute(ASK, id=instance.ids.new(), kind=kind, key=key, payload=b"", now=instance.clock.ms())

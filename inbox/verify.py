@@ -1,0 +1,207 @@
+"""Who says this, and may they say it? The only place that makes a `Verified`.
+
+    verify(request, document)  ->  Verified(actor, document, by="signature")   the HTTP signature is the activity's actor's
+                                |  Forwarded(id)                               somebody else carried it: its own server is asked, the posted body forgotten
+                                |  Transient                                   it has no id: answered with 202 and forgotten, as GoToSocial does
+                                or an `InboxError`
+
+`by` is "signature", "proof" (an FEP-8b32 proof of the actor, whoever carried it) or "origin" (fetched from the id's own host). Code that needs a proven sender
+takes `Verified`, never a dict: a missing signature is an error here, never an else-branch.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final, Literal, assert_never, cast
+
+from actors import hosts, known
+from actors.instance import Instance
+from actors.known import Actor
+from actors.signatures.errors import KeyGone, SignatureError
+from actors.signatures.request import NeedsFetch, Request, Signer, signer
+from actors.signatures.request import Unsigned as NoSignature
+from inbox.errors import InboxError, Later, Malformed, Refused, Unsigned
+from inbox.gate import Claim, claim, iri
+from schemas.reading import Document, Iri, Unreadable
+
+By = Literal["signature", "proof", "origin"]
+
+LEAVING: Final = frozenset({"Delete", "Reject", "Undo", "Update"})
+"""What is heard of a suspended actor: it may take back, it may not add (Mastodon)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verified:
+    """A document that its actor stands behind."""
+
+    actor: Actor
+    document: Document
+    by: By
+
+
+@dataclass(frozen=True, slots=True)
+class Forwarded:
+    """A valid signature by somebody other than the actor: only the id counts."""
+
+    id: Iri
+    carrier: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Transient:
+    """A proven activity without an id: there is nothing to tell it apart by, so nothing is done."""
+
+    carrier: Actor
+
+
+class KeyNeeded(InboxError):
+    """The instance is locked and the key would have to be fetched: the door keeps the request, sealed, and the worker verifies it after the unlock."""
+
+    code = "later"
+
+    def __init__(self, host: str) -> None:
+        super().__init__(503, "a key must be fetched and the instance is locked", "This cannot be done right now; please try again later.")
+        self.host = host
+
+
+async def verify(instance: Instance, request: Request, document: Document) -> Verified | Forwarded | Transient:
+    """Proves who sent `document`, whose exact bytes are `request.body`.
+
+    In order: origins that need no key (FEP-fe34), policy of the key's host, date window, digest, signature, key owner = actor. May fetch the key, within
+    the limits of actors.signatures. Raises `Malformed`, `Unsigned`, `Refused`, `Later`, and `KeyNeeded` while the instance is locked.
+    """
+    said = claim(document)
+    own_origin(instance, said, document)
+    try:
+        who = await signer(instance, request, fetch=not instance.vault.locked)
+    except KeyGone as gone:
+        return await _parting(instance, said, document, gone)
+    except SignatureError as error:
+        raise refusal(error) from None
+    match who:
+        case NoSignature():
+            raise Unsigned("no signature")
+        case NeedsFetch():
+            raise KeyNeeded(hosts.authority(said.actor))
+        case Signer():
+            return _judge(instance, who.actor, said, document)
+        case _:
+            assert_never(who)
+
+
+def refusal(error: SignatureError) -> InboxError:
+    """What the inbox answers when actors.signatures does not believe a request."""
+    safe = f"{error.safe[:1].upper()}{error.safe[1:]}."
+    match error.status:
+        case 400:
+            return Malformed("signature", error.why)
+        case 403:
+            return Refused(error.why, safe)
+        case 429 | 503 as status:
+            return Later(error.retry_after_s or 300, error.why, safe, status=status)
+        case _:
+            return Unsigned(error.why, safe)
+
+
+def own_origin(instance: Instance, said: Claim, document: Document) -> None:
+    """Refuses what no signature could make right: a foreign id, an object of another host or author, or an actor of ours (FEP-fe34; protocol 4.2)."""
+    try:
+        home = hosts.origin(said.actor)
+    except hosts.BadUrl as error:
+        raise Malformed("actor", str(error)) from None
+    if home[1] in known.ours(instance):
+        raise Unsigned("the actor claims to be one of ours")
+    # https only, unless a developer said otherwise: a plain http id proves nothing about its host.
+    if home[0] != instance.config.scheme and home[0] != "https":
+        raise Refused("the actor has a plain http id", "Ids must be https.")
+    if said.id is not None and not hosts.same_origin(said.id, said.actor):
+        raise Refused("activity and actor lie on different hosts", "The activity's id must lie on its actor's host.")
+    if said.kind not in ("Create", "Update"):
+        return
+    if said.object is not None and not hosts.same_origin(said.object, said.actor):
+        raise Refused("object and actor lie on different hosts", "The object must lie on its actor's host.")
+    thing = document.get("object")
+    thing = thing[0] if isinstance(thing, list) and thing else thing
+    if isinstance(thing, dict) and not _only(thing.get("attributedTo"), said.actor):
+        raise Refused("the object is attributed to somebody else", "The object must be attributed to the activity's actor alone.")
+
+
+def origin(actor: Actor, document: Document) -> Verified:
+    """A document fetched from its own id's host, which is its actor's host; raises `Refused` when it is not so."""
+    said = claim(document)
+    if said.actor != actor.uri or said.id is None or not hosts.same_origin(said.id, actor.uri):
+        raise Refused("what was fetched belongs to somebody else")
+    return Verified(actor, document, "origin")
+
+
+def _only(attributed: object, actor: Iri) -> bool:
+    several = attributed if isinstance(attributed, list) else [attributed]
+    return all(one is None or iri(one) == actor for one in several)
+
+
+def _judge(instance: Instance, carrier: Actor, said: Claim, document: Document) -> Verified | Forwarded | Transient:
+    if carrier.local:
+        raise Unsigned("signed with a key of ours")
+    if not carrier.active and said.kind not in LEAVING:
+        raise Refused(f"the actor is {carrier.state}")
+    if said.id is None:
+        return Transient(carrier)
+    if said.actor == carrier.uri:
+        return Verified(carrier, document, "signature")
+    # Its origin was compared with the actor's already, so asking there asks the right server; our own policy decides before we do.
+    verdict = instance.trust.verdict(hosts.authority(said.id), "fetch")
+    if not verdict.allowed:
+        raise Refused(f"forwarded, and its origin: {verdict.why}")
+    return Forwarded(said.id, carrier)
+
+
+async def _parting(instance: Instance, said: Claim, document: Document, gone: KeyGone) -> Verified | Forwarded | Transient:
+    # The actor's own server answers 410, so the Delete of exactly this actor is authentic, though nobody can sign it any more.
+    actor = await instance.database.read(known.by_uri, said.actor)
+    if said.kind == "Delete" and said.object == said.actor == gone.actor and said.id is not None and actor is not None:
+        return Verified(actor, document, "origin")
+    raise refusal(gone)
+
+
+# What rests, sealed, in an arrival row: one line of ours, then the body as it came.
+
+
+@dataclass(frozen=True, slots=True)
+class Memory:
+    """A verified activity as its row remembers it: `recall` needs the actor's row to make it `Verified` again."""
+
+    actor_id: int
+    by: By
+    document: Document
+
+
+def pack(verified: Verified, body: bytes) -> bytes:
+    """What a row remembers of a verified activity, to be sealed."""
+    return b"verified %s %d\n%s" % (verified.by.encode(), verified.actor.id, body)
+
+
+def pack_request(request: Request) -> bytes:
+    """What a row remembers of a request whose key could not be had yet, to be sealed. Forwarding headers and cookies never came this far."""
+    lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
+    head = json.dumps({"method": request.method, "path": request.raw_path.decode("latin-1"), "headers": lines, "received": request.received_ms})
+    return b"request %s\n%s" % (head.encode(), request.body or b"")
+
+
+def unpack(plain: bytes) -> Memory | Request:
+    """What `pack` or `pack_request` remembered; the vault proved that these are our own bytes."""
+    line, _, body = plain.partition(b"\n")
+    kind, _, rest = line.partition(b" ")
+    if kind == b"verified":
+        by, _, actor_id = rest.decode().partition(" ")
+        return Memory(int(actor_id), cast(By, by), cast(Document, json.loads(body)))
+    if kind == b"request":
+        head = cast(Document, json.loads(rest))
+        headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"]]
+        return Request(head["method"], head["path"].encode("latin-1"), headers, body, head["received"])
+    raise Unreadable("arrival", "a row of a kind we never wrote")
+
+
+def recall(memory: Memory, actor: Actor) -> Verified:
+    """`Verified` again: it was proven before its row was written, and the seal shows that nobody changed it since."""
+    if memory.actor_id != actor.id:
+        raise Unreadable("arrival", "another actor's row")
+    return Verified(actor, memory.document, memory.by)
