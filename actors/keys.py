@@ -1,32 +1,28 @@
-"""Which key signs, and whose key is this? Key pairs of ours, public keys of everybody, and the ways they are written down (PEM, multibase).
+"""Which key signs, and whose key is this? Key pairs of ours and public keys of everybody; how they are written down is in schemas/publickeys.py.
 
 RSA-2048 signs HTTP requests (PKCS#1 v1.5 with SHA-256, the one all servers read); Ed25519 signs documents (FEP-8b32). Private halves rest sealed.
 """
 
 import asyncio
-import re
 from collections import OrderedDict
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import structlog
-from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPublicKey, generate_private_key
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    PublicFormat,
-    load_der_private_key,
-    load_der_public_key,
-    load_pem_public_key,
-)
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_der_private_key
 
 from actors import hosts
 from actors.vault import Locked
+from schemas.publickeys import RSA_EXPONENT, SMALLEST_RSA, Algorithm, load
+from schemas.publickeys import BadKey as BadKey  # this and the next three: signatures speak of keys through this module
+from schemas.publickeys import from_multibase as from_multibase
+from schemas.publickeys import multibase as multibase
+from schemas.publickeys import multibase_bytes as multibase_bytes
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
 
@@ -34,25 +30,6 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 log = structlog.get_logger()
-
-Algorithm = Literal["rsa", "ed25519"]
-
-SMALLEST_RSA: Final = 2048
-LARGEST_RSA: Final = 8192
-RSA_EXPONENT: Final = 65537
-LONGEST_PEM: Final = 8192
-
-ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
-VALUES: Final = {letter: value for value, letter in enumerate(ALPHABET)}
-ED25519_PREFIX: Final = b"\xed\x01"
-RSA_PREFIX: Final = b"\x85\x24"
-"""Multicodec prefixes as unsigned varints: ed25519-pub 0xed, rsa-pub 0x1205."""
-
-PEM: Final = re.compile(r"\s*-----BEGIN (RSA )?PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END (RSA )?PUBLIC KEY-----\s*\Z")
-
-
-class BadKey(ValueError):
-    """A public key that is unreadable, of a kind we do not use, or too weak or too large to verify with."""
 
 
 class NoKey(LookupError):
@@ -125,95 +102,6 @@ def _make() -> NewKeys:
         ed25519_public=ed25519.public_key().public_bytes_raw(),
         ed25519_private=ed25519.private_bytes(Encoding.DER, PrivateFormat.PKCS8, NoEncryption()),
     )
-
-
-def load(algorithm: Algorithm, public: bytes) -> RSAPublicKey | Ed25519PublicKey:
-    """The key object of SPKI DER (RSA) or 32 raw bytes (Ed25519); raises `BadKey`.
-
-    RSA from 2048 to 8192 bits with exponent 65537 only: a huge exponent makes each verification slow (security.md A017).
-    """
-    try:
-        if algorithm == "ed25519":
-            return Ed25519PublicKey.from_public_bytes(public)
-        key = load_der_public_key(public)
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadKey("not a public key") from error
-    if not isinstance(key, RSAPublicKey):
-        raise BadKey("neither RSA nor Ed25519")
-    if not SMALLEST_RSA <= key.key_size <= LARGEST_RSA:
-        raise BadKey(f"an RSA key of {key.key_size} bits; {SMALLEST_RSA} to {LARGEST_RSA} are taken")
-    numbers = key.public_numbers()
-    if numbers.e != RSA_EXPONENT or numbers.n % 2 == 0:
-        raise BadKey("an RSA key with an exponent or modulus nobody makes")
-    return key
-
-
-def from_pem(pem: str) -> tuple[Algorithm, bytes]:
-    """Algorithm and public half of one PEM block, "PUBLIC KEY" (SPKI) or "RSA PUBLIC KEY" (PKCS#1); raises `BadKey`, also for two blocks or a private key."""
-    if len(pem) > LONGEST_PEM or PEM.match(pem) is None:
-        raise BadKey("not one PEM public key")
-    try:
-        key = load_pem_public_key(pem.encode("ascii"))
-    except (ValueError, UnsupportedAlgorithm) as error:
-        raise BadKey("not a PEM public key") from error
-    if isinstance(key, Ed25519PublicKey):
-        return "ed25519", key.public_bytes_raw()
-    if not isinstance(key, RSAPublicKey):
-        raise BadKey("neither RSA nor Ed25519")
-    der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-    load("rsa", der)
-    return "rsa", der
-
-
-def to_pem(der: bytes) -> str:
-    """SPKI DER as PEM with a newline at its end, as `publicKeyPem` has it."""
-    return load_der_public_key(der).public_bytes(Encoding.PEM, PublicFormat.SubjectPublicKeyInfo).decode("ascii")
-
-
-def from_multibase(text: str) -> tuple[Algorithm, bytes]:
-    """Algorithm and public half of a Multikey's `publicKeyMultibase` (FEP-521a: base58btc; Ed25519 or RSA); raises `BadKey`."""
-    raw = multibase_bytes(text)
-    if raw.startswith(ED25519_PREFIX) and len(raw) == 34:
-        load("ed25519", raw[2:])
-        return "ed25519", raw[2:]
-    if raw.startswith(RSA_PREFIX):
-        try:
-            key = load_der_public_key(raw[2:])  # reads PKCS#1, which FEP-521a's RSA vector has, and SPKI
-        except (ValueError, UnsupportedAlgorithm) as error:
-            raise BadKey("not an RSA key") from error
-        der = key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
-        load("rsa", der)
-        return "rsa", der
-    raise BadKey("a multikey of a kind we do not use")
-
-
-def to_multibase(public: bytes) -> str:
-    """32 raw Ed25519 bytes as `publicKeyMultibase`: z6Mk..."""
-    return multibase(ED25519_PREFIX + public)
-
-
-def multibase(data: bytes) -> str:
-    """Bytes as base58btc multibase; FEP-8b32's `proofValue` has this form too."""
-    zeros = len(data) - len(data.lstrip(b"\0"))
-    number, letters = int.from_bytes(data, "big"), []
-    while number:
-        number, value = divmod(number, 58)
-        letters.append(ALPHABET[value])
-    return "z" + ALPHABET[0] * zeros + "".join(reversed(letters))
-
-
-def multibase_bytes(text: str) -> bytes:
-    """The bytes of base58btc multibase of at most 4,096 letters; raises `BadKey`."""
-    if not text.startswith("z") or len(text) > 4096:  # the bound keeps the quadratic arithmetic below a millisecond
-        raise BadKey("not base58btc multibase")
-    number = 0
-    for letter in text[1:]:
-        value = VALUES.get(letter)
-        if value is None:
-            raise BadKey("a letter that base58 does not have")
-        number = number * 58 + value
-    zeros = len(text) - 1 - len(text[1:].lstrip(ALPHABET[0]))
-    return b"\0" * zeros + number.to_bytes((number.bit_length() + 7) // 8, "big")
 
 
 INSERT_KEY: Final = """

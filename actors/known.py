@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Final, Literal
 import structlog
 
 from actors import generations, hosts
-from actors.keys import BadKey, load
 from schemas.events import ActorGone
 from schemas.objects import ActorDocument, ActorKind, Field, Key
+from schemas.publickeys import BadKey, load
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
 

@@ -16,6 +16,7 @@ from schemas.activities import Delete
 from schemas.objects import PUBLIC, ActorDocument, ActorKind, Key, Reference
 from schemas.reading import Iri, Row
 from schemas.storage import Conflict, Transaction
+from schemas.vocabulary import UnknownSlug, canonical
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -30,7 +31,8 @@ RESERVED_WORDS: Final = """
     system tags timeline timelines token user users vet webfinger webmaster
 """
 RESERVED: Final = frozenset(RESERVED_WORDS.split())
-"""Names that strangers would take for the instance itself, or that our own addresses need."""
+BOARDS: Final = frozenset(("requests", "offers", "urgent"))
+"""Names that strangers would take for the instance itself, or that our own addresses need; BOARDS and the taxonomy's words are for its Services."""
 
 SCOPES: Final = frozenset(("read", "write", "follow", "push"))
 FINE_SCOPE: Final = re.compile(r"(?:read|write|admin:read|admin:write):[a-z_]{1,30}\Z")
@@ -110,6 +112,16 @@ def _allowed(instance: "Instance", username: str, kind: ActorKind) -> None:
         raise BadName("a name has 1 to 30 of the letters a-z, the digits 0-9 and _")
     if username in RESERVED or username == _application_name(instance):
         raise BadName(f"the name {username} is reserved")
+    if kind != "Service" and (username in BOARDS or _is_topic(username)):
+        raise BadName(f"the name {username} is reserved: here it means a field of help")
+
+
+def _is_topic(username: str) -> bool:
+    try:
+        canonical(username)
+    except UnknownSlug:
+        return False
+    return True
 
 
 async def _create(tx: Transaction, instance: "Instance", username: str, kind: ActorKind, locked: bool, name: str | None, new: keys.NewKeys) -> Actor:

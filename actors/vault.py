@@ -23,7 +23,7 @@ import os
 import secrets
 import stat
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -101,23 +101,30 @@ class Envelope:
         return b"fedmatch vault 1|" + self.source.encode() + b"|" + self.public_key
 
 
+@dataclass(frozen=True, slots=True)
+class _Keys:
+    """The unwrapped keys, set and dropped in one step: write bodies run in another thread, and half a key must never seal."""
+
+    wrapped: bytearray = field(repr=False)  # data key and X25519 private key, as they lie in the envelope
+    private: X25519PrivateKey = field(repr=False)
+    seal: bytes = field(repr=False)
+    digest: bytes = field(repr=False)
+
+
 class Vault:
-    """Seals and opens. Locked it only seals."""
+    """Seals and opens. Locked it only seals. May be used from several threads."""
 
     def __init__(self, envelope: Envelope) -> None:
         self._envelope = envelope
         self._public = X25519PublicKey.from_public_bytes(envelope.public_key)
-        self._private: X25519PrivateKey | None = None
-        self._secrets: bytearray | None = None  # data key and X25519 private key, as they were wrapped
-        self._seal_key = b""
-        self._digest_key = b""
+        self._keys: _Keys | None = None
 
     def __repr__(self) -> str:
         return f"<Vault {self._envelope.source} {'locked' if self.locked else 'unlocked'}>"
 
     @property
     def locked(self) -> bool:
-        return self._private is None
+        return self._keys is None
 
     @property
     def source(self) -> Source:
@@ -126,23 +133,25 @@ class Vault:
 
     def seal(self, plain: bytes, place: str) -> bytes:
         """`plain` as it may rest at `place` ("table:row id"); works locked too. 41 bytes longer, 49 when locked."""
-        if self._private is None:
+        keys = self._keys
+        if keys is None:
             return self._seal_box(plain, place)
         random = os.urandom(RANDOM)
-        cipher = ChaCha20Poly1305(hashlib.blake2b(random, digest_size=32, key=self._seal_key).digest())
+        cipher = ChaCha20Poly1305(hashlib.blake2b(random, digest_size=32, key=keys.seal).digest())
         return SYMMETRIC + random + cipher.encrypt(NONCE, plain, SYMMETRIC + place.encode())
 
     def open(self, sealed: bytes, place: str) -> bytes:
         """What was sealed at `place`; raises `Locked`, or `Tampered` if it is damaged, foreign, or was sealed for another place."""
-        if self._private is None:
+        keys = self._keys
+        if keys is None:
             raise Locked
         kind, body = sealed[:1], sealed[1:]
         try:
             if kind == SYMMETRIC and len(body) >= RANDOM + TAG:
-                cipher = ChaCha20Poly1305(hashlib.blake2b(body[:RANDOM], digest_size=32, key=self._seal_key).digest())
+                cipher = ChaCha20Poly1305(hashlib.blake2b(body[:RANDOM], digest_size=32, key=keys.seal).digest())
                 return cipher.decrypt(NONCE, body[RANDOM:], SYMMETRIC + place.encode())
             if kind == BOX and len(body) >= 32 + TAG:
-                shared = self._private.exchange(X25519PublicKey.from_public_bytes(body[:32]))
+                shared = keys.private.exchange(X25519PublicKey.from_public_bytes(body[:32]))
                 cipher = ChaCha20Poly1305(_box_key(shared, body[:32], self._envelope.public_key))
                 return cipher.decrypt(NONCE, body[32:], BOX + place.encode())
         except (InvalidTag, ValueError) as error:  # ValueError: an ephemeral key of low order
@@ -151,10 +160,11 @@ class Vault:
 
     def digest(self, purpose: str, text: str) -> bytes:
         """A keyed hash (32 bytes) to look `text` up by without storing it; different for each purpose. Raises `Locked`."""
-        if self._private is None:
+        keys = self._keys
+        if keys is None:
             raise Locked
         label = purpose.encode()
-        return hmac.digest(self._digest_key, len(label).to_bytes(2, "big") + label + text.encode(), "sha256")
+        return hmac.digest(keys.digest, len(label).to_bytes(2, "big") + label + text.encode(), "sha256")
 
     def unlock(self, secret: bytes) -> None:
         """Opens the vault with its passphrase (UTF-8) or key; raises `WrongSecret`.
@@ -171,11 +181,9 @@ class Vault:
 
     def lock(self) -> None:
         """Forgets the keys. Best effort: Python may have copied them, so for certainty stop the process."""
-        self._private = None
-        self._seal_key = self._digest_key = b""
-        if self._secrets is not None:
-            self._secrets[:] = bytes(len(self._secrets))
-            self._secrets = None
+        keys, self._keys = self._keys, None
+        if keys is not None:
+            keys.wrapped[:] = bytes(len(keys.wrapped))
 
     async def refresh(self, database: Database) -> None:
         """Reads the wrapping again, after another process changed the passphrase or source."""
@@ -187,8 +195,7 @@ class Vault:
         data_key, private = bytes(keys[:32]), X25519PrivateKey.from_private_bytes(bytes(keys[32:]))
         if private.public_key().public_bytes_raw() != self._envelope.public_key:
             raise WrongSecret("the wrapped keys do not belong to the open one")
-        self._seal_key, self._digest_key = _derive(data_key, b"seal"), _derive(data_key, b"digest")
-        self._secrets, self._private = keys, private
+        self._keys = _Keys(keys, private, _derive(data_key, b"seal"), _derive(data_key, b"digest"))
 
     def _seal_box(self, plain: bytes, place: str) -> bytes:
         once = X25519PrivateKey.generate()
@@ -197,9 +204,10 @@ class Vault:
         return BOX + public + cipher.encrypt(NONCE, plain, BOX + place.encode())
 
     def _wrap(self, source: Source, secret: bytes) -> Envelope:
-        if self._secrets is None:
+        keys = self._keys
+        if keys is None:
             raise Locked
-        return _wrapped(source, secret, self._envelope.public_key, bytes(self._secrets))
+        return _wrapped(source, secret, self._envelope.public_key, bytes(keys.wrapped))
 
 
 def _derive(key: bytes, purpose: bytes, salt: bytes | None = None) -> bytes:

@@ -1,0 +1,180 @@
+"""May it cross? Every mode, every level, every spelling, and every process at once."""
+
+import asyncio
+from pathlib import Path
+from typing import get_args
+
+import pytest
+
+from actors import generations, peers, trust
+from actors.generations import Watch
+from actors.hosts import BadUrl
+from actors.trust import Direction, Trust
+from schemas.states import IllegalMove
+from schemas.storage import Database, Transaction, Unavailable
+from tests import house
+from tests.house import House
+
+DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+
+
+@pytest.fixture
+async def home(database: Database, tmp_path: Path) -> House:
+    return await house.build(database, house.configure(tmp_path))
+
+
+async def put(home: House, **levels: str) -> None:
+    for name, level in levels.items():
+        await home.write(peers.set_level, home.instance, f"{name}.example", level)
+    await home.instance.trust.refresh(home.instance.database)
+
+
+def passes(home: House, host: str) -> list[bool]:
+    return [trust.verdict(home.instance, host, direction).allowed for direction in DIRECTIONS]
+
+
+SPELLINGS = (
+    *("evil.example", "EVIL.example", "evil.example.", "evil.example:443", "evil.example:8443", "sub.evil.example", "a.b.c.evil.example:99"),
+    *("evil\u3002example", "\uff45vil.example"),
+)
+
+
+async def test_a_blocked_host_passes_nowhere_however_it_is_spelled(home: House) -> None:
+    await put(home, evil="blocked")
+    for home.instance.trust.mode in ("open", "approve", "allowlist"):
+        for spelling in SPELLINGS:
+            assert passes(home, spelling) == [False, False, False], spelling
+
+
+async def test_a_block_beats_every_other_level_below_it(home: House) -> None:
+    await home.write(peers.set_level, home.instance, "good.evil.example", "trusted")
+    await put(home, evil="blocked")
+    assert passes(home, "good.evil.example") == [False, False, False]
+    assert passes(home, "notevil.example") == [True, True, True]
+    assert passes(home, "example") == [True, True, True]
+
+
+async def test_each_mode_says_what_a_stranger_may(home: House) -> None:
+    await put(home, friend="trusted", seen="known", loud="limited")
+    told = {}
+    for mode in ("open", "approve", "allowlist"):
+        home.instance.trust.mode = mode  # type: ignore[assignment]  # one of the three
+        for host in ("friend", "seen", "loud", "stranger", "sub.friend", "sub.loud"):
+            verdict = trust.verdict(home.instance, f"{host}.example", "receive")
+            told[mode, host] = ("pass" if verdict.allowed else "no") + (" limited" if verdict.limited else "") + (" held" if verdict.held else "")
+    assert told == {
+        ("open", "friend"): "pass",
+        ("open", "seen"): "pass",
+        ("open", "loud"): "pass limited",
+        ("open", "stranger"): "pass",
+        ("open", "sub.friend"): "pass",
+        ("open", "sub.loud"): "pass limited",
+        ("approve", "friend"): "pass",
+        ("approve", "seen"): "pass",
+        ("approve", "loud"): "pass limited",
+        ("approve", "stranger"): "pass held",
+        ("approve", "sub.friend"): "pass held",
+        ("approve", "sub.loud"): "pass limited held",
+        ("allowlist", "friend"): "pass",
+        ("allowlist", "seen"): "pass",
+        ("allowlist", "loud"): "no",
+        ("allowlist", "stranger"): "no",
+        ("allowlist", "sub.friend"): "no",
+        ("allowlist", "sub.loud"): "no",
+    }
+
+
+async def test_what_cannot_be_read_as_a_host_does_not_cross(home: House) -> None:
+    for host in ("", "a b", "user@friend.example", "127.1", "friend.example/x", "%66riend.example"):
+        assert passes(home, host) == [False, False, False]
+
+
+def test_before_the_peers_are_read_nobody_passes() -> None:
+    assert not Trust("open").verdict("friend.example", "receive").allowed
+
+
+async def test_no_reason_names_the_host(home: House) -> None:
+    await put(home, evil="blocked")
+    assert "evil" not in trust.verdict(home.instance, "evil.example", "deliver").why
+
+
+async def test_levels_move_as_their_life_says(home: House) -> None:
+    assert await home.read(peers.level, "friend.example") == "known"
+    assert await home.read(peers.find, "friend.example") is None
+    made = await home.write(peers.set_level, home.instance, "FRIEND.example.", "trusted", "met in Oslo")
+    assert (made.host, made.level, made.reason, made.since) == ("friend.example", "trusted", "met in Oslo", home.clock.ms())
+    await home.write(peers.set_level, home.instance, "friend.example", "blocked")
+    with pytest.raises(IllegalMove):
+        await home.write(peers.set_level, home.instance, "friend.example", "trusted")
+    assert await home.read(peers.level, "Friend.example") == "blocked"
+    await home.write(peers.set_level, home.instance, "other.example", "known", "on the list")
+    assert [(peer.host, peer.level) for peer in await home.read(peers.list_all)] == [("friend.example", "blocked"), ("other.example", "known")]
+    assert await home.write(peers.forget, "friend.example")
+    assert not await home.write(peers.forget, "friend.example")
+    assert await home.read(peers.find, "friend.example") is None
+    with pytest.raises(ValueError, match="ours"):
+        await home.write(peers.set_level, home.instance, "ours.example", "blocked")
+    with pytest.raises(BadUrl):
+        await home.write(peers.set_level, home.instance, "https://friend.example", "blocked")
+
+
+async def test_a_block_by_another_process_is_obeyed_within_a_second(home: House) -> None:
+    # Given a running process that watches
+    watch = generations.watch(home.instance)
+    await watch.start()
+    assert passes(home, "evil.example") == [True, True, True]
+    # When somebody blocks a host
+    await home.write(peers.set_level, home.instance, "evil.example", "blocked")
+    # Then this process knows
+    for _ in range(100):
+        if passes(home, "evil.example") == [False, False, False]:
+            break
+        await asyncio.sleep(0.01)
+    assert passes(home, "evil.example") == [False, False, False]
+    await watch.close()
+
+
+async def test_only_what_changed_is_forgotten(database: Database) -> None:
+    forgotten: list[str] = []
+    watch = Watch(database, {"keys": lambda: forgotten.append("keys"), "peers": lambda: forgotten.append("peers")})
+    await database.write(generations.bump, "keys")
+    await watch.start()
+    await watch.settle()
+    assert forgotten == []
+    await database.write(generations.bump, "peers")
+    await watch.settle()
+    await watch.settle()
+    assert forgotten == ["peers"]
+    await watch.close()
+
+
+async def test_a_read_that_fails_is_done_again(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given a database that is busy once
+    monkeypatch.setattr(Watch, "AGAIN", 0.01)
+    fails = [Unavailable("busy")]
+    forgotten = asyncio.Event()
+
+    async def forget() -> None:
+        if fails:
+            raise fails.pop()
+        forgotten.set()
+
+    watch = Watch(database, {"peers": forget})
+    await watch.start()
+    # When something changes
+    await database.write(generations.bump, "peers")
+    # Then it is forgotten all the same
+    await asyncio.wait_for(forgotten.wait(), 2)
+    await watch.close()
+    watch.notice()
+    assert watch._task is not None
+    assert watch._task.done()
+
+
+async def test_generations_count_up(database: Database) -> None:
+    async def bump(tx: Transaction) -> None:
+        await generations.bump(tx, "keys")
+        await generations.bump(tx, "keys")
+
+    await database.write(bump)
+    assert await database.read(generations.read) == {"keys": 2}
