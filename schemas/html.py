@@ -11,6 +11,7 @@ from typing import Final
 import nh3
 
 _CLASSES: Final = {"mention", "hashtag", "ellipsis", "invisible", "quote-inline", "h-card", "h-entry", "u-url", "u-uid", "p-name", "p-author", "e-content"}
+_REL: Final = "nofollow noopener noreferrer"
 _TAGS: Final = {"p", "br", "span", "a", "del", "s", "pre", "blockquote", "code", "b", "strong", "u", "i", "em", "ul", "ol", "li", "ruby", "rt", "rp"}
 _HEADINGS: Final = re.compile(r"<(/?)h[1-6](?=[\s>/])[^<>]*>", re.IGNORECASE)
 _OVERRIDES: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
@@ -27,12 +28,12 @@ _KEPT: Final = nh3.Cleaner(
     tag_attribute_values={"a": {"translate": {"no"}}, "span": {"translate": {"no"}}},
     url_schemes={"http", "https"},
     url_relative="deny",   # a relative link would lead to our own pages
-    link_rel="nofollow noopener noreferrer",
+    link_rel=_REL,
 )
 _BARE: Final = nh3.Cleaner(
     tags={"p", "br", "div", "ul", "ol", "li", "blockquote", "pre", "h1", "h2", "h3", "h4", "h5", "h6", "tr"},
     clean_content_tags=_SILENT | {"rp"},
-    attributes={},
+    attributes={"*": set()},
 )
 
 
@@ -99,7 +100,7 @@ def hashtags_in(text: str) -> tuple[str, ...]:
 
 def hashtag(word: str, tags: str) -> str:
     """A hashtag as a link that Mastodon and Misskey recognise as one."""
-    return f'<a href="{escape(tags + word.lower())}" class="mention hashtag" rel="tag">#<span>{escape(word)}</span></a>'
+    return f'<a href="{escape(tags + word.lower())}" class="mention hashtag" rel="{_REL}">#<span>{escape(word)}</span></a>'
 
 
 def _line(line: str, mentions: Mapping[str, tuple[str, str]], tags: str | None) -> str:
@@ -111,11 +112,12 @@ def _line(line: str, mentions: Mapping[str, tuple[str, str]], tags: str | None) 
             while url.endswith(")") and url.count(")") > url.count("("):
                 url = url[:-1].rstrip(_TAIL)
             end = found.start() + len(url)
-            piece = f'<a href="{escape(url)}" rel="nofollow noopener noreferrer">{escape(url)}</a>'
+            piece = f'<a href="{escape(url)}" rel="{_REL}">{escape(url)}</a>'
         elif found["mention"]:
             if shown := mentions.get(found["mention"].casefold()):
                 href, name = shown
-                piece = f'<span class="h-card"><a href="{escape(href)}" class="u-url mention">@<span>{escape(name.removeprefix("@"))}</span></a></span>'
+                link = f'<a href="{escape(href)}" class="u-url mention" rel="{_REL}">@<span>{escape(name.removeprefix("@"))}</span></a>'
+                piece = f'<span class="h-card">{link}</span>'
         elif tags is not None:
             piece = hashtag(found["tag"].strip("\u200c"), tags)
         if piece is not None:

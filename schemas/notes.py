@@ -28,6 +28,7 @@ MOST_LANGUAGES: Final = 20
 MOST_SLUGS: Final = 20
 
 _PUBLIC: Final = frozenset({PUBLIC, "as:Public", "Public"})
+_NO_TAG: Final = re.compile(r"[\s#<>]")
 _SLUG: Final = re.compile(r"[\w.-]{1,64}")
 _VF: Final = ("", "vf:", vocabulary.VF, "ValueFlows:", "valueflows:")
 _FM: Final = ("", "fm:", vocabulary.NAMESPACE, "fedmatch:")
@@ -61,12 +62,10 @@ def is_vote(document: Document) -> bool:
 
 def audience(value: Any) -> tuple[Iri, ...]:
     """Who a member addresses, with one spelling of Public, at most `MOST_RECIPIENTS`."""
-    if isinstance(value, str):
-        value = (value,)
-    elif not isinstance(value, list):
-        value = each(value)
+    if not value:
+        return ()
     found: dict[Iri, None] = {}
-    for one in value:
+    for one in each(value):
         if isinstance(one, dict):
             one = one.get("id") or one.get("@id")
         if isinstance(one, str):
@@ -186,7 +185,7 @@ def _tags(value: Any) -> tuple[tuple[Mention, ...], tuple[Hashtag, ...]]:
                 mentions[href] = Mention(href, name[:MOST_NAME] if isinstance(name, str) else "")
         elif "Hashtag" in kinds and isinstance(name, str):
             word = name.strip().removeprefix("#").removeprefix("＃")[:200]
-            if word and not re.search(r"[\s#<>]", word) and word not in hashtags and len(hashtags) < MOST_MENTIONS:
+            if word and not _NO_TAG.search(word) and word not in hashtags and len(hashtags) < MOST_MENTIONS:
                 hashtags[word] = Hashtag(word, iri(tag.get("href")))
     return tuple(mentions.values()), tuple(hashtags.values())
 
