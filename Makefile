@@ -51,7 +51,7 @@ $(TESTS): requirements-test.lock requirements.lock pyproject.toml | $(MADE)
 	@touch $@ $(READY)
 
 run: $(READY)
-	@exec $(VENV)/bin/fedmatch --config $(CONFIG) serve
+	@exec $(PY) -m fedmatch --config $(CONFIG) serve
 
 test: check
 	@$(PY) -m pytest $(PYTEST)
