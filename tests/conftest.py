@@ -10,12 +10,7 @@ from fedmatch.database.migrate import migrate
 from fedmatch.database.sqlite import SqliteDatabase, open_sqlite
 from tests import postgres
 
-try:
-    import tests.world_fixtures  # noqa: F401
-except ImportError:
-    pytest_plugins = []
-else:
-    pytest_plugins = ["tests.world_fixtures"]
+pytest_plugins = ["tests.world_fixtures"]
 
 
 @pytest.fixture(scope="session")
