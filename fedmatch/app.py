@@ -1,0 +1,164 @@
+"""How is an instance put together? The composition root: the only file that knows every room."""
+
+import sys
+from collections.abc import Awaitable, Callable
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Final, TypeVar, cast
+
+import structlog
+from quart import Quart
+
+from actors import endpoints as actor_endpoints
+from actors import local as local_actors
+from actors import trust, vault
+from actors.hosts import Limits
+from actors.instance import Clock, Instance
+from actors.keys import KeyRing
+from actors.network import Network
+from fedmatch import people
+from fedmatch.board import receive
+from fedmatch.database.engine import Engine
+from fedmatch.database.migrate import migrate
+from fedmatch.database.open import open_database
+from fedmatch.guard import Guard
+from fedmatch.ids import Ids, SystemClock
+from fedmatch.web import pages
+from inbox.door import Door
+from outbox import endpoints as outbox_endpoints
+from schemas import events
+from schemas.config import Config
+from schemas.reading import App
+from schemas.storage import StorageError, Transaction, Unavailable
+
+log = structlog.get_logger()
+
+E = TypeVar("E")
+
+PACKAGES: Final = ("schemas", "actors", "outbox", "inbox", "fedmatch")
+
+
+class CannotStart(Exception):
+    """The instance cannot be put together; the message says why and what to do."""
+
+
+def foreign_packages() -> list[str]:
+    """The files that answer to the name of one of our five packages but do not lie in our folder; the names are generic."""
+    home = Path(__file__).resolve().parent.parent
+    found = []
+    for name in PACKAGES:
+        loaded = sys.modules.get(name)
+        spec = loaded.__spec__ if loaded is not None else find_spec(name)
+        place = Path(spec.origin).resolve() if spec is not None and spec.origin else None
+        if place is None or place != home / name / "__init__.py":
+            found.append(f"{name}: {place or 'nowhere'}")
+    return found
+
+
+async def open_migrated(config: Config, *, check: bool = True) -> Engine:
+    """The opened and migrated database of this configuration; `check` reads a SQLite file whole first. Raises `CannotStart`."""
+    try:
+        config.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database = await open_database(config, check=check)
+    except (StorageError, OSError) as error:
+        raise CannotStart(str(error)) from error
+    try:
+        await migrate(database)
+    except (StorageError, OSError) as error:
+        await database.close()
+        raise CannotStart(str(error)) from error
+    return database
+
+
+async def has_vault(config: Config) -> bool:
+    """Whether this instance's vault was made already."""
+    database = await open_migrated(config)
+    try:
+        return await database.read(_vault_row)
+    finally:
+        await database.close()
+
+
+VAULT_ROW: Final = """
+select count(*) as rows
+from vault
+"""
+
+
+async def _vault_row(tx: Transaction) -> bool:
+    row = await tx.one(VAULT_ROW)
+    return row is not None and row["rows"] > 0
+
+
+async def build(config: Config, *, passphrase: str | None = None, clock: Clock | None = None, check: bool = True) -> Instance:
+    """The instance of this configuration, its database migrated, its vault open if its source gives the key now.
+
+    `check` reads a SQLite file whole first; commands beside a server do without. Raises `CannotStart` with what to do, `vault.WrongSecret`.
+    """
+    if foreign := foreign_packages():
+        raise CannotStart(f"these packages are not fedmatch's own: {'; '.join(foreign)}. Run fedmatch in a virtual environment of its own")
+    clock = clock or SystemClock()
+    database = await open_migrated(config, check=check)
+    try:
+        try:
+            safe = await vault.start(database, config.vault, clock, passphrase=passphrase)
+        except vault.CannotStart as error:
+            raise CannotStart(str(error)) from error
+        instance = Instance(
+            config=config,
+            database=database,
+            vault=safe,
+            clock=clock,
+            ids=Ids(clock),
+            network=Network(config),
+            keys=KeyRing(),
+            limits=Limits(),
+            trust=await trust.start(database, config.federation.mode),
+        )
+        instance.subscribers = subscribers(instance)
+        await local_actors.ensure_application(instance)
+    except BaseException:
+        await database.close()
+        raise
+    return instance
+
+
+def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]:
+    """Who hears what: the one list."""
+    return {
+        events.PostArrived: (_hears(instance, events.PostArrived, receive.arrived),),
+        events.PostStored: (_hears(instance, events.PostStored, receive.stored),),
+        events.PostChanged: (_hears(instance, events.PostChanged, receive.changed),),
+        events.PostGone: (_hears(instance, events.PostGone, receive.gone),),
+        events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
+        events.ActorGone: (_hears(instance, events.ActorGone, people.gone),),
+    }
+
+
+def _hears(instance: Instance, kind: type[E], act: Callable[[Instance, Transaction, E], Awaitable[events.Answer | None]]) -> events.Subscriber:
+    """A subscriber to one kind of event, from a function that takes exactly that kind."""
+
+    async def subscriber(tx: Transaction, event: events.Event, /) -> events.Answer | None:
+        if not isinstance(event, kind):
+            raise TypeError(f"{kind.__name__} expected")
+        return await act(instance, tx, event)
+
+    return subscriber
+
+
+async def close(instance: Instance) -> None:
+    """Lets go of network and database; nothing of the instance works afterwards."""
+    instance.stopping.set()
+    await instance.network.close()
+    await instance.database.close()
+
+
+def web(instance: Instance) -> App:
+    """The ASGI application: the guard, the inbox's door, and the pages and documents behind them."""
+    quart = Quart("fedmatch.web", static_folder=None)
+    quart.config["MAX_CONTENT_LENGTH"] = instance.config.limits.body
+    html = pages.Pages(instance)
+    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor))
+    quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post))
+    quart.register_blueprint(html.blueprint())
+    return Guard(Door(cast(App, quart), instance), instance.config, (Unavailable,))

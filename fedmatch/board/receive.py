@@ -1,0 +1,141 @@
+"""What does the board make of a post, ours or theirs? Subscribers: rows of listings, rows of home timelines, and what may not be shown at all.
+
+Each runs inside the transaction of its cause and awaits nothing but `tx`.
+"""
+
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from fedmatch import chores, times
+from fedmatch.board import listings
+from schemas.events import Answer, Boosted, PostArrived, PostChanged, PostGone, PostStored
+from schemas.objects import PUBLIC, Note, Proposal
+from schemas.states import LISTING, IllegalMove
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+SENT_STATES: Final = frozenset({"open", "paused", "matched", "fulfilled", "expired", "withdrawn"})
+"""The states another instance may tell us; drafts and what is held stay at home."""
+
+REQUEST_ANSWERED: Final = """
+select listing.post_id, post.actor_id
+from post
+join listing on listing.post_id = post.id
+where post.uri = :uri
+  and listing.kind = 'request'
+"""
+
+
+async def arrived(instance: "Instance", tx: Transaction, event: PostArrived) -> Answer:
+    """Takes public answers to requests out of the way: shown, they would expose helper and asker to each other's watchers.
+
+    The asker's own additions pass. What is taken is not stored, not shown and not forwarded.
+    """
+    if event.note.in_reply_to is None or PUBLIC not in event.note.addressed:
+        return Answer.PASS
+    row = await tx.one(REQUEST_ANSWERED, uri=event.note.in_reply_to)
+    if row is None or row["actor_id"] == event.actor_id:
+        return Answer.PASS
+    log.info("board.public_answer_not_kept", request=row["post_id"])
+    return Answer.TAKEN
+
+
+FOLLOWERS_READ: Final = """
+insert into home (actor_id, post_id)
+select follow.follower_id, cast(:post_id as integer)
+from follow
+join actor on actor.id = follow.follower_id
+where follow.followed_id = :author_id
+  and follow.state = 'accepted'
+  and actor.local = 1
+on conflict (actor_id, post_id) do nothing
+"""
+
+ADDRESSED_READ: Final = """
+insert into home (actor_id, post_id)
+select actor.id, post_audience.post_id
+from post_audience
+join actor on actor.id = post_audience.actor_id
+where post_audience.post_id = :post_id
+  and actor.local = 1
+on conflict (actor_id, post_id) do nothing
+"""
+
+AUTHOR_READS: Final = """
+insert into home (actor_id, post_id)
+values (:author_id, :post_id)
+on conflict (actor_id, post_id) do nothing
+"""
+
+VISIBILITY: Final = """
+select post.visibility
+from post
+where post.id = :post_id
+"""
+
+
+async def stored(instance: "Instance", tx: Transaction, event: PostStored) -> None:
+    """A new post: into the homes of those who read it, and onto the board if it is a request or an offer for everybody."""
+    visibility = await _visibility(tx, event.post_id)
+    if visibility != "direct":
+        await tx.execute(FOLLOWERS_READ, post_id=event.post_id, author_id=event.actor_id)
+    await tx.execute(ADDRESSED_READ, post_id=event.post_id)
+    if event.local:
+        await tx.execute(AUTHOR_READS, post_id=event.post_id, author_id=event.actor_id)
+    await _list(instance, tx, event.post_id, event.note, visibility)
+
+
+async def changed(instance: "Instance", tx: Transaction, event: PostChanged) -> None:
+    """An edited post: whom it newly addresses reads it, and its listing follows."""
+    await tx.execute(ADDRESSED_READ, post_id=event.post_id)
+    await _list(instance, tx, event.post_id, event.note, await _visibility(tx, event.post_id))
+
+
+async def gone(instance: "Instance", tx: Transaction, event: PostGone) -> None:
+    """A deleted post: its rows go with it, and soon its words go from every file."""
+    await chores.erase_soon(tx, instance)
+
+
+async def boosted(instance: "Instance", tx: Transaction, event: Boosted) -> None:
+    """A boost: into the homes of the booster's followers."""
+    await tx.execute(FOLLOWERS_READ, post_id=event.boost_id, author_id=event.actor_id)
+
+
+async def _visibility(tx: Transaction, post_id: int) -> str:
+    row = await tx.one(VISIBILITY, post_id=post_id)
+    return "direct" if row is None else str(row["visibility"])
+
+
+async def _list(instance: "Instance", tx: Transaction, post_id: int, note: Note, visibility: str) -> None:
+    """Writes, changes or removes the listing of a post."""
+    before = await listings.state_of(tx, post_id)
+    # A request that is not for everybody is an ordinary private post: nothing of it goes onto a board that everybody reads.
+    if note.proposal is None or visibility not in ("public", "unlisted"):
+        if before is not None:
+            await listings.remove(tx, post_id)
+        return
+    now = instance.clock.ms()
+    proposal = note.proposal
+    state = _state(post_id, before, proposal, now)
+    await listings.write(tx, post_id, proposal, state, note.language, now)
+    if proposal.until is not None and state in listings.OPEN:
+        await chores.expire_at(tx, instance, post_id, times.milliseconds(proposal.until))
+
+
+def _state(post_id: int, before: str | None, proposal: Proposal, now_ms: int) -> str:
+    """The state a listing is in after this; what its life does not allow changes nothing, for Updates come late and out of order."""
+    told = proposal.status if proposal.status in SENT_STATES else "open"
+    if proposal.until is not None and times.milliseconds(proposal.until) <= now_ms and told in listings.OPEN:
+        told = "expired"
+    if before is None or before == told:
+        return told
+    try:
+        return LISTING.move(before, told)
+    except IllegalMove as error:
+        log.info("board.move_not_made", listing=post_id, state=error.state, to=error.to)
+        return before

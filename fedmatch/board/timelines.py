@@ -1,0 +1,101 @@
+"""What does somebody read? Home and public timelines, newest first, by keyset pages."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from actors import hosts, trust
+from actors.known import Actor
+from fedmatch import times
+from outbox import posts
+from outbox.visible import VISIBLE, Member, seen_by
+from schemas import html
+from schemas.reading import Iri, Row
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """At most `limit` entries older than the post `before`."""
+
+    limit: int = 20
+    before: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing to read; `key` is what the next page begins before, `author` a handle, `text` plain."""
+
+    key: int
+    url: Iri
+    author: str
+    text: str
+    html: str
+    published: str
+    reply_to: Iri | None
+
+    def json(self) -> dict[str, str | None]:
+        """The form scripts read."""
+        return {"url": self.url, "author": self.author, "text": self.text, "html": self.html, "published": self.published, "reply_to": self.reply_to}
+
+
+# `shown` is the post itself or, of a boost, what it boosts; `post` is the row whose place and visibility count.
+HOME: Final = f"""
+select shown.*, post.id as key, actor.username, actor.handle_host
+from home
+join post on post.id = home.post_id
+join post as shown on shown.id = coalesce(post.boost_of, post.id)
+join actor on actor.id = shown.actor_id
+where home.actor_id = :reader
+  and home.post_id < :before
+  and actor.state = 'active'
+  and {VISIBLE}
+order by home.post_id desc
+limit :limit
+"""  # noqa: S608  # only our own constant is put in
+
+PUBLIC: Final = """
+select post.*, post.id as key, actor.username, actor.handle_host
+from post
+join actor on actor.id = post.actor_id
+where post.visibility = 'public'
+  and post.boost_of is null
+  and post.id < :before
+  and actor.state = 'active'
+order by post.id desc
+limit :limit
+"""
+
+END: Final = 2**63 - 1
+
+
+async def home(tx: Transaction, instance: "Instance", reader: Actor, page: Page) -> list[Entry]:
+    """What the people `reader` follows wrote and boosted, what is addressed to it, and its own posts. Raises `actors.vault.Locked` if one is private."""
+    rows = await tx.all(HOME, reader=reader.id, before=page.before or END, limit=page.limit, **seen_by(Member(reader.id)))
+    return [_entry(instance, row) for row in rows]
+
+
+async def public(tx: Transaction, instance: "Instance", _reader: Actor, page: Page) -> list[Entry]:
+    """Every public post known here, but of hosts that are blocked or limited."""
+    rows = await tx.all(PUBLIC, before=page.before or END, limit=page.limit)
+    return [_entry(instance, row) for row in rows if row["local"] or _welcome(instance, row)]
+
+
+def _welcome(instance: "Instance", row: Row) -> bool:
+    verdict = trust.verdict(instance, hosts.authority(row["uri"]), "receive")
+    return verdict.allowed and not verdict.limited
+
+
+def _entry(instance: "Instance", row: Row) -> Entry:
+    post = posts.opened(instance, posts.from_row(row))
+    return Entry(
+        key=row["key"],
+        url=post.uri,
+        author=f"{row['username']}@{row['handle_host']}",
+        text=html.to_text(post.content),
+        html=post.content,
+        published=times.rfc3339(post.published),
+        reply_to=post.in_reply_to,
+    )

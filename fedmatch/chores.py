@@ -1,0 +1,129 @@
+"""What is done later, and regularly? The jobs of the house: who asks for them, and what each does. All are listed in `handlers`."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from actors import follows, known
+from fedmatch.jobs import Handler, enqueue
+from inbox import arrivals, dereference
+from outbox import deliver, posts
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+AGAIN_MS: Final = 5_000
+"""How soon we try again to make deleted words unreadable while a reader elsewhere keeps them; within 60 s they must be."""
+TIDY_EVERY_MS: Final = 6 * 3_600_000
+CHUNK: Final = 100
+
+
+def handlers(_instance: "Instance") -> Mapping[str, Handler]:
+    """What does each kind of job."""
+    return {
+        "thread": dereference.thread,
+        "refetch": arrivals.refetch,
+        "expire": _expire,
+        "erase": _erase,
+        "clear_away": _clear_away,
+        "tidy": _tidy,
+    }
+
+
+async def begin(tx: Transaction, instance: "Instance") -> None:
+    """Asks, at the start of a worker, for what is done regularly; one that waits already is not asked for twice."""
+    await enqueue(tx, instance, "tidy", "all", instance.clock.ms())
+
+
+async def expire_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: int) -> None:
+    """Asks for a listing to be closed when its time is over."""
+    await enqueue(tx, instance, "expire", str(post_id), at_ms)
+
+
+async def _expire(instance: "Instance", key: str, _payload: bytes) -> None:
+    from fedmatch.board import publish  # it asks for jobs itself
+
+    await instance.database.write(publish.expire, instance, int(key))
+    instance.wake("delivery")
+
+
+async def erase_soon(tx: Transaction, instance: "Instance") -> None:
+    """Asks for what this transaction deletes to become unreadable in every file of ours."""
+    await enqueue(tx, instance, "erase", "all", instance.clock.ms())
+
+
+async def _erase(instance: "Instance", _key: str, _payload: bytes) -> None:
+    if not await instance.database.erase():
+        await instance.database.write(_erase_again, instance)
+
+
+async def _erase_again(tx: Transaction, instance: "Instance") -> None:
+    await enqueue(tx, instance, "erase", "all", instance.clock.ms() + AGAIN_MS)
+
+
+async def clear_away(tx: Transaction, instance: "Instance", actor_id: int) -> None:
+    """Asks for everything that hangs on a gone actor to be deleted, in chunks."""
+    await enqueue(tx, instance, "clear_away", str(actor_id), instance.clock.ms())
+
+
+SOME_POSTS: Final = """
+select post.*
+from post
+where post.actor_id = :actor_id
+order by post.id
+limit :limit
+"""
+
+FOLLOWS: Final = """
+delete from follow
+where follower_id = :actor_id
+   or followed_id = :actor_id
+"""
+
+HOME: Final = """
+delete from home
+where actor_id = :actor_id
+"""
+
+
+async def _clear_away(instance: "Instance", key: str, _payload: bytes) -> None:
+    # The actor's own row stays, emptied: its name is never given again, and its keys sign the last Delete (protocol.md 14.7).
+    while await instance.database.write(_clear_some, instance, int(key)):
+        continue
+    await instance.database.write(_clear_rest, int(key))
+    await instance.database.erase()
+    log.info("chores.cleared_away", actor=int(key))
+
+
+async def _clear_some(tx: Transaction, instance: "Instance", actor_id: int) -> int:
+    actor = await known.by_id(tx, actor_id)
+    if actor is None or actor.state != "gone":
+        return 0
+    rows = await tx.all(SOME_POSTS, actor_id=actor_id, limit=CHUNK)
+    for row in rows:
+        await posts.remove(tx, instance, posts.from_row(row))
+    return len(rows)
+
+
+async def _clear_rest(tx: Transaction, actor_id: int) -> None:
+    actor = await known.by_id(tx, actor_id)
+    if actor is None or actor.state != "gone":
+        return
+    await tx.execute(FOLLOWS, actor_id=actor_id)
+    await tx.execute(HOME, actor_id=actor_id)
+
+
+async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
+    """What was finished long ago goes, and the next time is noted."""
+    while await instance.database.write(deliver.prune, instance.clock.ms()):
+        continue
+    await instance.database.write(follows.forget_undone, instance)
+    await instance.database.write(_tidy_again, instance)
+
+
+async def _tidy_again(tx: Transaction, instance: "Instance") -> None:
+    await enqueue(tx, instance, "tidy", "all", instance.clock.ms() + TIDY_EVERY_MS)

@@ -1,0 +1,182 @@
+"""What do all commands share? `--config` and `--json` in either place, the two ways out, and a door into the instance.
+
+Exit codes: 0 done, 1 failed (the reason is on standard error), 2 used wrongly.
+Nothing heavy is imported here before a command runs: `fedmatch --help` has to be quick.
+"""
+
+import asyncio
+import json
+import os
+import sys
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+    from actors.known import Actor
+    from schemas.config import Config
+
+T = TypeVar("T")
+
+Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
+
+
+@dataclass(slots=True)
+class Settings:
+    """What the command line said before any command ran."""
+
+    config: Path = Path("instance.toml")
+    json: bool = False
+
+
+def settings() -> Settings:
+    """The settings of the command that runs now."""
+    return click.get_current_context().ensure_object(Settings)
+
+
+def _config(context: click.Context, _option: click.Parameter, value: Path | None) -> None:
+    if value is not None:
+        context.ensure_object(Settings).config = value
+
+
+def _json(context: click.Context, _option: click.Parameter, value: bool) -> None:
+    if value:
+        context.ensure_object(Settings).json = True
+
+
+def _shared(*, environment: bool) -> list[click.Parameter]:
+    # Only the outermost group reads FEDMATCH_CONFIG: a sub-command must not overrule a `--config` that stood before it.
+    return [
+        click.Option(
+            ["--config"],
+            type=click.Path(path_type=Path, dir_okay=False),
+            envvar="FEDMATCH_CONFIG" if environment else None,
+            metavar="FILE",
+            help="The instance's file (default: ./instance.toml, or FEDMATCH_CONFIG).",
+            expose_value=False,
+            callback=_config,
+            is_eager=True,
+        ),
+        click.Option(["--json"], is_flag=True, help="Print JSON on standard output.", expose_value=False, callback=_json, is_eager=True),
+    ]
+
+
+class Command(click.Command):
+    """A command that knows `--config` and `--json`."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:  # click's own arguments, passed on unseen
+        super().__init__(*args, **kwargs)
+        self.params += _shared(environment=False)
+
+
+class Group(click.Group):
+    """A group whose commands, and itself, know `--config` and `--json`."""
+
+    command_class = Command
+    group_class = type
+
+    def __init__(self, *args: Any, environment: bool = False, **kwargs: Any) -> None:  # click's own arguments, passed on unseen
+        super().__init__(*args, **kwargs)
+        self.params += _shared(environment=environment)
+
+
+class Failed(click.ClickException):
+    """The command could not do it: exit code 1, the reason on standard error."""
+
+    exit_code = 1
+
+
+def fail(reason: str) -> NoReturn:
+    """Ends the command with exit code 1 and this reason."""
+    raise Failed(reason)
+
+
+def say(value: Json, text: str) -> None:
+    """Prints `value` with `--json`, else `text`."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2) if settings().json else text)
+
+
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> str:
+    """Rows as aligned columns for people; `empty` if there are none."""
+    lines = [tuple(heads), *(tuple(row) for row in rows)]
+    if len(lines) == 1:
+        return empty
+    widths = [max(len(line[place]) for line in lines) for place in range(len(heads))]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def text_of(value: str) -> str:
+    """The text itself, or standard input for `-`."""
+    try:
+        text = (sys.stdin.buffer.read().decode("utf-8") if value == "-" else value).strip()
+    except UnicodeDecodeError as error:
+        raise click.UsageError(f"Standard input is not UTF-8 text ({error.reason}).") from None
+    if not text:
+        raise click.UsageError("The text is empty.")
+    return text
+
+
+def load_config() -> "Config":
+    """The instance's file, read and checked; ends the command if it is missing or wrong."""
+    from schemas.config import ConfigError, load
+
+    path = settings().config
+    if not path.exists():
+        fail(f"{path}: there is no such file; `fedmatch init --host localhost:8000` writes one, `--config FILE` names another")
+    try:
+        return load(path)
+    except ConfigError as error:
+        fail(str(error))
+
+
+def within(work: "Callable[[Instance], Awaitable[T]]") -> T:
+    """Opens the instance, does `work(instance)`, closes it, and returns its answer. A running server is not disturbed.
+
+    Where the work needs a key of a passphrase vault, the passphrase is asked at the terminal and the work begun again.
+    """
+    from actors.vault import Locked, WrongSecret
+    from fedmatch import app, logs
+    from schemas.storage import Unavailable
+
+    config = load_config()
+    logs.configure(config, quiet=True)
+
+    async def run(passphrase: str | None) -> T:
+        instance = await app.build(config, passphrase=passphrase, check=False)
+        try:
+            return await work(instance)
+        finally:
+            await app.close(instance)
+
+    try:
+        try:
+            return asyncio.run(run(None))
+        except Locked:
+            if not interactive():
+                fail("the vault is locked and this needs its keys; type the command at a terminal, where the passphrase can be asked")
+            return asyncio.run(run(click.prompt("Passphrase of the vault", hide_input=True, err=True)))
+    except WrongSecret:
+        fail("that is not the passphrase; nothing was done")
+    except (app.CannotStart, Unavailable) as error:
+        fail(str(error))
+
+
+async def person(instance: "Instance", name: str) -> "Actor":
+    """The active local actor called `name`; ends the command if there is none."""
+    from actors import known
+
+    actor = await instance.database.read(known.by_name, name.removeprefix("@").lower())
+    if actor is None or actor.kind == "Application":
+        fail(f"there is no {name} here; `fedmatch user create {name}` makes one, `fedmatch user list` shows who is")
+    if actor.state != "active":
+        fail(f"{name} is {actor.state} and can do nothing")
+    return actor
+
+
+def interactive() -> bool:
+    """Whether a person sits at the terminal."""
+    return sys.stdin.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

@@ -1,0 +1,33 @@
+"""What can be typed? `fedmatch COMMAND`; one file a noun lies beside this one."""
+
+import click
+
+from fedmatch.cli import deliveries, follow, init, listing, post, run, status, timeline, unlock, user
+from fedmatch.cli.house import Group
+
+
+@click.group(cls=Group, environment=True, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 120})
+@click.version_option(package_name="fedmatch")
+def main() -> None:
+    """Requests and offers for human-rights work, on many small servers.
+
+    A first instance: `fedmatch init --host localhost:8000`, `fedmatch serve`, `fedmatch user create NAME`.
+    """
+
+
+for command in (
+    init.init,
+    run.serve,
+    run.work,
+    unlock.unlock,
+    status.status,
+    status.doctor,
+    user.user,
+    follow.follow,
+    post.post,
+    post.delete,
+    timeline.timeline,
+    deliveries.deliveries,
+    listing.listing,
+):
+    main.add_command(command)

@@ -1,0 +1,58 @@
+"""What is said, and taken back? `fedmatch post` and `fedmatch delete`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fedmatch.cli.house import Command, fail, person, say, text_of, within
+
+if TYPE_CHECKING:
+    from fedmatch.board.publish import AudienceName
+
+
+@click.command(cls=Command)
+@click.argument("text")
+@click.option("--as", "name", required=True, metavar="NAME", help="Who speaks.")
+@click.option("--audience", type=click.Choice(("public", "followers", "direct")), default="public", show_default=True, help="Who may read it.")
+@click.option("--to", "to", multiple=True, metavar="HANDLE", help="Addressed to `name@host`; may be given more than once.")
+@click.option("--reply-to", metavar="URL", help="The post this answers; fetched if it is not known here.")
+@click.option("--language", metavar="CODE", help="The language of the text, as in ar, en, zh-Hans.")
+def post(text: str, name: str, audience: "AudienceName", to: tuple[str, ...], reply_to: str | None, language: str | None) -> None:
+    """Publish TEXT (`-` reads standard input). @name@host in the text addresses people too."""
+    from actors.instance import Instance
+    from fedmatch import people
+    from fedmatch.board import publish
+    from schemas.vocabulary import canonical_language
+
+    words = text_of(text)
+    if language is not None and (language := canonical_language(language)) is None:
+        raise click.BadParameter("write for example en, ar or zh-Hans", param_hint="'--language'")
+
+    async def work(instance: Instance) -> None:
+        author = await person(instance, name)
+        try:
+            written = await publish.post(instance, author, words, audience, to=to, reply_to=reply_to, language=language)
+        except (people.NotFound, publish.CannotPublish) as error:
+            fail(str(error))
+        say({"id": str(written.id), "url": written.uri}, written.uri)
+
+    within(work)
+
+
+@click.command(cls=Command)
+@click.argument("url")
+@click.option("--as", "name", required=True, metavar="NAME", help="Whose post it is.")
+def delete(url: str, name: str) -> None:
+    """Delete the post URL and tell everybody who may hold it."""
+    from actors.instance import Instance
+    from fedmatch.board import publish
+
+    async def work(instance: Instance) -> None:
+        author = await person(instance, name)
+        try:
+            await publish.delete(instance, author, url)
+        except publish.CannotPublish as error:
+            fail(str(error))
+        say({"url": url, "deleted": True}, f"Deleted: {url}")
+
+    within(work)

@@ -1,0 +1,98 @@
+"""Who is here? `fedmatch user`: people of this instance."""
+
+import click
+
+from fedmatch.cli.house import Group, fail, person, say, table, within
+
+
+@click.group(cls=Group)
+def user() -> None:
+    """People of this instance: create, list, suspend, delete, and tokens for their apps."""
+
+
+@user.command()
+@click.argument("name")
+@click.option("--locked", is_flag=True, help="Every follow waits until its person says yes.")
+def create(name: str, locked: bool) -> None:
+    """Make a person called NAME: 1 to 30 of a-z, 0-9 and _."""
+    from actors import local
+    from actors.instance import Instance
+
+    async def work(instance: Instance) -> None:
+        try:
+            actor = await local.create(instance, name.removeprefix("@").lower(), locked=locked)
+        except (local.NameTaken, local.BadName) as error:
+            fail(str(error))
+        say({"name": actor.username, "handle": actor.handle, "url": actor.uri}, f"@{actor.handle} is here: {actor.url or actor.uri}")
+
+    within(work)
+
+
+@user.command("list")
+def list_() -> None:
+    """Show who is here."""
+    from actors import local
+    from actors.instance import Instance
+
+    async def work(instance: Instance) -> None:
+        actors = [actor for actor in await instance.database.read(local.list_all) if actor.kind != "Application"]
+        say(
+            [{"name": actor.username, "handle": actor.handle, "url": actor.uri, "state": actor.state, "locked": bool(actor.locked)} for actor in actors],
+            table(
+                ("name", "handle", "state"),
+                [(actor.username, actor.handle, actor.state) for actor in actors],
+                empty="Nobody yet; `fedmatch user create NAME` makes somebody.",
+            ),
+        )
+
+    within(work)
+
+
+@user.command()
+@click.argument("name")
+def suspend(name: str) -> None:
+    """Silence NAME: nobody sees them or hears from them, nothing is deleted."""
+    from actors import local
+    from actors.instance import Instance
+
+    async def work(instance: Instance) -> None:
+        actor = await person(instance, name)
+        await instance.database.write(local.suspend, instance, actor)
+        say({"name": actor.username, "state": "suspended"}, f"@{actor.handle} is suspended.")
+
+    within(work)
+
+
+@user.command()
+@click.argument("name")
+def delete(name: str) -> None:
+    """Delete NAME with everything they wrote, here and (as far as others obey) elsewhere. The name is never given again."""
+    from actors.instance import Instance
+    from fedmatch.board import publish
+
+    async def work(instance: Instance) -> None:
+        actor = await person(instance, name)
+        await publish.delete_person(instance, actor)
+        say({"name": actor.username, "state": "gone"}, f"@{actor.handle} is gone; everybody who may hold something of theirs is told.")
+
+    within(work)
+
+
+@user.command()
+@click.argument("name")
+@click.option("--scopes", default="read write follow", show_default=True, help="What the token allows, words with blanks between.")
+def token(name: str, scopes: str) -> None:
+    """Give out a token that acts for NAME. It is shown once and kept as a hash."""
+    from actors import local
+    from actors.instance import Instance
+
+    words = scopes.split()
+    if not words or any(word.partition(":")[0] not in {"read", "write", "follow", "push"} for word in words):
+        raise click.BadParameter("words out of read, write, follow, push (read:statuses and the like too)", param_hint="'--scopes'")
+
+    async def work(instance: Instance) -> None:
+        actor = await person(instance, name)
+        secret = await instance.database.write(local.issue_token, instance, actor, " ".join(words))
+        say({"token": secret, "scopes": " ".join(words)}, secret)
+
+    within(work)

@@ -1,0 +1,189 @@
+"""What is wrong with this instance, and how is it cured? Every check says what it saw; none changes anything, and none needs the others to pass."""
+
+import shutil
+import stat
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from actors.network import Fetched, Network
+from fedmatch import app, control
+from fedmatch.database import migrate
+from fedmatch.database.open import FILE_NAME, open_database
+from schemas.config import Config, ConfigError, load
+from schemas.storage import Database, StorageError, Transaction
+
+LEAST_FREE: Final = 512 * 1024 * 1024
+NEWEST_SANE_YEAR: Final = 2100
+OLDEST_SANE_YEAR: Final = 2025
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing looked at; `cure` is empty where there is nothing to do."""
+
+    name: str
+    ok: bool
+    detail: str
+    cure: str = ""
+
+    def json(self) -> dict[str, str | bool]:
+        """The form scripts read."""
+        return {"name": self.name, "ok": self.ok, "detail": self.detail, "cure": self.cure}
+
+
+async def examine(path: Path) -> list[Check]:
+    """Every check of the instance whose file lies at `path`; those that need a readable file are left out without one."""
+    checks = [_python(), _packages(), _clock()]
+    try:
+        config = load(path)
+    except ConfigError as error:
+        return [*checks, Check("config", False, str(error), f"correct {path}, or make an instance with `fedmatch init`")]
+    checks += [Check("config", True, f"{config.path} is complete"), _folder(config), _disk(config), _vault(config), _development(config)]
+    checks += await _database(config)
+    checks.append(await _reachable(config))
+    return checks
+
+
+def _python() -> Check:
+    current = ".".join(str(part) for part in sys.version_info[:3])
+    return Check("python", sys.version_info >= (3, 11), f"Python {current}", "" if sys.version_info >= (3, 11) else "install Python 3.11 or newer")
+
+
+def _packages() -> Check:
+    foreign = app.foreign_packages()
+    if foreign:
+        return Check(
+            "packages",
+            False,
+            f"not fedmatch's own: {'; '.join(foreign)}",
+            "run fedmatch in a virtual environment of its own, where nothing else has these names",
+        )
+    return Check("packages", True, f"all five lie in {Path(app.__file__).resolve().parent.parent}")
+
+
+def _clock() -> Check:
+    year = time.gmtime().tm_year  # the machine's own clock is what is examined here
+    sane = OLDEST_SANE_YEAR <= year <= NEWEST_SANE_YEAR
+    return Check(
+        "clock", sane, f"it is the year {year}", "" if sane else "set the clock (timedatectl set-ntp true); signatures are refused when it is an hour off"
+    )
+
+
+def _folder(config: Config) -> Check:
+    folder = config.folder
+    if not folder.is_dir():
+        return Check("folder", False, f"{folder} is not there", "`fedmatch serve` makes it; if it was there before, put it back")
+    mode = stat.S_IMODE(folder.stat().st_mode)
+    if mode & 0o077:
+        return Check("folder", False, f"{folder} can be entered by other users of this machine (mode {mode:o})", f"chmod 700 {folder}")
+    return Check("folder", True, f"{folder} is ours alone")
+
+
+def _disk(config: Config) -> Check:
+    place = config.folder if config.folder.is_dir() else config.path.parent
+    free = shutil.disk_usage(place).free
+    return Check(
+        "disk",
+        free >= LEAST_FREE,
+        f"{free // 2**20} MiB free",
+        "" if free >= LEAST_FREE else "make room; a full disk stops arrivals (nothing is lost, others try again)",
+    )
+
+
+def _vault(config: Config) -> Check:
+    match config.vault.source:
+        case "passphrase":
+            return Check("vault", True, "opens with a passphrase")
+        case "credential":
+            return Check("vault", True, f"opens with the credential {config.vault.credential}")
+        case "file":
+            cure = 'set [vault] source = "passphrase" or "credential"'
+            if config.development is None:
+                return Check("vault", False, "its key lies in a file: whoever takes the disk reads everything", cure)
+            return Check("vault", True, "its key lies in a file, which is for development only")
+
+
+def _development(config: Config) -> Check:
+    if config.development is None:
+        return Check("development", True, "off")
+    return Check("development", True, f"ON for {config.host}: plain http and private networks are allowed; never with real people")
+
+
+async def _database(config: Config) -> list[Check]:
+    if config.database.url == "sqlite" and not (config.folder / FILE_NAME).exists():
+        return [
+            Check(
+                "database",
+                False,
+                f"{config.folder / FILE_NAME} is not there",
+                "`fedmatch serve` makes it; if it was there before, put it back or restore a backup",
+            )
+        ]
+    try:
+        database = await open_database(config)
+    except (StorageError, OSError, ImportError) as error:
+        return [Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
+    try:
+        found = [Check("database", True, f"{database.engine} opens and is whole")]
+        if database.engine == "sqlite":
+            found.append(await _pragmas(database))
+        found.append(await _migrations(database))
+        return found
+    except StorageError as error:
+        return [Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
+    finally:
+        await database.close()
+
+
+PRAGMAS: Final = """
+select journal_mode.journal_mode, foreign_keys.foreign_keys
+from pragma_journal_mode as journal_mode
+cross join pragma_foreign_keys as foreign_keys
+"""
+
+
+async def _pragmas(database: Database) -> Check:
+    async def look(tx: Transaction) -> tuple[str, bool]:
+        (row,) = await tx.all(PRAGMAS)
+        return str(row["journal_mode"]), bool(row["foreign_keys"])
+
+    journal, foreign_keys = await database.read(look)
+    right = journal == "wal" and foreign_keys
+    cure = "" if right else "another program changed the file; start fedmatch again"
+    return Check("pragmas", right, f"journal_mode={journal}, foreign_keys={'on' if foreign_keys else 'off'}", cure)
+
+
+async def _migrations(database: Database) -> Check:
+    async def look(tx: Transaction) -> set[str]:
+        return {str(row["name"]) for row in await tx.all(migrate.APPLIED)}
+
+    known = [migration.name for migration in migrate.migrations()]
+    done = await database.read(look)
+    if missing := [name for name in known if name not in done]:
+        return Check("migrations", False, f"{', '.join(missing)} not done", "`fedmatch serve` does them at its start")
+    if newer := sorted(done.difference(known)):
+        return Check("migrations", False, f"{', '.join(newer)} came from a newer fedmatch", "install that version again")
+    return Check("migrations", True, f"all {len(known)} done")
+
+
+async def _reachable(config: Config) -> Check:
+    """Whether the instance answers where it says it does; only asked while a process of it runs on this machine."""
+    if not await control.ask_all(config.folder, {"command": "ping"}):
+        return Check("running", True, "nothing runs on this machine; `fedmatch serve` starts it")
+    network = Network(config)
+    try:
+        answer = await network.get(f"{config.base_url}/healthz", headers={}, limit=1024, deadline_s=5)
+    finally:
+        await network.close()
+    if isinstance(answer, Fetched) and answer.status == 200:
+        return Check("running", True, f"answers at {config.base_url}")
+    seen = f"status {answer.status}" if isinstance(answer, Fetched) else answer.why
+    return Check(
+        "running",
+        False,
+        f"a process runs, but {config.base_url} does not answer from here: {seen}",
+        "look at the proxy in front, its certificate, the name server and [server] bind",
+    )

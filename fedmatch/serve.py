@@ -1,0 +1,229 @@
+"""How does a process live? Start, say where it is, serve until told to stop, finish what was begun, end."""
+
+import asyncio
+import contextlib
+import json as json_module
+import signal
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+import hypercorn.asyncio
+import hypercorn.config
+import hypercorn.protocol
+import structlog
+from hypercorn.protocol.h11 import H11Protocol
+
+from actors import generations
+from actors.instance import Instance
+from actors.vault import WrongSecret
+from fedmatch import app, control
+from fedmatch.worker import Worker
+from schemas.config import Config, bind
+from schemas.reading import App
+
+if TYPE_CHECKING:
+    from collections.abc import Awaitable, Callable
+
+log = structlog.get_logger()
+
+GRACE_S: Final = 8.0
+"""How long requests in flight may still take after SIGTERM; with the worker's drain beside it the process ends within 10 s."""
+
+
+BACKLOG: Final = 1024
+
+
+class _Http1Only(H11Protocol):
+    """HTTP/1.1 and nothing else: no upgrade to h2c, no HTTP/2 by prior knowledge; a proxy in front speaks it and there is less to attack."""
+
+    async def _check_protocol(self, event: object) -> None:
+        # An `Upgrade: h2c` is ignored, as HTTP allows; the preface `PRI * HTTP/2.0` is an unknown method, which the guard refuses.
+        return
+
+
+async def serve_forever(config: Config, *, passphrase: str | None, bind: str | None, worker: bool, json: bool, config_path: Path) -> None:
+    """Serves requests, and works unless `worker` is False, until SIGTERM or SIGINT."""
+    async with _running(config, passphrase) as instance:
+        address = bind or config.server.bind
+        tasks = [asyncio.create_task(_web(instance, address, lambda actual: _announce(instance, actual, json=json, config_path=config_path)), name="web")]
+        if worker:
+            tasks.append(asyncio.create_task(Worker(instance).run(), name="worker"))
+        await _until_one_ends(instance, tasks)
+
+
+async def work_forever(config: Config, *, passphrase: str | None, json: bool) -> None:
+    """Works, without serving requests, until SIGTERM or SIGINT."""
+    async with _running(config, passphrase) as instance:
+        if json:
+            click.echo(json_module.dumps({"working": True, "host": config.host}))
+        log.info("working", host=config.host)
+        await _until_one_ends(instance, [asyncio.create_task(Worker(instance).run(), name="worker")])
+
+
+async def _until_one_ends(instance: Instance, tasks: list[asyncio.Task[None]]) -> None:
+    """Waits for all; whichever ends first, well or badly, ends the others."""
+    for task in tasks:
+        task.add_done_callback(lambda _: instance.stopping.set())
+    await asyncio.gather(*tasks)
+
+
+@asynccontextmanager
+async def _running(config: Config, passphrase: str | None) -> AsyncIterator[Instance]:
+    """The instance with everything a long-lived process has: signals, the watch on others' commits, the control socket."""
+    try:
+        instance = await app.build(config, passphrase=passphrase)
+    except WrongSecret as error:
+        raise app.CannotStart("that is not the passphrase of this vault") from error
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, instance.stopping.set)
+    # A reader of our output that went away must not take the server with it.
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+    watch = generations.watch(instance)
+    await watch.start()
+    door = await control.listen(config.folder, _commands(instance))
+    if config.development is not None:
+        log.warning(
+            "DEVELOPMENT MODE: others are reached over plain http and on private networks; never use it with real people",
+            networks=[str(network) for network in config.development.allow_networks],
+            plain_http=config.development.plain_http,
+        )
+    if instance.vault.locked:
+        log.warning("vault locked: what arrives is sealed and waits; run `fedmatch unlock`")
+    try:
+        yield instance
+    finally:
+        await door.close()
+        await watch.close()
+        await app.close(instance)
+        log.info("stopped")
+
+
+def _commands(instance: Instance) -> "dict[str, Callable[[control.Question], Awaitable[control.Answer]]]":
+    async def unlock(question: control.Question) -> control.Answer:
+        if instance.vault.locked:
+            try:
+                await asyncio.to_thread(instance.vault.unlock, question.get("passphrase", "").encode())
+            except WrongSecret:
+                return {"ok": False, "error": "wrong passphrase"}
+            log.info("vault unlocked")
+        for kind in ("arrival", "delivery", "job"):
+            instance.wake(kind)
+        return {"ok": True}
+
+    async def ping(_question: control.Question) -> control.Answer:
+        return {"ok": True, "locked": instance.vault.locked}
+
+    return {"unlock": unlock, "ping": ping}
+
+
+async def _web(instance: Instance, address: str, started: "Callable[[str], None]") -> None:
+    """Serves HTTP/1.1 until `instance.stopping`."""
+    application = app.web(instance)
+    if instance.config.server.software == "uvicorn":
+        await _uvicorn(application, instance, address, started)
+    else:
+        await _hypercorn(application, instance, address, started)
+
+
+async def _hypercorn(application: App, instance: Instance, address: str, started: "Callable[[str], None]") -> None:
+    settings = hypercorn.config.Config()
+    settings.bind = [address]
+    settings.accesslog = None  # an access log would write addresses down
+    settings.errorlog = None
+    settings.alpn_protocols = ["http/1.1"]
+    settings.h11_max_incomplete_size = 64 * 1024
+    settings.include_server_header = False
+    settings.graceful_timeout = GRACE_S
+    settings.keep_alive_timeout = 75
+    settings.keep_alive_max_requests = 100_000  # the servers that deliver most reuse one connection for hours
+    settings.backlog = BACKLOG
+
+    async def shutdown() -> None:
+        await instance.stopping.wait()
+
+    socket = _listen(address)
+    started(_name(socket))
+    settings.bind = [f"fd://{socket.detach()}"]
+    setattr(hypercorn.protocol, "H11Protocol", _Http1Only)  # noqa: B010  # hypercorn has no switch for it, and exports no name to replace
+    await hypercorn.asyncio.serve(application, settings, shutdown_trigger=shutdown)  # type: ignore[arg-type]  # any ASGI callable
+
+
+async def _uvicorn(application: App, instance: Instance, address: str, started: "Callable[[str], None]") -> None:
+    try:
+        import uvicorn
+    except ImportError as error:
+        raise app.CannotStart('instance.toml: [server] `software` is "uvicorn", which is not installed; pip install "fedmatch[speed]"') from error
+    settings = uvicorn.Config(
+        application,  # type: ignore[arg-type]  # any ASGI callable
+        access_log=False,
+        log_config=None,
+        server_header=False,
+        proxy_headers=False,
+        lifespan="off",
+        ws="none",
+        timeout_graceful_shutdown=int(GRACE_S),
+    )
+    server = uvicorn.Server(settings)
+
+    async def shutdown() -> None:
+        await instance.stopping.wait()
+        server.should_exit = True
+
+    listener = _listen(address)
+    stopper = asyncio.create_task(shutdown())
+    try:
+        started(_name(listener))
+        # `serve` would put its own signal handlers over ours.
+        await server._serve([listener])
+    finally:
+        stopper.cancel()
+        listener.close()
+
+
+def _listen(address: str) -> socket.socket:
+    """The listening socket, made before the server so that port 0 gets its number and a taken port a sentence."""
+    host, port = bind(address)
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((host, port))
+        listener.listen(BACKLOG)
+    except OSError as error:
+        listener.close()
+        raise app.CannotStart(f"{address} cannot be listened on ({error.strerror}); stop what listens there, or change [server] `bind`") from error
+    listener.setblocking(False)
+    return listener
+
+
+def _name(listener: socket.socket) -> str:
+    host, port = listener.getsockname()[:2]
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+def _announce(instance: Instance, address: str, *, json: bool, config_path: Path) -> None:
+    """Says where we are and what to do next; a closed standard output is no reason to stop."""
+    config = instance.config
+    log.info("serving", address=address, base_url=config.base_url)
+    command = "fedmatch" if str(config_path) == "instance.toml" else f"fedmatch --config {config_path}"
+    words = (
+        json_module.dumps({"address": f"http://{address}", "base_url": config.base_url, "host": config.host})
+        if json
+        else f"""
+  {config.name} is open at {config.base_url}
+
+  The next three commands, in another terminal:
+    {command} user create alice
+    {command} listing post --as alice --kind request --category LegalAid --title "A lawyer" --text "Who knows asylum law?"
+    {command} follow bob@another.instance --as alice
+
+  Ctrl-C stops it.
+"""
+    )
+    with contextlib.suppress(OSError, ValueError):
+        click.echo(words)

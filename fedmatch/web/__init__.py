@@ -1,0 +1,1 @@
+"""The pages: HTML first, no script, from right to left where the language runs so."""
