@@ -17,7 +17,7 @@ from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
 from fedmatch import people
-from fedmatch.board import receive
+from fedmatch.board import publish, receive
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
@@ -26,8 +26,10 @@ from fedmatch.ids import Ids, SystemClock
 from fedmatch.web import pages
 from inbox.door import Door
 from outbox import endpoints as outbox_endpoints
+from outbox.posts import Post
 from schemas import events
 from schemas.config import Config
+from schemas.objects import Note
 from schemas.reading import App
 from schemas.storage import StorageError, Transaction, Unavailable
 
@@ -158,7 +160,12 @@ def web(instance: Instance) -> App:
     quart = Quart("fedmatch.web", static_folder=None)
     quart.config["MAX_CONTENT_LENGTH"] = instance.config.limits.body
     html = pages.Pages(instance)
+
+    async def note_of(tx: Transaction, post: Post) -> Note | None:
+        return await publish.note(tx, instance, post)
+
     quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor))
-    quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post))
+    quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post, note_of))
     quart.register_blueprint(html.blueprint())
+    html.answer_errors(quart)
     return Guard(Door(cast(App, quart), instance), instance.config, (Unavailable,))

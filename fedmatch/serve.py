@@ -159,7 +159,7 @@ async def _uvicorn(application: App, instance: Instance, address: str, started: 
     except ImportError as error:
         raise app.CannotStart('instance.toml: [server] `software` is "uvicorn", which is not installed; pip install "fedmatch[speed]"') from error
     settings = uvicorn.Config(
-        application,  # type: ignore[arg-type]  # any ASGI callable
+        application,
         access_log=False,
         log_config=None,
         server_header=False,

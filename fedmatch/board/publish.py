@@ -312,6 +312,16 @@ def note_of(
     )
 
 
+async def note(tx: Transaction, instance: "Instance", held: Post) -> Note | None:
+    """The Note of a post that is a request or an offer, as it stands now; None for an ordinary post."""
+    found = await listings.by_id(tx, instance, held.id)
+    actor = await known.by_id(tx, held.actor_id) if found is not None else None
+    if found is None or actor is None:
+        return None
+    updated = times.moment(held.updated) if held.updated else None
+    return note_of(instance, actor, held.uri, found.proposal, found.language, times.moment(held.published), updated)
+
+
 async def listing(instance: "Instance", actor: Actor, proposal: Proposal, language: str) -> Listing:
     """Publishes a validated request or offer of `actor` to everybody; raises `CannotPublish`."""
     post_id = instance.ids.new()

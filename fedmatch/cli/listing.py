@@ -51,9 +51,8 @@ def post(
     until: str | None,
 ) -> None:
     """Publish a request or an offer to everybody."""
-    from schemas.listings import Invalid, validated
-
     from fedmatch.board import publish
+    from schemas.listings import Invalid, validated
 
     words = text_of(text)
 
@@ -141,9 +140,8 @@ def show(which: str) -> None:
 @click.option("--until", metavar="DATE")
 def edit(which: str, title: str | None, text: str | None, region: str | None, urgency: str | None, until: str | None) -> None:
     """Change a request or offer of this instance; what is not named stays. Everybody who has it is told."""
-    from schemas.listings import Invalid, validated
-
     from fedmatch.board import publish
+    from schemas.listings import Invalid, validated
 
     words = text_of(text) if text is not None else None
 

@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from babel.dates import format_date
 from jinja2 import Environment, PackageLoader, StrictUndefined
-from quart import Blueprint, Response
+from quart import Blueprint, Quart, Response, abort, request
 
 from actors import known
+from actors.endpoints import not_found
 from actors.known import Actor
+from actors.media import wants_activitypub
+from actors.vault import Locked
 from fedmatch import times
 from fedmatch.board import listings
 from fedmatch.board.listings import OPEN, Listing
@@ -184,15 +187,39 @@ class Pages:
 
         found = await self._instance.database.read(look)
         if found is None:
-            return self.missing()
+            abort(404)
         author, listing = found
         if listing is not None:
             return self._page("listing.html", actor=_actor(author), listing=_listing(listing))
         return self._page("post.html", actor=_actor(author), post=_post(post))
 
-    def missing(self) -> Response:
-        """What stands where nothing is to be seen: the same words whether it never was, is gone, or is not for everybody."""
-        return self._page("missing.html", status=404, title="Nothing to see here", sentence="This page does not exist, was withdrawn, or is not for everybody.")
+    def answer_errors(self, quart: Quart) -> None:
+        """Gives what no route answers a page for people and a sentence for servers; nothing says whether a thing is hidden or was never there."""
+
+        @quart.errorhandler(404)
+        async def missing(_error: Exception) -> Response:
+            if wants_activitypub(request.headers.get("Accept", "")):
+                return not_found()
+            return self._page("missing.html", 404, title="Nothing to see here", sentence="This page does not exist, or is not for everybody.")
+
+        @quart.errorhandler(410)
+        async def gone(_error: Exception) -> Response:
+            return self._page("missing.html", 410, title="Withdrawn", sentence="What stood here was withdrawn by whoever wrote it.")
+
+        @quart.errorhandler(Locked)
+        @quart.errorhandler(Unavailable)
+        async def later(_error: Exception) -> Response:
+            sentence = "The instance cannot do this right now. Please try again in a few minutes."
+            response = self._page("missing.html", 503, title="Not now", sentence=sentence)
+            response.headers["Retry-After"] = "60"
+            response.headers["Cache-Control"] = "no-store"
+            return response
+
+        @quart.errorhandler(500)
+        async def broken(_error: Exception) -> Response:
+            response = self._page("missing.html", 500, title="Something broke", sentence="It was our fault and is written down. Please try again later.")
+            response.headers["Cache-Control"] = "no-store"
+            return response
 
     def blueprint(self) -> Blueprint:
         """The front page, the pages of tags, the stylesheet, and /healthz."""
