@@ -96,8 +96,8 @@ def refusal(error: SignatureError) -> InboxError:
             return Malformed("signature", error.why)
         case 403:
             return Refused(error.why, safe)
-        case 429 | 503 as status:
-            return Later(error.retry_after_s or 300, error.why, safe, status=status)
+        case 503:
+            return Later(error.retry_after_s or 300, error.why, safe)
         case _:
             return Unsigned(error.why, safe)
 

@@ -1,0 +1,161 @@
+"""What is proven, and how does it stay proven while it rests?"""
+
+import ast
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors.signatures.errors import BadSignature, HostRefused, KeyUnavailable, MalformedSignature, SignatureError
+from actors.signatures.request import Request
+from inbox import gate, verify
+from inbox.errors import InboxError, Later, Malformed, Refused, TooLarge, Unsigned, render
+from inbox.verify import Forwarded, Memory, Transient, Verified
+from schemas.reading import Unreadable
+from tests.house import House
+from tests.letters import activity, envelope, move_in, note
+
+ROOMS = Path(__file__).parents[2]
+
+
+@pytest.fixture
+async def house(sqlite_database, tmp_path: Path) -> AsyncIterator[House]:
+    async with move_in(sqlite_database, tmp_path) as moved:
+        yield moved
+
+
+async def prove(house: House, sender, document: dict) -> Verified | Forwarded | Transient:
+    body = json.dumps(document).encode()
+    request = Request("POST", b"/inbox", envelope(house, sender, body), body, house.clock.ms())
+    return await verify.verify(house.instance, request, document)
+
+
+async def test_a_signature_of_the_actor_proves_it(house: House) -> None:
+    bo = await house.stranger("bo")
+    document = activity(bo, "Create", note(bo))
+    verdict = await prove(house, bo, document)
+    assert verdict == Verified(bo, document, "signature")
+
+
+async def test_somebody_elses_signature_proves_only_an_id(house: House) -> None:
+    bo, carol = await house.stranger("bo"), await house.stranger("carol", "carrier.example")
+    assert await prove(house, carol, activity(bo, "Create", note(bo))) == Forwarded("https://theirs.example/activities/1", carol)
+    # A neighbour on the same server proves no more than that
+    eve = await house.stranger("eve")
+    assert await prove(house, eve, activity(bo, "Create", note(bo))) == Forwarded("https://theirs.example/activities/1", eve)
+
+
+async def test_without_an_id_it_is_transient(house: House) -> None:
+    bo = await house.stranger("bo")
+    document = activity(bo, "Create", note(bo))
+    del document["id"]
+    assert await prove(house, bo, document) == Transient(bo)
+
+
+async def test_what_is_packed_is_recalled(house: House) -> None:
+    bo, eve = await house.stranger("bo"), await house.stranger("eve")
+    memory = verify.unpack(verify.pack(Verified(bo, {"a": 1}, "signature"), b'{"a":1}'))
+    assert isinstance(memory, Memory)
+    assert verify.recall(memory, bo) == Verified(bo, {"a": 1}, "signature")
+    with pytest.raises(Unreadable):
+        verify.recall(memory, eve)
+    with pytest.raises(Unreadable):
+        verify.unpack(b"something else\n{}")
+
+
+LINES = st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=50)), max_size=5)
+
+
+@given(path=st.binary(max_size=50), headers=LINES, body=st.binary(max_size=100), ms=st.integers(0, 2**50))
+def test_a_request_rests_byte_for_byte(path: bytes, headers: list[tuple[bytes, bytes]], body: bytes, ms: int) -> None:
+    request = Request("POST", path, headers, body, ms)
+    assert verify.unpack(verify.pack_request(request)) == request
+
+
+def test_only_one_file_makes_a_verified() -> None:
+    """`Verified(...)` anywhere else would be a proof without a proof."""
+    makers = set()
+    for room in ("schemas", "actors", "outbox", "inbox", "fedmatch"):
+        for file in (ROOMS / room).rglob("*.py"):
+            for node in ast.walk(ast.parse(file.read_text())):
+                if isinstance(node, ast.Call) and (getattr(node.func, "id", None) == "Verified" or getattr(node.func, "attr", None) == "Verified"):
+                    makers.add(file.name)
+    assert makers == {"verify.py"}
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "status"),
+    [
+        (MalformedSignature("x"), Malformed, 400),
+        (BadSignature("x"), Unsigned, 401),
+        (HostRefused("x"), Refused, 403),
+        (KeyUnavailable("x", temporary=True), Later, 503),
+        (KeyUnavailable("x", temporary=False), Unsigned, 401),
+    ],
+)
+def test_every_doubt_has_an_answer(error: SignatureError, kind: type[InboxError], status: int) -> None:
+    made = verify.refusal(error)
+    assert isinstance(made, kind)
+    assert made.status == status
+
+
+ERRORS = (
+    Malformed("type", "why"),
+    TooLarge(9),
+    Unsigned("secret reason"),
+    Refused("secret reason"),
+    Later(0, "secret reason"),
+    Refused("x", status=405, allow="POST"),
+)
+
+
+@pytest.mark.parametrize("error", ERRORS)
+def test_strangers_read_the_safe_sentence_only(error: InboxError) -> None:
+    status, headers, body = render(error)
+    assert status == error.status
+    assert b"secret reason" not in body
+    assert dict(headers)[b"content-length"] == str(len(body)).encode()
+
+
+A, B, ME = "https://a.example/2", "https://b.example/2", "https://a.example/1"
+
+
+@pytest.mark.parametrize(
+    ("document", "expected"),
+    [
+        ({"type": "Like", "actor": ME}, (None, "Like", ME, None)),
+        ({"@type": "as:Like", "@id": A, "actor": {"id": ME}}, (A, "Like", ME, None)),
+        ({"type": ["Like", "X"], "actor": [ME], "object": [{"@id": B}]}, (None, "Like", ME, B)),
+    ],
+)
+def test_claims_are_read_in_every_shape(document: dict, expected: tuple) -> None:
+    said = gate.claim(document)
+    assert (said.id, said.kind, said.actor, said.object) == expected
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"type": "Like"},
+        {"type": 5, "actor": "https://a.example/1"},
+        {"type": "", "actor": "https://a.example/1"},
+        {"type": "x" * 1000, "actor": "https://a.example/1"},
+        {"type": "Like", "actor": "acct:a@b"},
+        {"type": "Like", "actor": "/users/a"},
+        {"type": "Like", "actor": "javascript:alert(1)"},
+        {"type": "Like", "actor": "https://a.example/" + "x" * 3000},
+        {"type": "Like", "actor": "https://a.example/\n1"},
+        {"type": "Like", "actor": {"id": {"id": "https://a.example/1"}}},
+        {"type": "Like", "actor": "https://a.example/1", "id": 5},
+        {"type": "Like", "actor": "https://a.example/1", "id": ["https://a.example/2"]},
+        {"type": "Like", "actor": "https://a.example/1", "id": ""},
+        {"type": "Like", "actor": "https://a.example/1", "id": "urn:uuid:1"},
+    ],
+)
+def test_what_claims_nothing_is_malformed(document: dict) -> None:
+    with pytest.raises(Malformed):
+        gate.claim(document)
