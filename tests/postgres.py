@@ -158,7 +158,7 @@ async def clean_database(template_url: str, *, empty: bool = False) -> str:
     address = template_url.rpartition("/")[0]
     connection = await asyncpg.connect(f"{address}/postgres")
     try:
-        await connection.execute(f"create database {name} template {'template0' if empty else TEMPLATE} encoding 'UTF8' locale 'C'")
+        await connection.execute(f"create database {name} template {'template0' if empty else TEMPLATE} encoding 'UTF8' locale 'C' strategy file_copy")
     finally:
         await connection.close()
     return f"{address}/{name}"

@@ -8,6 +8,7 @@ import random
 import re
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
+from contextvars import ContextVar
 from dataclasses import dataclass
 from decimal import Decimal
 from functools import lru_cache
@@ -56,6 +57,13 @@ select
 from pg_database
 where pg_database.datname = current_database()
 """
+
+
+_BODY: Final[ContextVar[str]] = ContextVar("fedmatch_body", default="")
+"""The body that runs here: a write inside a body would wait for itself."""
+
+# What asyncpg raises when the server is away, refuses, or answers with an error.
+_LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
 
 
 # --- one text for both engines
@@ -124,7 +132,7 @@ class _Transaction:
         self.asking = True
         try:
             return await answer
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except _LOST as error:
             self.failed = _translate(error)
             raise self.failed from None  # the detail of PostgreSQL's errors quotes values, which do not belong into a log
         finally:
@@ -187,6 +195,66 @@ class _OnlyTx(Awaitable[T]):
             return cast(T, end.value)
 
 
+class _Pool:
+    """A bounded handful of connections, the last used first. asyncpg's own pool resets at every return, a round trip that our transactions do not need."""
+
+    def __init__(self, url: str) -> None:
+        self._url = url
+        self._idle: list[asyncpg.Connection] = []
+        self._free = asyncio.Semaphore(CONNECTIONS)
+
+    async def begin(self, begin: str) -> asyncpg.Connection:
+        """A connection on which `begin` was said. Raises `Busy` when none was free for 5 s, or asyncpg's error."""
+        try:
+            await asyncio.wait_for(self._free.acquire(), PATIENCE_S)
+        except TimeoutError:
+            raise Busy(f"no connection to the database server was free for {PATIENCE_S:g} s") from None
+        try:
+            while True:
+                fresh = not self._idle
+                connection = await _connect(self._url) if fresh else self._idle.pop()
+                try:
+                    await connection.execute(begin, timeout=PATIENCE_S)
+                except _LOST:
+                    connection.terminate()
+                    if fresh:
+                        raise
+                    continue  # the server went away while it was idle; nothing has happened yet
+                except BaseException:  # whoever waited for it was cancelled
+                    connection.terminate()
+                    raise
+                return connection
+        except BaseException:
+            self._free.release()
+            raise
+
+    async def give_back(self, connection: asyncpg.Connection) -> None:
+        """Ends what is still open; a connection that cannot even do that is thrown away."""
+        try:
+            if not connection.is_closed() and connection.is_in_transaction():
+                await connection.execute("rollback", timeout=PATIENCE_S)
+        except BaseException:  # it may be in any state; its successor is cheap
+            connection.terminate()
+            raise
+        finally:
+            if not connection.is_closed():
+                self._idle.append(connection)
+            self._free.release()
+
+    async def close(self) -> None:
+        """Waits until every connection is back, at most 5 s, and closes them."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(PATIENCE_S):
+                for _ in range(CONNECTIONS):
+                    await self._free.acquire()
+        for connection in self._idle:
+            try:
+                await connection.close(timeout=PATIENCE_S)
+            except _LOST:
+                connection.terminate()
+        self._idle.clear()
+
+
 class _RunAgain(Exception):
     """Somebody else won the race for the same rows; the body runs again."""
 
@@ -227,7 +295,7 @@ class PostgresqlDatabase:
     engine: Literal["sqlite", "postgresql"] = "postgresql"
     for_update = " for update skip locked"
 
-    def __init__(self, url: str, pool: asyncpg.Pool) -> None:
+    def __init__(self, url: str, pool: _Pool) -> None:
         self._url = url
         self._pool = pool
         self._noticed: list[Callable[[], None]] = []
@@ -276,16 +344,13 @@ class PostgresqlDatabase:
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.wait([self._listening])
-        try:
-            await asyncio.wait_for(self._pool.close(), PATIENCE_S)
-        except TimeoutError:
-            self._pool.terminate()
+        await self._pool.close()
 
     # --- what migrations call
 
     @asynccontextmanager
     async def exclusively(self) -> AsyncIterator[None]:
-        connection = await asyncpg.connect(self._url, server_settings=SETTINGS)
+        connection = await _connect(self._url)
         try:
             loop = asyncio.get_running_loop()
             deadline = loop.time() + MIGRATING_S
@@ -306,15 +371,15 @@ class PostgresqlDatabase:
         """Runs the body in one transaction, once."""
         if self._closed:
             raise Unavailable("the database is closed")
+        if _BODY.get():
+            raise strayed(_BODY.get())
         try:
-            connection = await self._pool.acquire(timeout=PATIENCE_S)
-        except TimeoutError:
-            raise Busy(f"no connection to the database server was free for {PATIENCE_S:g} s") from None
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            connection = await self._pool.begin(begin)
+        except _LOST as error:
             raise _translate(error) from None
         tx = _Transaction(connection)
+        inside = _BODY.set(name)
         try:
-            await tx._ask(connection.execute(begin))
             answer = await _OnlyTx(name, tx, body(tx))
             if tx.failed is not None:  # a body that swallowed an error must not half happen
                 raise tx.failed
@@ -322,21 +387,13 @@ class PostgresqlDatabase:
             await tx._ask(connection.execute(f"notify {CHANNEL}; commit" if tx.wrote else "commit"))
             crashpoint("write:after-commit")
         finally:
+            _BODY.reset(inside)
             tx.failed = tx.failed or OVER
-            await self._give_back(connection)
+            with suppress(*_LOST):  # what went wrong before is the news
+                await self._pool.give_back(connection)
         if tx.wrote:
             self._tell_all()
         return answer
-
-    async def _give_back(self, connection: asyncpg.Connection) -> None:
-        """Ends what is still open and returns the connection; one that cannot even do that is thrown away."""
-        try:
-            if not connection.is_closed() and connection.is_in_transaction():
-                await asyncio.wait_for(connection.execute("rollback"), PATIENCE_S)
-        except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-            connection.terminate()
-        finally:
-            await self._pool.release(connection)
 
     def _tell_all(self) -> None:
         for noticed in self._noticed:
@@ -346,8 +403,8 @@ class PostgresqlDatabase:
         """Notices everybody's commits, also after the server was away: then all we keep may be old."""
         while True:
             lost = asyncio.Event()
-            with suppress(asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError):
-                connection = await asyncpg.connect(self._url, server_settings=SETTINGS, timeout=PATIENCE_S)
+            with suppress(*_LOST):
+                connection = await _connect(self._url)
                 try:
                     connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
                     await connection.add_listener(CHANNEL, lambda *_about: self._tell_all())
@@ -362,9 +419,11 @@ class PostgresqlDatabase:
             await asyncio.sleep(1)
 
 
-async def _prepare(connection: asyncpg.Connection) -> None:
+async def _connect(url: str) -> asyncpg.Connection:
+    connection = await asyncpg.connect(url, timeout=PATIENCE_S, server_settings=SETTINGS, statement_cache_size=512, max_cached_statement_lifetime=0)
     # sum(bigint) is numeric in PostgreSQL and an integer in SQLite: the same number must come out.
     await connection.set_type_codec("numeric", schema="pg_catalog", encoder=str, decoder=_number, format="text")
+    return connection
 
 
 def _number(text: str) -> int | float:
@@ -372,32 +431,20 @@ def _number(text: str) -> int | float:
     return int(number) if number == number.to_integral_value() else float(number)
 
 
-async def _as_it_is(_connection: asyncpg.Connection) -> None:
-    """Instead of asyncpg's reset at every return, a round trip: our transactions end themselves and leave nothing behind."""
-
-
 async def open_postgresql(url: str) -> PostgresqlDatabase:
     """Connects to the server of a `postgresql://` address. Raises `Unusable`."""
+    pool = _Pool(url)
     try:
-        pool = await asyncpg.create_pool(
-            url,
-            min_size=1,
-            max_size=CONNECTIONS,
-            max_inactive_connection_lifetime=300,
-            statement_cache_size=512,
-            max_cached_statement_lifetime=0,
-            server_settings=SETTINGS,
-            init=_prepare,
-            reset=_as_it_is,
-            timeout=PATIENCE_S,
-        )
-    except (asyncpg.PostgresError, asyncpg.InterfaceError, OSError, TimeoutError, ValueError) as error:
+        connection = await pool.begin(BEGIN_READ)
+    except (*_LOST, ValueError) as error:
         raise Unusable(f"PostgreSQL cannot be reached: {error or type(error).__name__}; look at `url` under [database] in instance.toml") from None
     try:
-        _refuse(await pool.fetchrow(ABOUT))
+        _refuse(await connection.fetchrow(ABOUT))
     except Unusable:
-        await pool.close()
+        await connection.close()
         raise
+    finally:
+        await pool.give_back(connection)
     return PostgresqlDatabase(url, pool)
 
 

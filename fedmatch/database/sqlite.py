@@ -223,16 +223,12 @@ class SqliteDatabase:
     # --- what rooms call, on the event loop
 
     async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
-        if self._closed:
-            raise Unavailable("the database is closed")
-        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), self._loop.create_future())
+        waiting = self._waiting(named(body), lambda tx: body(tx, *values, **named_values))
         self._writes.put(waiting)
         return cast(T, await waiting.future)
 
     async def read(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
-        if self._closed:
-            raise Unavailable("the database is closed")
-        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), self._loop.create_future())
+        waiting = self._waiting(named(body), lambda tx: body(tx, *values, **named_values))
         self._reads.put(waiting)
         return cast(T, await waiting.future)
 
@@ -275,6 +271,12 @@ class SqliteDatabase:
         return ddl
 
     # --- the event loop's side
+
+    def _waiting(self, name: str, body: Body) -> _Waiting:
+        if self._closed:
+            raise Unavailable("the database is closed")
+        # Inside a body, in the writer's thread, no loop runs: a nested write ends here, before anything is queued.
+        return _Waiting(name, body, asyncio.get_running_loop().create_future())
 
     async def _between_batches(self, run: Callable[[sqlite3.Connection], object]) -> object:
         errand = _Errand(run, self._loop.create_future())
