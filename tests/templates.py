@@ -23,9 +23,7 @@ def faults(path: Path) -> list[str]:
     """What is wrong with one template or style sheet, a line each."""
     text = path.read_text(encoding="utf-8")
     name = path.relative_to(ROOT)
-    found = [
-        f"{name}:{number}: {why}" for number, line in enumerate(text.splitlines(), 1) for pattern, why in FAULTS if pattern.search(line)
-    ]
+    found = [f"{name}:{number}: {why}" for number, line in enumerate(text.splitlines(), 1) for pattern, why in FAULTS if pattern.search(line)]
     if path.suffix != ".css":
         try:
             Environment(autoescape=True, extensions=["jinja2.ext.i18n"]).parse(text)
