@@ -83,7 +83,7 @@ async def reader(instance: "Instance") -> Signer | Unsigned | Response:
     scope = request.scope
     query = bytes(scope["query_string"])
     raw_path = bytes(scope.get("raw_path") or scope["path"].encode()) + (b"?" + query if query else b"")
-    asked = Request("GET" if request.method == "HEAD" else request.method, raw_path, list(scope["headers"]), None, instance.clock.ms())
+    asked = Request(request.method, raw_path, list(scope["headers"]), None, instance.clock.ms())
     try:
         found = await signer(instance, asked, fetch=not instance.vault.locked)
     except HostRefused as error:

@@ -148,6 +148,9 @@ def _date(text: str) -> int:
         if match is not None:
             day, month, year, hour, minute, second = match.groups()
             return timegm(datetime(int(year), _MONTHS[month], int(day), int(hour), int(minute), min(int(second), 59), tzinfo=UTC).timetuple())
+        if len(text) > 40:
+            # Two Date headers, joined.
+            raise ValueError
         # The two obsolete forms of RFC 9110, and dates without their zone, which some peers send and mean as UTC.
         read = parsedate_to_datetime(text)
         return timegm((read if read.tzinfo else read.replace(tzinfo=UTC)).utctimetuple())
