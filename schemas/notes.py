@@ -12,7 +12,7 @@ from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, l
 POSTS: Final = frozenset({"Note", "Question", "Article", "Page", "Event", "Image", "Video", "Audio", "Document", "Proposal"})
 """What we read as a post. Mastodon shows the same, except Document and Proposal."""
 TITLED: Final = POSTS - {"Note", "Question", "Proposal"}
-"""Posts whose `name` is a title and whose `summary` is an abstract, not a warning."""
+"""Posts whose `name` is a title to be shown, and whose `summary` is an abstract, not a warning."""
 
 MOST_RECIPIENTS: Final = 1000
 """To and cc are cut after this many each; Public is kept wherever it stands, so that a cut narrows an audience and never widens it."""
@@ -52,7 +52,12 @@ def kind_of(document: Document) -> str | None:
     kinds = types(document)
     if "Note" in kinds:
         return "Note"
-    return next((kind for kind in kinds if kind in POSTS), None)
+    return next((kind for kind in kinds if kind in POSTS), "Proposal" if any(_is_proposal(kind) for kind in kinds) else None)
+
+
+def _is_proposal(kind: str) -> bool:
+    """Whether a type is a Proposal under any prefix: `vf:Proposal`, Bonfire's `ValueFlows:Proposal`, the full IRI."""
+    return kind.rpartition(":")[2].rpartition("#")[2] == "Proposal"
 
 
 def is_vote(document: Document) -> bool:
@@ -99,7 +104,7 @@ def read(document: Document, kind: str, sender: Iri | None, to: tuple[Iri, ...],
         attributed_to=author,
         content=content,
         kind=kind,
-        summary=None if kind in TITLED else summary,
+        summary=summary if kind in ("Note", "Question") else None,
         sensitive=get("sensitive") is True,
         language=spoken,
         content_map=others,
@@ -152,6 +157,8 @@ def _content(document: Document, kind: str) -> tuple[str, str | None, tuple[tupl
     if content and document.get("mediaType") in ("text/plain", "text/markdown"):   # PeerTube; without it the text is HTML
         content = html.from_text(content)
     title = text(document.get("name"), MOST_NAME) or text(_first_value(document.get("nameMap")), MOST_NAME)
+    if kind == "Proposal" and not content:
+        content = text(document.get("summary"), MOST_SUMMARY)
     if kind in TITLED:
         abstract = content or text(document.get("summary"), MOST_SUMMARY) or ""
         content = (f"<p><strong>{escape(title)}</strong></p>" if title else "") + abstract
@@ -217,7 +224,7 @@ def _proposal(document: Document, kind: str, content: str) -> Proposal | None:
     if stated is None:
         if kind == "Note" and (attached := document.get("attachment")):
             for one in each(attached)[:MOST_ATTACHMENTS]:
-                if isinstance(one, dict) and any(name.rpartition(":")[2] == "Proposal" for name in types(one)):
+                if isinstance(one, dict) and any(map(_is_proposal, types(one))):
                     return _proposal(one, "Proposal", content)
         return None
     stated = text(stated, 100) or (iri(stated) or "")
@@ -234,6 +241,9 @@ def _proposal(document: Document, kind: str, content: str) -> Proposal | None:
     title = text(intent.get("name"), MOST_NAME) or text(document.get("name"), MOST_NAME)
     if title is None:
         title = next((line for line in plain.splitlines() if line.strip()), "")[:200]
+    categories, skills = _member(document, "category", _FM), _member(document, "skill", _FM)
+    if categories is None and skills is None:
+        skills = _member(intent, "resourceConformsTo", _VF)
     region = text(_member(document, "region", _FM), 64)
     until = _member(document, "hasEnd", _VF) or document.get("endTime") or _member(intent, "due", _VF)
     return Proposal(
@@ -241,8 +251,8 @@ def _proposal(document: Document, kind: str, content: str) -> Proposal | None:
         title=title,
         text=plain,
         status=_status(document, intent),
-        categories=_slugs(_member(document, "category", _FM)),
-        skills=_slugs(_member(document, "skill", _FM) or _member(intent, "resourceConformsTo", _VF)),
+        categories=_slugs(categories),
+        skills=_slugs(skills),
         speaks=tuple(dict.fromkeys(tag for tag in map(language, each(_member(document, "spokenLanguage", _FM))[:MOST_SLUGS]) if tag)),
         region=region if region and _SLUG.fullmatch(region) else None,
         urgency=_URGENCIES.get(text(_member(document, "urgency", _FM), 64) or ""),
