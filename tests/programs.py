@@ -1,0 +1,54 @@
+"""Which small programs do the fault tests start, and kill? Each is one function; `tests.nursery` runs it in a process of its own."""
+
+import asyncio
+import os
+from pathlib import Path
+
+from fedmatch.database.engine import Engine
+from fedmatch.database.migrate import migrate
+from fedmatch.database.postgresql import open_postgresql
+from fedmatch.database.sqlite import open_sqlite
+from schemas.storage import Transaction
+
+
+async def _open(where: str) -> Engine:
+    return await (open_postgresql(where) if where.startswith("postgresql:") else open_sqlite(Path(where)))
+
+
+def migrated(where: str) -> None:
+    """Starts, migrates and stops."""
+
+    async def once() -> None:
+        database = await _open(where)
+        await migrate(database)
+        await database.close()
+
+    asyncio.run(once())
+
+
+async def leave_a_mark(tx: Transaction, name: str, size: int) -> None:
+    """One small transaction as the rooms write them: a row, a row that hangs on it, and a counter."""
+    await tx.execute("insert into host (id, name, first_seen) values (:id, :name, 0)", id=int(name), name=name)
+    await tx.execute("insert into peer (host_id, level, reason, since) values (:id, 'known', :reason, 0)", id=int(name), reason="x" * size)
+    await tx.execute("insert into generation (name, value) values ('marks', 1) on conflict (name) do update set value = generation.value + 1")
+
+
+def marks(where: str, acknowledged: str, first: str, many: str, at_once: str) -> None:
+    """Leaves marks `first`, `first + 1`, ..., `at_once` at a time, and appends the number of each to a file when it is acknowledged."""
+
+    async def leave() -> None:
+        database = await _open(where)
+        await migrate(database)
+        file = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        os.write(file, b"open\n")
+        left = iter(range(int(first), int(first) + int(many)))
+
+        async def one_after_the_other() -> None:
+            for number in left:
+                await database.write(leave_a_mark, str(number), number * 37 % 3000)
+                os.write(file, b"%d\n" % number)
+
+        await asyncio.gather(*[one_after_the_other() for _ in range(int(at_once))])
+        await database.close()
+
+    asyncio.run(leave())

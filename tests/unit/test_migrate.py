@@ -1,0 +1,129 @@
+"""Is a database always in one shape or the next, wherever the machine stops?"""
+
+import asyncio
+import sqlite3
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from fedmatch.database import postgresql
+from fedmatch.database.migrate import Migration, migrate, migrations
+from fedmatch.database.postgresql import open_postgresql
+from schemas.storage import Busy, Unusable
+from tests import postgres
+from tests.nursery import Nursery
+
+SECOND = Migration(2, "0002_second.sql", "create table second (id integer primary key) strict;\ninsert into setting (name, value) values ('second', 'x;y');\n")
+
+
+@pytest.fixture(scope="module")
+def nursery():
+    with Nursery("tests.programs") as nursery:
+        yield nursery
+
+
+PROGRAM = "tests.programs:migrated"
+
+
+async def applied(tx):
+    return [(row["number"], row["name"]) for row in await tx.all("select migration.number, migration.name from migration order by migration.number")]
+
+
+def shape(path: Path) -> list[tuple[str, str]]:
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("select type, name from sqlite_master order by type, name").fetchall()
+    finally:
+        connection.close()
+
+
+def test_the_files_are_numbered_without_holes_and_end_with_their_statements():
+    known = migrations()
+    assert known[0].name == "0001_house.sql"
+    for migration in known:
+        for statement in migration.statements():
+            assert sqlite3.complete_statement(statement)
+    assert list(SECOND.statements()) == ["create table second (id integer primary key) strict;", "insert into setting (name, value) values ('second', 'x;y');"]
+    with pytest.raises(ValueError, match="semicolon"):
+        list(Migration(3, "0003_open.sql", "create table a (b text)").statements())
+
+
+async def test_a_second_start_changes_nothing_and_a_new_file_is_applied(database):
+    known = migrations()
+    await migrate(database)
+    assert await database.read(applied) == [(migration.number, migration.name) for migration in known]
+    await migrate(database, [*known, replace(SECOND, number=len(known) + 1)])
+    assert len(await database.read(applied)) == len(known) + 1
+    assert (await database.read(lambda tx: tx.one("select setting.value from setting")))["value"] == "x;y"
+
+
+async def test_a_statement_that_fails_undoes_its_whole_file(database):
+    known = migrations()
+    bad = Migration(len(known) + 1, "bad", "create table half (id integer primary key) strict;\ninsert into nowhere (a) values (1);")
+    with pytest.raises(Exception, match="nowhere"):
+        await migrate(database, [*known, bad])
+    assert len(await database.read(applied)) == len(known)
+    await migrate(database, [*known, replace(SECOND, number=len(known) + 1)])
+    with pytest.raises(Exception, match="half"):
+        await database.read(lambda tx: tx.all("select * from half"))
+
+
+async def test_a_database_of_a_newer_program_is_refused(database):
+    known = migrations()
+    await migrate(database, [*known, replace(SECOND, number=len(known) + 1)])
+    with pytest.raises(Unusable, match=r"0002_second.sql.*newer fedmatch.*fedmatch restore"):
+        await migrate(database)
+
+
+async def test_a_changed_old_file_is_refused(database):
+    known = migrations()
+    with pytest.raises(Unusable, match=r"0001_house\.sql is not the one"):
+        await migrate(database, [replace(known[0], text=known[0].text + "\n"), *known[1:]])
+
+
+def test_killed_at_every_statement_the_next_start_completes(nursery, tmp_path):
+    points = [
+        f"migrate:{migration.number:04}:{place}"
+        for migration in migrations()
+        for place in [*range(1, len(list(migration.statements())) + 1), "remember"]
+    ] + [f"write:{moment}-commit#{nth}" for moment in ("before", "after") for nth in range(1, len(migrations()) + 2)]  # fmt: skip
+    assert nursery.wait(nursery.start(PROGRAM, tmp_path / "whole.db")) == 0
+    whole = shape(tmp_path / "whole.db")
+    for number, point in enumerate(points):
+        path = tmp_path / f"{number}.db"
+        assert nursery.wait(nursery.start(PROGRAM, path, crashpoint=point)) == -9, point
+        before = shape(path)
+        assert before in ([], [name for name in whole if "migration" in name[1]], whole), point
+        assert nursery.wait(nursery.start(PROGRAM, path)) == 0, point
+        assert shape(path) == whole, point
+
+
+async def test_processes_that_start_together_migrate_once(nursery, tmp_path, postgresql_url):
+    url = await postgres.clean_database(postgresql_url, empty=True)
+    for where in (tmp_path / "both.db", url):
+        started = [nursery.start(PROGRAM, where) for _ in range(4)]
+        assert [await asyncio.to_thread(nursery.wait, pid) for pid in started] == [0, 0, 0, 0]
+    database = await open_postgresql(url)
+    assert len(await database.read(applied)) == len(migrations())
+    await database.close()
+    await postgres.drop(url)
+
+
+@pytest.mark.parametrize("point", ["migrate:0001:1", "migrate:0001:20", "migrate:0001:remember", "write:before-commit#2", "write:after-commit#2"])
+async def test_on_postgresql_too_a_killed_migration_is_completed(nursery, postgresql_url, point):
+    url = await postgres.clean_database(postgresql_url, empty=True)
+    assert await asyncio.to_thread(nursery.wait, nursery.start(PROGRAM, url, crashpoint=point)) == -9
+    database = await open_postgresql(url)
+    await migrate(database)
+    assert await database.read(applied) == [(migration.number, migration.name) for migration in migrations()]
+    await database.close()
+    await postgres.drop(url)
+
+
+async def test_whoever_waits_too_long_for_another_migration_says_so(postgresql_database, monkeypatch):
+    monkeypatch.setattr(postgresql, "MIGRATING_S", 0.2)
+    async with postgresql_database.exclusively():
+        with pytest.raises(Busy, match="another process"):
+            await migrate(postgresql_database)
+    await migrate(postgresql_database)
