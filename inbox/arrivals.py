@@ -19,9 +19,8 @@ from typing import Final, Literal
 
 import structlog
 
-from actors import follows, hosts, known
+from actors import follows, hosts
 from actors.instance import Instance
-from actors.known import Actor
 from actors.signatures.request import Request
 from actors.vault import Locked, Tampered, VaultError
 from inbox import dereference, gate, handle, verify
@@ -29,7 +28,7 @@ from inbox.effects import NOTHING, Effects, ask
 from inbox.errors import InboxError, Later, Malformed
 from inbox.gate import Claim
 from inbox.handle import Found
-from inbox.verify import Forwarded, KeyNeeded, Memory, Transient, Verified
+from inbox.verify import Forwarded, KeyNeeded, Sender, Transient, Verified
 from schemas import activities
 from schemas.activities import Activity
 from schemas.reading import Iri, Row, Unreadable
@@ -61,6 +60,9 @@ WAITS_OUT_S: Final = (60, 300, 1800, 7200, 21600, 43200, 43200)
 REPEATED: Final = frozenset({"Follow", "Undo", "Accept", "Reject", "Like", "Announce", "Block"})
 """What servers send again under the same id and mean anew: Misskey's Follow and Undo between two people always have one id."""
 
+TAKING_BACK: Final = frozenset({"Delete", "Reject", "Undo", "Update"})
+"""What is heard of a suspended actor."""
+
 LAST_ERROR: Final = 200
 SWEPT_AT_ONCE: Final = 500
 STATES: Final = ("waiting", "unverified")
@@ -72,6 +74,7 @@ class Remembered(Enum):
     NEW = auto()
     KNOWN = auto()
     NO_INBOX = auto()
+    SUSPENDED = auto()
     FULL = auto()
 
 
@@ -79,6 +82,13 @@ INSERT: Final = """
 insert into arrival (id, uri, host_id, state, body, size, received_at, run_at)
 values (:id, :uri, :host_id, :state, :body, :size, :now, :now)
 on conflict (uri) do nothing
+"""
+
+SENDER: Final = """
+select state, host_id
+from actor
+where id = :id
+  and local = 0
 """
 
 LOCAL_INBOX: Final = """
@@ -120,11 +130,13 @@ def _mark(request: Request) -> str:
     return hashlib.sha256(signatures).hexdigest()[:32]
 
 
-async def remember(instance: Instance, verified: Verified, request: Request, *, to: str | None) -> Remembered:
-    """Stores a verified activity, fsynced when this returns; KNOWN if it was here before, NO_INBOX if `to` (a local user name) is nobody."""
-    said = gate.claim(verified.document)
+async def remember(instance: Instance, verified: Verified, said: Claim, request: Request, *, to: str | None) -> Remembered:
+    """Stores a verified activity, fsynced when this returns; KNOWN if it was here before, NO_INBOX if `to` (a local user name) is nobody.
+
+    SUSPENDED if its actor may only take back (Delete, Reject, Undo, Update: as at Mastodon) and this adds something.
+    """
     body = request.body or b""
-    return await _insert(instance, key(said, request), "waiting", verify.pack(verified, body), len(body), verified.actor, to)
+    return await _insert(instance, key(said, request), "waiting", verify.pack(verified, body), len(body), verified.actor, to, adds=said.kind not in TAKING_BACK)
 
 
 async def remember_fetched(instance: Instance, verified: Verified, body: bytes) -> Remembered:
@@ -145,13 +157,13 @@ async def keep(instance: Instance, host: str, said: Claim, request: Request, *, 
 
 
 async def _insert(
-    instance: Instance, uri: str, state: Literal["waiting", "unverified"], plain: bytes, size: int, sender: Actor | str, to: str | None
+    instance: Instance, uri: str, state: Literal["waiting", "unverified"], plain: bytes, size: int, sender: Sender | str, to: str | None, *, adds: bool = False
 ) -> Remembered:
     for tries_left in (2, 1, 0):
         number = instance.ids.new()
         new = _New(number, uri, state, instance.vault.seal(plain, f"arrival:{number}"), size)
         try:
-            outcome = await instance.database.write(_write, instance, new, sender, to)
+            outcome = await instance.database.write(_write, instance, new, sender, to, adds)
         except Conflict:
             # Two processes drew one id: the seal is bound to it, so it is drawn and sealed again.
             if not tries_left:
@@ -163,20 +175,22 @@ async def _insert(
     raise AssertionError("the last try returns or raises")
 
 
-async def _write(tx: Transaction, instance: Instance, new: _New, sender: Actor | str, to: str | None) -> Remembered:
+async def _write(tx: Transaction, instance: Instance, new: _New, sender: Sender | str, to: str | None, adds: bool) -> Remembered:
     if to is not None and await tx.one(LOCAL_INBOX, username=to) is None:
         return Remembered.NO_INBOX
-    if isinstance(sender, Actor):
-        host_id = sender.host_id if sender.host_id is not None else await hosts.ensure(tx, instance, sender.host)
+    now = instance.clock.ms()
+    if isinstance(sender, Sender):
+        row = await tx.one(SENDER, id=sender.id)
+        if row is None or (adds and row["state"] != "active"):
+            return Remembered.SUSPENDED
+        host_id = row["host_id"] if row["host_id"] is not None else await hosts.ensure(tx, instance, sender.host)
+        await hosts.heard(tx, instance, host_id)
     else:
         row = await tx.one(COUNT_UNVERIFIED)
         if row is not None and row["waiting"] >= UNVERIFIED_MOST:
             return Remembered.FULL
         host_id = await hosts.ensure(tx, instance, sender)
-    now = instance.clock.ms()
     written = await tx.execute(INSERT, id=new.id, uri=new.uri, host_id=host_id, state=new.state, body=new.body, size=new.size, now=now)
-    if isinstance(sender, Actor):
-        await hosts.heard(tx, instance, host_id)
     return Remembered.NEW if written else Remembered.KNOWN
 
 
@@ -369,7 +383,7 @@ class Arrivals:
     def __init__(self, instance: Instance) -> None:
         self._instance = instance
         self._woken = asyncio.Event()
-        self._lanes: dict[Lane, deque[tuple[_Held, Memory | Request]]] = {}
+        self._lanes: dict[Lane, deque[tuple[_Held, Verified | Request]]] = {}
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._notes: set[asyncio.Task[None]] = set()
         self._ids: set[int] = set()
@@ -462,11 +476,11 @@ class Arrivals:
         """Puts a claimed row at the end of its actor's lane."""
         self._ids.add(held.id)
         try:
-            remembered = verify.unpack(self._instance.vault.open(held.body, f"arrival:{held.id}"))
+            remembered = verify.recall(self._instance.vault.open(held.body, f"arrival:{held.id}"))
         except (VaultError, Unreadable) as error:
             self._note_soon(held, error)
             return
-        lane = ("actor", remembered.actor_id) if isinstance(remembered, Memory) else ("row", held.id)
+        lane = ("actor", remembered.actor.id) if isinstance(remembered, Verified) else ("row", held.id)
         self._lanes.setdefault(lane, deque()).append((held, remembered))
         if lane not in self._tasks:
             self._go(lane)
@@ -481,7 +495,7 @@ class Arrivals:
         while queue and not self._stopping:
             held, remembered = queue[0]
             match remembered:
-                case Memory():
+                case Verified():
                     await self._understand(held, remembered)
                 case Request():
                     await self._prove(held, remembered)
@@ -516,16 +530,12 @@ class Arrivals:
         if self._full and len(self._ids) + BATCH <= IN_HAND:
             self._woken.set()
 
-    async def _understand(self, held: _Held, memory: Memory) -> None:
+    async def _understand(self, held: _Held, verified: Verified) -> None:
         """One verified row: parse, fetch what it needs, then everything it does in one transaction."""
         instance = self._instance
-        activity = activities.parse(memory.document)
-        found = Found()
-        if handle.needs_network(instance, activity):
-            actor = await instance.database.read(known.by_id, memory.actor_id)
-            if actor is not None:
-                found = await self._prepare(verify.recall(memory, actor), activity)
-        effects = await instance.database.write(self._act, held, memory, activity, found)
+        activity = activities.parse(verified.document)
+        found = await self._prepare(verified, activity) if handle.needs_network(instance, activity) else Found()
+        effects = await instance.database.write(self._act, held, verified, activity, found)
         for kind in effects.wake:
             instance.wake(kind)
         self._erase = self._erase or effects.erase
@@ -537,20 +547,18 @@ class Arrivals:
         except TimeoutError:
             raise Later(60, "what it names could not be fetched in time") from None
 
-    async def _act(self, tx: Transaction, held: _Held, memory: Memory, activity: Activity, found: Found) -> Effects:
+    async def _act(self, tx: Transaction, held: _Held, verified: Verified, activity: Activity, found: Found) -> Effects:
         if not await tx.execute(DONE, id=held.id, now=self._instance.clock.ms()):
             return NOTHING  # another process took it over while we were slow, and did it
-        actor = await known.by_id(tx, memory.actor_id)
-        if actor is None:
-            return NOTHING
-        return await handle.act(tx, self._instance, verify.recall(memory, actor), activity, found)
+        return await handle.act(tx, self._instance, verified, activity, found)
 
     async def _prove(self, held: _Held, request: Request) -> None:
         """One row from the time the instance was locked: proven by the time it came, then an arrival like any other."""
         instance = self._instance
         try:
             document = gate.read(request.body or b"", instance.config.limits.body)
-            verdict = await verify.verify(instance, request, document)
+            said = gate.claim(document)
+            verdict = await verify.verify(instance, request, document, said)
         except KeyNeeded:
             raise Locked from None
         except Later:
@@ -560,7 +568,7 @@ class Arrivals:
             return
         match verdict:
             case Verified():
-                await instance.database.write(self._proven, held, verdict, key(gate.claim(document), request), request.body or b"")
+                await instance.database.write(self._proven, held, verdict, key(said, request), request.body or b"")
                 self._woken.set()
             case Forwarded():
                 await instance.database.write(self._refetch, held, verdict)
@@ -570,7 +578,7 @@ class Arrivals:
 
     async def _proven(self, tx: Transaction, held: _Held, verified: Verified, uri: str, body: bytes) -> None:
         instance = self._instance
-        host_id = verified.actor.host_id if verified.actor.host_id is not None else held.host_id
+        host_id = await hosts.ensure(tx, instance, verified.actor.host)
         sealed = instance.vault.seal(verify.pack(verified, body), f"arrival:{held.id}")
         if await tx.execute(PROVEN, id=held.id, uri=uri, host_id=host_id, body=sealed):
             await hosts.heard(tx, instance, host_id)

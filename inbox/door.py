@@ -86,7 +86,7 @@ class Door:
     async def _take(self, request: Request, document: Document, said: Claim, name: str | None) -> None:
         instance = self._instance
         try:
-            verdict = await verify.verify(instance, request, document)
+            verdict = await verify.verify(instance, request, document, said)
         except KeyNeeded as needed:
             self._not_too_often(needed.host)
             _answer(await arrivals.keep(instance, needed.host, said, request, to=name))
@@ -94,7 +94,7 @@ class Door:
         match verdict:
             case Verified(actor=actor):
                 self._not_too_often(actor.host)
-                _answer(await arrivals.remember(instance, verdict, request, to=name))
+                _answer(await arrivals.remember(instance, verdict, said, request, to=name))
             case Forwarded(id=id, carrier=carrier):
                 self._not_too_often(carrier.host)
                 await instance.database.write(_ask_origin, instance, id)
@@ -143,6 +143,8 @@ def _answer(outcome: Remembered) -> None:
             return
         case Remembered.NO_INBOX:
             raise Refused("no such inbox", "There is no such inbox.", status=404)
+        case Remembered.SUSPENDED:
+            raise Refused("the actor is suspended or gone", "This server does not accept this from you.")
         case Remembered.FULL:
             raise Later(600, "too many arrivals wait for the unlock")
         case _:

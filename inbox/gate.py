@@ -3,6 +3,7 @@
 The JSON itself is judged by schemas.gate, which every foreign document passes; here its refusals get the inbox's errors.
 """
 
+import re
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -13,6 +14,7 @@ from schemas.gate import loads
 from schemas.reading import Document, Headers, Iri, Unreadable
 
 LONGEST_IRI: Final = 2048
+_IRI: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f-\x9f]+\Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +74,6 @@ def iri(value: object) -> Iri | None:
         value = value[0] if value else None
     if isinstance(value, dict):
         value = value.get("id", value.get("@id"))
-    if not isinstance(value, str) or len(value) > LONGEST_IRI or not value.startswith(("https://", "http://")) or not value.isprintable() or " " in value:
+    if not isinstance(value, str) or len(value) > LONGEST_IRI or _IRI.match(value) is None:
         return None
     return Iri(value)

@@ -57,7 +57,9 @@ def needs_network(instance: Instance, activity: Activity) -> bool:
 async def prepare(instance: Instance, verified: Verified, activity: Activity) -> Found:
     """What `act` needs and we do not hold, from its own origin. Raises `Later` where it may be reached another time."""
     budget = dereference.budget(instance)
-    actor = verified.actor
+    actor = await instance.database.read(known.by_id, verified.actor.id)
+    if actor is None:
+        return Found()
     match activity:
         case Update(object=Reference(id=id)) if id == actor.uri:
             return Found(refreshed=await people.refresh(instance, actor, budget))
@@ -73,9 +75,11 @@ async def prepare(instance: Instance, verified: Verified, activity: Activity) ->
 
 async def act(tx: Transaction, instance: Instance, verified: Verified, activity: Activity, found: Found) -> Effects:
     """Does what the activity says, as far as its sender may; everything else is left as it is, with a line in the log."""
-    actor = verified.actor
-    if activity.actor != actor.uri:
+    if activity.actor != verified.actor.uri:
         raise Refused("the parsed actor is not the proven one")
+    actor = await known.by_id(tx, verified.actor.id)
+    if actor is None:
+        return NOTHING
     match activity:
         case Follow():
             return await people.follow(tx, instance, actor, activity)

@@ -11,13 +11,14 @@ takes `Verified`, never a dict: a missing signature is an error here, never an e
 
 import json
 from dataclasses import dataclass
-from typing import Final, Literal, assert_never, cast
+from typing import Literal, assert_never, cast
 
 from actors import hosts, known
 from actors.instance import Instance
+from actors.keys import PublicKey
 from actors.known import Actor
 from actors.signatures.errors import KeyGone, SignatureError
-from actors.signatures.request import NeedsFetch, Request, Signer, signer
+from actors.signatures.request import NeedsFetch, Request, signing_key
 from actors.signatures.request import Unsigned as NoSignature
 from inbox.errors import InboxError, Later, Malformed, Refused, Unsigned
 from inbox.gate import Claim, claim, iri
@@ -25,15 +26,21 @@ from schemas.reading import Document, Iri, Unreadable
 
 By = Literal["signature", "proof", "origin"]
 
-LEAVING: Final = frozenset({"Delete", "Reject", "Undo", "Update"})
-"""What is heard of a suspended actor: it may take back, it may not add (Mastodon)."""
+
+@dataclass(frozen=True, slots=True)
+class Sender:
+    """A remote actor we know by row, as far as a proof speaks of it. Its state and everything else is read where it is needed."""
+
+    id: int
+    uri: Iri
+    host: str
 
 
 @dataclass(frozen=True, slots=True)
 class Verified:
     """A document that its actor stands behind."""
 
-    actor: Actor
+    actor: Sender
     document: Document
     by: By
 
@@ -43,14 +50,14 @@ class Forwarded:
     """A valid signature by somebody other than the actor: only the id counts."""
 
     id: Iri
-    carrier: Actor
+    carrier: Sender
 
 
 @dataclass(frozen=True, slots=True)
 class Transient:
     """A proven activity without an id: there is nothing to tell it apart by, so nothing is done."""
 
-    carrier: Actor
+    carrier: Sender
 
 
 class KeyNeeded(InboxError):
@@ -63,29 +70,28 @@ class KeyNeeded(InboxError):
         self.host = host
 
 
-async def verify(instance: Instance, request: Request, document: Document) -> Verified | Forwarded | Transient:
-    """Proves who sent `document`, whose exact bytes are `request.body`.
+async def verify(instance: Instance, request: Request, document: Document, said: Claim) -> Verified | Forwarded | Transient:
+    """Proves who sent `document`, which claims `said` and whose exact bytes are `request.body`.
 
     In order: origins that need no key (FEP-fe34), policy of the key's host, date window, digest, signature, key owner = actor. May fetch the key, within
     the limits of actors.signatures. Raises `Malformed`, `Unsigned`, `Refused`, `Later`, and `KeyNeeded` while the instance is locked.
     """
-    said = claim(document)
     own_origin(instance, said, document)
     try:
-        who = await signer(instance, request, fetch=not instance.vault.locked)
+        key = await signing_key(instance, request, fetch=not instance.vault.locked)
     except KeyGone as gone:
         return await _parting(instance, said, document, gone)
     except SignatureError as error:
         raise refusal(error) from None
-    match who:
+    match key:
         case NoSignature():
             raise Unsigned("no signature")
         case NeedsFetch():
             raise KeyNeeded(hosts.authority(said.actor))
-        case Signer():
-            return _judge(instance, who.actor, said, document)
+        case PublicKey():
+            return _judge(instance, Sender(key.actor_id, key.actor_uri, key.host), said, document)
         case _:
-            assert_never(who)
+            assert_never(key)
 
 
 def refusal(error: SignatureError) -> InboxError:
@@ -113,11 +119,11 @@ def own_origin(instance: Instance, said: Claim, document: Document) -> None:
     # https only, unless a developer said otherwise: a plain http id proves nothing about its host.
     if home[0] != instance.config.scheme and home[0] != "https":
         raise Refused("the actor has a plain http id", "Ids must be https.")
-    if said.id is not None and not hosts.same_origin(said.id, said.actor):
+    if said.id is not None and not _at_home(said.id, said.actor):
         raise Refused("activity and actor lie on different hosts", "The activity's id must lie on its actor's host.")
     if said.kind not in ("Create", "Update"):
         return
-    if said.object is not None and not hosts.same_origin(said.object, said.actor):
+    if said.object is not None and not _at_home(said.object, said.actor):
         raise Refused("object and actor lie on different hosts", "The object must lie on its actor's host.")
     thing = document.get("object")
     thing = thing[0] if isinstance(thing, list) and thing else thing
@@ -125,12 +131,23 @@ def own_origin(instance: Instance, said: Claim, document: Document) -> None:
         raise Refused("the object is attributed to somebody else", "The object must be attributed to the activity's actor alone.")
 
 
+def _at_home(id: Iri, actor: Iri) -> bool:
+    # Nearly always the spelling is the same up to the path, and then there is nothing to normalise.
+    scheme, _, rest = actor.partition("//")
+    netloc, slash, _ = rest.partition("/")
+    return (slash == "/" and id.startswith(f"{scheme}//{netloc}/")) or hosts.same_origin(id, actor)
+
+
 def origin(actor: Actor, document: Document) -> Verified:
     """A document fetched from its own id's host, which is its actor's host; raises `Refused` when it is not so."""
     said = claim(document)
     if said.actor != actor.uri or said.id is None or not hosts.same_origin(said.id, actor.uri):
         raise Refused("what was fetched belongs to somebody else")
-    return Verified(actor, document, "origin")
+    return Verified(_sender(actor), document, "origin")
+
+
+def _sender(actor: Actor) -> Sender:
+    return Sender(actor.id, actor.uri, actor.host)
 
 
 def _only(attributed: object, actor: Iri) -> bool:
@@ -138,11 +155,7 @@ def _only(attributed: object, actor: Iri) -> bool:
     return all(one is None or iri(one) == actor for one in several)
 
 
-def _judge(instance: Instance, carrier: Actor, said: Claim, document: Document) -> Verified | Forwarded | Transient:
-    if carrier.local:
-        raise Unsigned("signed with a key of ours")
-    if not carrier.active and said.kind not in LEAVING:
-        raise Refused(f"the actor is {carrier.state}")
+def _judge(instance: Instance, carrier: Sender, said: Claim, document: Document) -> Verified | Forwarded | Transient:
     if said.id is None:
         return Transient(carrier)
     if said.actor == carrier.uri:
@@ -158,50 +171,35 @@ async def _parting(instance: Instance, said: Claim, document: Document, gone: Ke
     # The actor's own server answers 410, so the Delete of exactly this actor is authentic, though nobody can sign it any more.
     actor = await instance.database.read(known.by_uri, said.actor)
     if said.kind == "Delete" and said.object == said.actor == gone.actor and said.id is not None and actor is not None:
-        return Verified(actor, document, "origin")
+        return Verified(_sender(actor), document, "origin")
     raise refusal(gone)
 
 
 # What rests, sealed, in an arrival row: one line of ours, then the body as it came.
 
 
-@dataclass(frozen=True, slots=True)
-class Memory:
-    """A verified activity as its row remembers it: `recall` needs the actor's row to make it `Verified` again."""
-
-    actor_id: int
-    by: By
-    document: Document
-
-
 def pack(verified: Verified, body: bytes) -> bytes:
-    """What a row remembers of a verified activity, to be sealed."""
-    return b"verified %s %d\n%s" % (verified.by.encode(), verified.actor.id, body)
+    """What a row remembers of a verified activity, to be sealed: who, proven how, and the bytes."""
+    sender = verified.actor
+    return b"verified %s %d %s %s\n%s" % (verified.by.encode(), sender.id, sender.host.encode(), sender.uri.encode(), body)
 
 
 def pack_request(request: Request) -> bytes:
-    """What a row remembers of a request whose key could not be had yet, to be sealed. Forwarding headers and cookies never came this far."""
+    """What a row remembers of a request whose key could not be had yet, to be sealed. Addresses and forwarding headers never came this far."""
     lines = [(name.decode("latin-1"), value.decode("latin-1")) for name, value in request.headers]
     head = json.dumps({"method": request.method, "path": request.raw_path.decode("latin-1"), "headers": lines, "received": request.received_ms})
     return b"request %s\n%s" % (head.encode(), request.body or b"")
 
 
-def unpack(plain: bytes) -> Memory | Request:
-    """What `pack` or `pack_request` remembered; the vault proved that these are our own bytes."""
+def recall(plain: bytes) -> Verified | Request:
+    """What `pack` or `pack_request` remembered. It was proven before the row was written, and the seal shows that nobody changed it since."""
     line, _, body = plain.partition(b"\n")
     kind, _, rest = line.partition(b" ")
     if kind == b"verified":
-        by, _, actor_id = rest.decode().partition(" ")
-        return Memory(int(actor_id), cast(By, by), cast(Document, json.loads(body)))
+        by, number, host, uri = rest.decode().split(" ")
+        return Verified(Sender(int(number), Iri(uri), host), cast(Document, json.loads(body)), cast(By, by))
     if kind == b"request":
         head = cast(Document, json.loads(rest))
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"]]
         return Request(head["method"], head["path"].encode("latin-1"), headers, body, head["received"])
     raise Unreadable("arrival", "a row of a kind we never wrote")
-
-
-def recall(memory: Memory, actor: Actor) -> Verified:
-    """`Verified` again: it was proven before its row was written, and the seal shows that nobody changed it since."""
-    if memory.actor_id != actor.id:
-        raise Unreadable("arrival", "another actor's row")
-    return Verified(actor, memory.document, memory.by)

@@ -63,7 +63,16 @@ class NeedsFetch:
 
 
 async def signer(instance: "Instance", request: Request, *, fetch: bool = True) -> Signer | Unsigned | NeedsFetch:
-    """Who signed `request`, by draft-cavage-12.
+    """Who signed `request`: the actor of its `signing_key`, with its row. Raises as that does."""
+    match await signing_key(instance, request, fetch=fetch):
+        case PublicKey() as key:
+            return await _signer(instance, key)
+        case other:
+            return other
+
+
+async def signing_key(instance: "Instance", request: Request, *, fetch: bool = True) -> PublicKey | Unsigned | NeedsFetch:
+    """The key that signed `request`, by draft-cavage-12; it names its actor. With a key in memory this reads nothing: the inbox asks so.
 
     Raises `actors.signatures.errors.SignatureError`: malformed or wrong signatures, a time outside one hour, a digest that is not the body's, a Host that is
     not ours, a key whose host our policy refuses, whose actor cannot be had, or is gone. A cached key that does not fit is fetched anew once.
@@ -88,13 +97,13 @@ async def signer(instance: "Instance", request: Request, *, fetch: bool = True) 
 
     cached = await instance.keys.public(instance, signature.key_id)
     if cached is not None and holds(cached):
-        return await _signer(instance, cached)
+        return cached
     if not fetch:
         return NeedsFetch(Iri(signature.key_id))
     key = await _look_up(instance, signature, host, cached)
     if not holds(key):
         raise BadSignature("it does not verify")
-    return await _signer(instance, key)
+    return key
 
 
 def _check_host(instance: "Instance", raw: bytes) -> None:

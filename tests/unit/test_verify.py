@@ -9,11 +9,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from actors.known import Actor
 from actors.signatures.errors import BadSignature, HostRefused, KeyUnavailable, MalformedSignature, SignatureError
 from actors.signatures.request import Request
 from inbox import gate, verify
 from inbox.errors import InboxError, Later, Malformed, Refused, TooLarge, Unsigned, render
-from inbox.verify import Forwarded, Memory, Transient, Verified
+from inbox.verify import Forwarded, Sender, Transient, Verified
 from schemas.reading import Unreadable
 from tests.house import House
 from tests.letters import activity, envelope, move_in, note
@@ -27,43 +28,43 @@ async def house(sqlite_database, tmp_path: Path) -> AsyncIterator[House]:
         yield moved
 
 
+def who(actor: Actor) -> Sender:
+    return Sender(actor.id, actor.uri, actor.host)
+
+
 async def prove(house: House, sender, document: dict) -> Verified | Forwarded | Transient:
     body = json.dumps(document).encode()
     request = Request("POST", b"/inbox", envelope(house, sender, body), body, house.clock.ms())
-    return await verify.verify(house.instance, request, document)
+    return await verify.verify(house.instance, request, document, gate.claim(document))
 
 
 async def test_a_signature_of_the_actor_proves_it(house: House) -> None:
     bo = await house.stranger("bo")
     document = activity(bo, "Create", note(bo))
     verdict = await prove(house, bo, document)
-    assert verdict == Verified(bo, document, "signature")
+    assert verdict == Verified(who(bo), document, "signature")
 
 
 async def test_somebody_elses_signature_proves_only_an_id(house: House) -> None:
     bo, carol = await house.stranger("bo"), await house.stranger("carol", "carrier.example")
-    assert await prove(house, carol, activity(bo, "Create", note(bo))) == Forwarded("https://theirs.example/activities/1", carol)
+    assert await prove(house, carol, activity(bo, "Create", note(bo))) == Forwarded("https://theirs.example/activities/1", who(carol))
     # A neighbour on the same server proves no more than that
     eve = await house.stranger("eve")
-    assert await prove(house, eve, activity(bo, "Create", note(bo))) == Forwarded("https://theirs.example/activities/1", eve)
+    assert await prove(house, eve, activity(bo, "Create", note(bo))) == Forwarded("https://theirs.example/activities/1", who(eve))
 
 
 async def test_without_an_id_it_is_transient(house: House) -> None:
     bo = await house.stranger("bo")
     document = activity(bo, "Create", note(bo))
     del document["id"]
-    assert await prove(house, bo, document) == Transient(bo)
+    assert await prove(house, bo, document) == Transient(who(bo))
 
 
 async def test_what_is_packed_is_recalled(house: House) -> None:
-    bo, eve = await house.stranger("bo"), await house.stranger("eve")
-    memory = verify.unpack(verify.pack(Verified(bo, {"a": 1}, "signature"), b'{"a":1}'))
-    assert isinstance(memory, Memory)
-    assert verify.recall(memory, bo) == Verified(bo, {"a": 1}, "signature")
+    bo = await house.stranger("bo")
+    assert verify.recall(verify.pack(Verified(who(bo), {"a": 1}, "signature"), b'{"a":1}')) == Verified(who(bo), {"a": 1}, "signature")
     with pytest.raises(Unreadable):
-        verify.recall(memory, eve)
-    with pytest.raises(Unreadable):
-        verify.unpack(b"something else\n{}")
+        verify.recall(b"something else\n{}")
 
 
 LINES = st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=50)), max_size=5)
@@ -72,7 +73,7 @@ LINES = st.lists(st.tuples(st.binary(max_size=20), st.binary(max_size=50)), max_
 @given(path=st.binary(max_size=50), headers=LINES, body=st.binary(max_size=100), ms=st.integers(0, 2**50))
 def test_a_request_rests_byte_for_byte(path: bytes, headers: list[tuple[bytes, bytes]], body: bytes, ms: int) -> None:
     request = Request("POST", path, headers, body, ms)
-    assert verify.unpack(verify.pack_request(request)) == request
+    assert verify.recall(verify.pack_request(request)) == request
 
 
 def test_only_one_file_makes_a_verified() -> None:
