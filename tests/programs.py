@@ -2,12 +2,17 @@
 
 import asyncio
 import os
+import signal
 from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
 
+from actors.instance import Instance
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.postgresql import open_postgresql
 from fedmatch.database.sqlite import open_sqlite
+from fedmatch.jobs import Jobs
 from schemas.storage import Transaction
 
 
@@ -52,3 +57,29 @@ def marks(where: str, acknowledged: str, first: str, many: str, at_once: str) ->
         await database.close()
 
     asyncio.run(leave())
+
+
+def do_jobs(where: str, now_ms: str, done: str = "") -> None:
+    """A worker that does jobs at a fixed time: the key "kills" kills it, any other is appended to a file; stops when `<file>.stop` appears."""
+
+    async def work() -> None:
+        database = await _open(where)
+        clock = SimpleNamespace(ms=lambda: int(now_ms))
+        stop = asyncio.Event()
+
+        async def note(_instance: object, key: str, _payload: bytes) -> None:
+            if key == "kills":
+                os.kill(os.getpid(), signal.SIGKILL)
+            with open(done, "a") as file:
+                file.write(key + "\n")
+
+        jobs = Jobs(cast(Instance, SimpleNamespace(database=database, clock=clock)), {"note": note})
+        running = asyncio.create_task(jobs.run(stop))
+        database.on_commit(jobs.wake)
+        while not Path(f"{done}.stop").exists():
+            await asyncio.sleep(0.05)
+        stop.set()
+        await running
+        await database.close()
+
+    asyncio.run(work())
