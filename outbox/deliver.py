@@ -344,6 +344,24 @@ where actor.inbox = :inbox
 limit 2
 """
 
+OWN_DELIVERIES: Final = """
+update delivery
+set lease_until = 0
+where state = 'waiting'
+  and lease_until > 0
+  and host_id in (
+    select host.id
+    from host
+    where host.lease_by = :me
+  )
+"""
+
+OWN_HOSTS: Final = """
+update host
+set lease_until = 0, lease_by = null
+where lease_by = :me
+"""
+
 MEND: Final = (
     """
 update host
@@ -454,6 +472,9 @@ class Deliverer:
             self._woken.clear()
             drift = instance.clock.ms() - loop.time() * 1000
             try:
+                if offset is None:
+                    # After an error we run again under the same name: what we held then is in nobody's hands.
+                    await instance.database.write(self._take_back)
                 if offset is None or drift < offset - 1000:
                     # The first look, or the clock went back: what an earlier, later time wrote must not hold anybody up.
                     await instance.database.write(self._mend)
@@ -470,6 +491,10 @@ class Deliverer:
                 async with asyncio.timeout(POLL_S):
                     await self._woken.wait()
 
+    async def _take_back(self, tx: Transaction) -> None:
+        await tx.execute(OWN_DELIVERIES, me=self._me)
+        await tx.execute(OWN_HOSTS, me=self._me)
+
     async def _mend(self, tx: Transaction) -> None:
         now = self._instance.clock.ms()
         for sql in MEND:
@@ -480,7 +505,7 @@ class Deliverer:
         bad = self._most_bad - sum(1 for lane in self._lanes.values() if lane.failures)
         good = min(self._slots - self._wanting, self._most_sockets - len(self._lanes))
         # With a few places free among many it pays to wait for more of them: a claim is a write.
-        if good * 4 < self._slots and len(self._lanes) * 4 > self._slots:
+        if self._wanting and good * 4 < self._slots:
             good = 0
         if good <= 0 and bad <= 0:
             return ()

@@ -611,6 +611,26 @@ async def test_a_lease_of_somebody_who_died_is_taken_over_and_one_alive_is_not(q
     assert deliver.LEASE_MS <= 60_000
 
 
+async def test_after_an_error_it_runs_again_and_takes_its_own_up_at_once(quick: House, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
+    amina = await quick.person("amina")
+    await follower(quick, peer, amina)
+    await say(quick, amina)
+    deliverer = Deliverer(quick.instance)
+
+    async def break_down(*_: Any) -> None:
+        raise RuntimeError("a mistake of ours")
+
+    with monkeypatch.context() as broken:
+        broken.setattr(deliverer, "_send", break_down)
+        with pytest.raises(BaseExceptionGroup):
+            await deliverer.run(asyncio.Event())
+    assert await leased(quick) == 1
+    running = asyncio.create_task(deliverer.run(asyncio.Event()))
+    await settle(quick, "sent")
+    await deliverer.drain()
+    await running
+
+
 async def test_drain_waits_for_what_is_in_flight_and_gives_the_rest_back(quick: House, peer: Peer) -> None:
     amina = await quick.person("amina")
     await follower(quick, peer, amina)
