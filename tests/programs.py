@@ -8,12 +8,13 @@ from types import SimpleNamespace
 from typing import cast
 
 from actors.instance import Instance
+from fedmatch.database import sqlite
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.postgresql import open_postgresql
 from fedmatch.database.sqlite import open_sqlite
 from fedmatch.jobs import Jobs
-from schemas.storage import Transaction
+from schemas.storage import Transaction, Unavailable
 
 
 async def _open(where: str) -> Engine:
@@ -38,20 +39,29 @@ async def leave_a_mark(tx: Transaction, name: str, size: int) -> None:
     await tx.execute("insert into generation (name, value) values ('marks', 1) on conflict (name) do update set value = generation.value + 1")
 
 
-def marks(where: str, acknowledged: str, first: str, many: str, at_once: str) -> None:
-    """Leaves marks `first`, `first + 1`, ..., `at_once` at a time, and appends the number of each to a file when it is acknowledged."""
+def marks(where: str, acknowledged: str, first: str, many: str, at_once: str, pragma: str = "") -> None:
+    """Leaves marks `first`, `first + 1`, ..., `at_once` at a time, and appends the number of each to a file when it is acknowledged; "no N" when it is refused.
+
+    `pragma` changes how the file is written, to show that a test would notice.
+    """
+    if pragma:
+        sqlite.PRAGMAS += (pragma,)  # type: ignore[misc]  # a constant for everybody else
 
     async def leave() -> None:
         database = await _open(where)
         await migrate(database)
-        file = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
+        file = os.open(acknowledged, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
         os.write(file, b"open\n")
         left = iter(range(int(first), int(first) + int(many)))
 
         async def one_after_the_other() -> None:
             for number in left:
-                await database.write(leave_a_mark, str(number), number * 37 % 3000)
-                os.write(file, b"%d\n" % number)
+                try:
+                    await database.write(leave_a_mark, str(number), number * 37 % 3000)
+                except Unavailable:
+                    os.write(file, b"no %d\n" % number)
+                else:
+                    os.write(file, b"%d\n" % number)
 
         await asyncio.gather(*[one_after_the_other() for _ in range(int(at_once))])
         await database.close()
