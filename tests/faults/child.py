@@ -1,0 +1,69 @@
+"""What is killed in the fault tests? A process that imports once and forks for every round, so that a round costs its start and not its imports.
+
+Reads one JSON line a round: {"config": path, "ahead": seconds, "crashpoint": "name#nth" or "", "author": name or "", "web": bool, "work": bool}.
+Prints `pid N`, `ready`, `posted URI` after each post that was acknowledged, and `ended STATUS`. SIGTERM ends a child as it ends `fedmatch serve`.
+"""
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+
+from fedmatch import crashpoint
+from fedmatch.board import publish
+from schemas.config import load
+from tests.world import Clock, Site
+
+# Log lines must not end up in between: one that is cut short by a kill would swallow the next word.
+VOICE = os.dup(1)
+os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+
+
+def say(line: str) -> None:
+    """One line, whole: several processes write to the same pipe."""
+    os.write(VOICE, f"{line}\n".encode())
+
+
+async def live(order: dict) -> None:
+    clock = Clock()
+    clock.ahead = timedelta(seconds=order["ahead"])
+    config = load(Path(order["config"]))
+    site = Site(f"child {os.getpid()}", clock, config)
+    await site.start(worker=order["work"], web=order["web"])
+    instance = site.instance
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, instance.stopping.set)
+    say("ready")
+    if order["author"]:
+        author = await site.actor(order["author"])
+        for number in range(10_000):
+            if instance.stopping.is_set():
+                break
+            post = await publish.post(instance, author, f"number {number} of {os.getpid()}", "public", to=(), reply_to=None, language=None)
+            say(f"posted {post.uri}")
+            with suppress(TimeoutError):
+                await asyncio.wait_for(instance.stopping.wait(), 0.01)
+    await instance.stopping.wait()
+    await site.stop()
+
+
+def main() -> None:
+    for line in sys.stdin:
+        order = json.loads(line)
+        if child := os.fork():
+            say(f"pid {child}")
+            _, status = os.waitpid(child, 0)
+            say(f"ended {os.waitstatus_to_exitcode(status)}")
+            continue
+        sys.stdin.close()
+        crashpoint._WANTED, _, crashpoint._NTH = order["crashpoint"].partition("#")
+        asyncio.run(live(order))
+        os._exit(0)
+
+
+if __name__ == "__main__":
+    main()

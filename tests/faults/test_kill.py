@@ -1,0 +1,102 @@
+"""Is a 2xx the truth? An instance is killed again and again while posts go in and out: nothing acknowledged is lost or doubled."""
+
+import asyncio
+import os
+import random
+from collections import Counter
+
+import pytest
+
+from tests.faults.house import Zygote, labelled_points
+from tests.world import World
+
+ROUNDS = int(os.environ.get("FEDMATCH_ROUNDS", "100"))
+
+
+async def test_nothing_acknowledged_is_lost_or_doubled_over_kills(world: World) -> None:
+    await kill_again_and_again(world, min(ROUNDS, 100))
+
+
+@pytest.mark.soak
+async def test_nothing_acknowledged_is_lost_or_doubled_over_many_kills(world: World) -> None:
+    await kill_again_and_again(world, max(ROUNDS, 1000))
+
+
+async def kill_again_and_again(world: World, rounds: int) -> None:
+    """`rounds` lives of one instance, each ended by SIGKILL; then one that ends well, and the count."""
+    # Given an instance A with a writer and a reader; a follower of the writer on a real instance B and on another server
+    dice = random.Random(rounds)
+    site = await world.site("a")
+    reader, writer = await world.person("reader@a"), await world.person("writer@a")
+    listener = await world.person("listener@b")
+    peer = await world.peer()
+    sender, follower = peer.actor("sender"), peer.actor("follower")
+    await listener.follow(writer.handle)
+    await follower.send(follower.follow(writer.uri), writer.actor.inbox)
+    await sender.send(sender.follow(writer.uri), writer.actor.inbox)
+    await world.settle()
+    await site.stop()
+    points = labelled_points()
+    assert points
+    acknowledged: list[str] = []
+    died: Counter[str] = Counter()
+
+    async def knock(stop: asyncio.Event) -> None:
+        while not stop.is_set():
+            note = sender.direct("<p>are you there?</p>", reader.uri, f"@{reader.handle}")
+            try:
+                answer = await sender.send(sender.create(note), f"{site.base}/inbox")
+            except (OSError, TimeoutError):
+                await asyncio.sleep(0.01)
+                continue
+            assert answer.status in {0, 202, 503}, answer
+            if answer.status == 202:
+                acknowledged.append(note["id"])
+
+    async with Zygote() as zygote:
+        # When it lives and dies
+        for round_ in range(rounds):
+            # Every life begins a minute later, so that what the last one held is let go.
+            world.clock.move(seconds=60)
+            point = f"{dice.choice(points)}#{dice.randint(1, 60)}" if round_ % 2 else ""
+            await zygote.start(site.config.path, ahead=world.clock.ahead.total_seconds(), crashpoint=point, author="writer")
+            stop = asyncio.Event()
+            knocking = [asyncio.create_task(knock(stop)) for _ in range(4)]
+            try:
+                status = await zygote.ended(dice.uniform(0.02, 0.4) if not point else 1.0)
+            except TimeoutError:
+                zygote.kill()
+                status = await zygote.ended()
+            stop.set()
+            await asyncio.gather(*knocking)
+            assert status == -9, f"round {round_} ended with {status}"
+            died[point.partition("#")[0] or "at random"] += 1
+        # And then lives in peace until nothing is left to do
+    world.clock.move(seconds=60)
+    await site.start()
+    await world.settle(120)
+    for _ in range(3):
+        await world.later(hours=13)
+
+    # Then every acknowledged post that came in is there once, and was acted on once
+    rows = await site.rows("select post.uri, (select count(*) from home where home.post_id = post.id) as readers from post where local = 0")
+    arrived = Counter(row["uri"] for row in rows)
+    assert [uri for uri in acknowledged if uri not in arrived] == []
+    assert [uri for uri, times in arrived.items() if times != 1] == []
+    assert {row["readers"] for row in rows} == {1}
+    # And every post that was acknowledged to its writer is there, and on B once, and was told to the other server
+    ours = {row["uri"] for row in await site.rows("select uri from post where local = 1")}
+    assert [uri for uri in zygote.posted if uri not in ours] == []
+    there = Counter(row["uri"] for row in await world.sites["b"].rows("select uri from post where local = 0"))
+    assert set(there) == ours
+    assert set(there.values()) == {1}
+    assert len(await listener.home()) == min(len(ours), 1000)
+    told = {activity["object"]["id"] for activity in peer.activities("Create")}
+    assert told == ours
+    # And nothing was given up, and the file is whole
+    assert await site.count("arrival", "state <> 'done'") == 0
+    assert await site.count("delivery", "state <> 'sent'") == 0
+    assert await site.count("job", "state = 'quarantined'") == 0
+    assert [row["integrity_check"] for row in await site.rows("pragma integrity_check")] == ["ok"]
+    assert await site.rows("pragma foreign_key_check") == []
+    print(f"{rounds} kills {dict(died)}: {len(acknowledged)} in, {len(zygote.posted)} out, 0 lost, 0 doubled")
