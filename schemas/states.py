@@ -75,7 +75,11 @@ RESPONSE: Final = life(
         "failed": "",
     },
 )
-FOLLOW: Final = life("Follow", "requested", {"requested": "accepted rejected undone", "accepted": "rejected undone", "rejected": "requested", "undone": "requested"})
+FOLLOW: Final = life(
+    "Follow",
+    "requested",
+    {"requested": "accepted rejected undone", "accepted": "rejected undone", "rejected": "requested", "undone": "requested"},
+)
 DELIVERY: Final = life("Delivery", "waiting", {"waiting": "sent dead superseded", "sent": "", "dead": "waiting", "superseded": ""})
 ARRIVAL: Final = life("Arrival", "waiting", {"unverified": "waiting failed", "waiting": "done failed", "done": "", "failed": "waiting"})
 PEER: Final = life(
