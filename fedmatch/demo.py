@@ -223,13 +223,13 @@ async def stop(house: House) -> None:
         raise Lost(f"{house.label} did not stop within 15 s of SIGTERM") from None
 
 
-async def until(board: Board, what: str, holds: Callable[[], Awaitable[bool]]) -> None:
+async def until(what: str, holds: Callable[[], Awaitable[bool]]) -> None:
     """Waits until something holds; raises `Lost` after `PATIENCE_S`."""
     deadline = time.monotonic() + PATIENCE_S
     while not await holds():
         if time.monotonic() > deadline:
             raise Lost(what)
-        await asyncio.sleep(0.3)
+        await asyncio.sleep(1.0)
 
 
 @asynccontextmanager
@@ -265,27 +265,26 @@ async def play(board: Board, step: Callable[[str], None]) -> None:
 
     async def accepted() -> bool:
         answers = await asyncio.gather(*(house.say("follow", handle, "--as", reader) for house, reader, handle in follows))
-        return all(answer == {"state": "accepted"} for answer in answers)
+        follows[:] = [follow for follow, answer in zip(follows, answers, strict=True) if answer != {"state": "accepted"}]
+        return not follows
 
-    await until(board, "a follow was never accepted", accepted)
+    await until("a follow was never accepted", accepted)
 
     step("requests and offers leave")
-    for story in STORIES:
-        house = next(house for house in houses if story.teller in house.people)
-        words = ["--as", story.teller, "--kind", story.kind, "--title", story.title, "--text", story.text, "--language", story.language]
-        words += ["--category", story.category, *(word for skill in story.skills for word in ("--skill", skill)), "--speaks", story.speaks]
-        words += ["--region", story.region] if story.region else []
-        words += ["--urgency", story.urgency] if story.urgency else []
-        made = await house.say("listing", "post", *words)
-        assert isinstance(made, dict)  # noqa: S101  # the command line's contract
-        board.stories[made["url"]] = story
-        await look()
+    async def tell(house: House) -> None:
+        for story in STORIES:
+            if story.teller in house.people:
+                made = await house.say(*words_of(story))
+                assert isinstance(made, dict)  # noqa: S101  # the command line's contract
+                board.stories[made["url"]] = story
+
+    await asyncio.gather(*(tell(house) for house in houses))
 
     async def everywhere() -> bool:
         await look()
         return all(same(house.knows.get(url), story) for house in houses for url, story in board.stories.items())
 
-    await until(board, "a request or an offer did not arrive everywhere as it was said", everywhere)
+    await until("a request or an offer did not arrive everywhere as it was said", everywhere)
     urls = {story.title: url for url, story in board.stories.items()}
 
     step("the reporter changes the offer")
@@ -295,7 +294,7 @@ async def play(board: Board, step: Callable[[str], None]) -> None:
         await look()
         return all(house.knows.get(urls[REPORTER.title], {}).get("text") == CHANGED for house in houses)
 
-    await until(board, "the change of the offer did not arrive everywhere", changed)
+    await until("the change of the offer did not arrive everywhere", changed)
 
     step("a songwriter answers, for one pair of eyes")
     await ngo.say("post", ANSWER, "--as", "songwriter", "--audience", "direct", "--to", f"hermitage@{studio.host}", "--reply-to", urls[MAGNITSKY_RUSSIAN.title])
@@ -305,7 +304,7 @@ async def play(board: Board, step: Callable[[str], None]) -> None:
         assert isinstance(home, list)  # noqa: S101  # the command line's contract
         return any(ANSWER in entry["text"] for entry in home)
 
-    await until(board, "the answer did not arrive", answered)
+    await until("the answer did not arrive", answered)
     third = [(house, name) for house in houses for name in house.people if name not in {"hermitage", "songwriter"}]
     others = await asyncio.gather(*(house.say("timeline", "home", "--as", name) for house, name in third))
     if ANSWER in json.dumps(others, ensure_ascii=False):
@@ -319,11 +318,19 @@ async def play(board: Board, step: Callable[[str], None]) -> None:
         await look()
         return all(set(house.knows) == set(board.stories) - board.withdrawn for house in houses)
 
-    await until(board, "the withdrawal did not arrive everywhere", gone)
+    await until("the withdrawal did not arrive everywhere", gone)
     dead = await asyncio.gather(*(house.say("deliveries", "--state", "dead") for house in houses))
     if any(dead):
         raise Lost(f"deliveries that were given up: {dead}")
     step("done")
+
+
+def words_of(story: Story) -> list[str]:
+    """The command that tells a story."""
+    words = ["listing", "post", "--as", story.teller, "--kind", story.kind, "--title", story.title, "--text", story.text, "--language", story.language]
+    words += ["--category", story.category, *(word for skill in story.skills for word in ("--skill", skill)), "--speaks", story.speaks]
+    words += ["--region", story.region] if story.region else []
+    return words + (["--urgency", story.urgency] if story.urgency else [])
 
 
 def same(known: dict[str, object] | None, story: Story) -> bool:
