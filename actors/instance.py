@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Protocol
 
+from actors.generations import Watch
 from actors.hosts import Limits
 from actors.keys import KeyRing
 from actors.network import Network
@@ -53,6 +54,8 @@ class Instance:
     wake: Callable[[str], None] = lambda _kind: None
     """Tells this process's worker that a row of this kind ("arrival", "delivery", "job") may be due; other processes see the commit."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    watch: Watch | None = None
+    """Drops what is cached in memory when any process changes it; started and closed in fedmatch/app.py."""
 
     async def tell(self, tx: Transaction, event: Event) -> Answer:
         """Tells every subscriber of the event's type, inside this transaction; TAKEN if one of them took it."""

@@ -10,8 +10,8 @@ import structlog
 from quart import Quart
 
 from actors import endpoints as actor_endpoints
+from actors import generations, trust, vault
 from actors import local as local_actors
-from actors import trust, vault
 from actors.hosts import Limits
 from actors.instance import Clock, Instance
 from actors.keys import KeyRing
@@ -102,25 +102,33 @@ async def build(config: Config, *, passphrase: str | None = None, clock: Clock |
     clock = clock or SystemClock()
     database = await open_migrated(config, check=check)
     try:
-        try:
-            safe = await vault.start(database, config.vault, clock, passphrase=passphrase)
-        except vault.CannotStart as error:
-            raise CannotStart(str(error)) from error
-        instance = Instance(
-            config=config,
-            database=database,
-            vault=safe,
-            clock=clock,
-            ids=Ids(clock),
-            network=Network(config),
-            keys=KeyRing(),
-            limits=Limits(),
-            trust=await trust.start(database, config.federation.mode),
-        )
-        instance.subscribers = subscribers(instance)
-        await local_actors.ensure_application(instance)
+        safe = await vault.start(database, config.vault, clock, passphrase=passphrase)
+    except vault.CannotStart as error:
+        await database.close()
+        raise CannotStart(str(error)) from error
     except BaseException:
         await database.close()
+        raise
+    instance = Instance(
+        config=config,
+        database=database,
+        vault=safe,
+        clock=clock,
+        ids=Ids(clock),
+        network=Network(config),
+        keys=KeyRing(),
+        limits=Limits(),
+        trust=trust.Trust(config.federation.mode),
+    )
+    instance.subscribers = subscribers(instance)
+    instance.watch = generations.watch(instance)
+    try:
+        await instance.watch.start()
+        # After the watch, so that no change falls between the two.
+        await instance.trust.refresh(database)
+        await local_actors.ensure_application(instance)
+    except BaseException:
+        await close(instance)
         raise
     return instance
 
@@ -151,6 +159,8 @@ def _hears(instance: Instance, kind: type[E], act: Callable[[Instance, Transacti
 async def close(instance: Instance) -> None:
     """Lets go of network and database; nothing of the instance works afterwards."""
     instance.stopping.set()
+    if instance.watch is not None:
+        await instance.watch.close()
     await instance.network.close()
     await instance.database.close()
 

@@ -3,13 +3,16 @@
 import logging
 import os
 import sys
+import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TextIO
+from typing import Final, TextIO
 
 import structlog
 
 from schemas.config import Config
+
+MOST_PLACES: Final = 6
 
 
 class Enduring:
@@ -44,10 +47,22 @@ def _ignored() -> Iterator[None]:
         return
 
 
+def bare(_logger: object, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+    """An exception as its class and the places it passed: its message and its variables may quote what somebody wrote."""
+    given = event.pop("exc_info", None)
+    error = given[1] if isinstance(given, tuple) else sys.exc_info()[1] if given is True else given
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)[-MOST_PLACES:]
+        event["error"] = type(error).__name__
+        event["at"] = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in frames]
+    return event
+
+
 def configure(config: Config, *, quiet: bool = False) -> None:
     """Sends every log line, ours and the libraries', to standard error in the configured format.
 
-    `quiet` is for commands beside a server: warnings and worse only. No access log exists anywhere.
+    `quiet` is for commands beside a server: warnings and worse only. No access log exists anywhere. Exceptions are told without their words and variables,
+    except that development mode shows their words.
     """
     level = logging.WARNING if quiet else getattr(logging, config.log.level.upper())
     stream = Enduring(sys.stderr)
@@ -56,10 +71,17 @@ def configure(config: Config, *, quiet: bool = False) -> None:
         structlog.processors.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    renderer: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer(ensure_ascii=False) if config.log.format == "json" else structlog.dev.ConsoleRenderer(colors=stream.isatty())
+    # structlog's own default shows every variable of every frame.
+    plain = structlog.dev.plain_traceback
+    last: structlog.typing.Processor = (
+        structlog.processors.JSONRenderer(ensure_ascii=False)
+        if config.log.format == "json"
+        else structlog.dev.ConsoleRenderer(colors=stream.isatty(), exception_formatter=plain)
     )
-    tail: list[structlog.typing.Processor] = [structlog.processors.format_exc_info, renderer] if config.log.format == "json" else [renderer]
+    if config.development is None:
+        tail: list[structlog.typing.Processor] = [bare, last]
+    else:
+        tail = [structlog.processors.format_exc_info, last] if config.log.format == "json" else [last]
     structlog.configure(
         processors=[*shared, *tail],
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -67,11 +89,11 @@ def configure(config: Config, *, quiet: bool = False) -> None:
         cache_logger_on_first_use=False,
     )
     handler = logging.StreamHandler(stream)
-    bare = structlog.stdlib.ProcessorFormatter.remove_processors_meta
-    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[bare, *tail]))
+    first = structlog.stdlib.ProcessorFormatter.remove_processors_meta
+    handler.setFormatter(structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=[first, *tail]))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(max(level, logging.WARNING))
-    # An access log would write addresses down, and hypercorn's own says nothing the start does not say.
+    # An access log would write addresses down.
     for name in ("hypercorn.access", "uvicorn.access", "quart.serving"):
         logging.getLogger(name).disabled = True

@@ -17,7 +17,6 @@ import hypercorn.protocol
 import structlog
 from hypercorn.protocol.h11 import H11Protocol
 
-from actors import generations
 from actors.instance import Instance
 from actors.vault import WrongSecret
 from fedmatch import app, control
@@ -34,6 +33,8 @@ GRACE_S: Final = 8.0
 """How long requests in flight may still take after SIGTERM; with the worker's drain beside it the process ends within 10 s."""
 
 
+END_S: Final = 9.3
+"""When whatever still runs is cut off: the process has to be gone after 10 s."""
 BACKLOG: Final = 1024
 
 
@@ -65,10 +66,17 @@ async def work_forever(config: Config, *, passphrase: str | None, json: bool) ->
 
 
 async def _until_one_ends(instance: Instance, tasks: list[asyncio.Task[None]]) -> None:
-    """Waits for all; whichever ends first, well or badly, ends the others."""
+    """Waits for all; whichever ends first, well or badly, ends the others. Nobody is waited for longer than 9.3 s after that."""
     for task in tasks:
         task.add_done_callback(lambda _: instance.stopping.set())
-    await asyncio.gather(*tasks)
+    await instance.stopping.wait()
+    _, late = await asyncio.wait(tasks, timeout=END_S)
+    for task in late:
+        log.warning("cut off", part=task.get_name())
+        task.cancel()
+    ended = await asyncio.gather(*tasks, return_exceptions=True)
+    if broken := [error for error in ended if isinstance(error, BaseException) and not isinstance(error, asyncio.CancelledError)]:
+        raise broken[0]
 
 
 @asynccontextmanager
@@ -81,10 +89,6 @@ async def _running(config: Config, passphrase: str | None) -> AsyncIterator[Inst
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, instance.stopping.set)
-    # A reader of our output that went away must not take the server with it.
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-    watch = generations.watch(instance)
-    await watch.start()
     door = await control.listen(config.folder, _commands(instance))
     if config.development is not None:
         log.warning(
@@ -98,7 +102,6 @@ async def _running(config: Config, passphrase: str | None) -> AsyncIterator[Inst
         yield instance
     finally:
         await door.close()
-        await watch.close()
         await app.close(instance)
         log.info("stopped")
 

@@ -15,7 +15,7 @@ from outbox.deliver import Deliverer
 
 log = structlog.get_logger()
 
-DRAIN_S: Final = 10.0
+DRAIN_S: Final = 9.0
 REST_S: Final = 1.0
 """How long a part that broke rests before it is started again."""
 
@@ -32,7 +32,7 @@ class Worker:
         self._jobs = Jobs(instance, chores.handlers(instance))
 
     async def run(self) -> None:
-        """Works until `instance.stopping`, then finishes what it has in hand, for at most 10 s; what is not finished keeps its row and its lease runs out."""
+        """Works until `instance.stopping`, then finishes what it has in hand, for at most 9 s; what is not finished keeps its row and its lease runs out."""
         instance = self._instance
         wakers = {"arrival": self._arrivals.wake, "delivery": self._deliverer.wake, "job": self._jobs.wake}
 

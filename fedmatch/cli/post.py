@@ -11,20 +11,26 @@ if TYPE_CHECKING:
 
 
 @click.command(cls=Command)
-@click.argument("text")
+@click.argument("text", required=False)
+@click.option("--text", "text_option", metavar="TEXT", help="The text, in place of the argument; `-` reads standard input.")
 @click.option("--as", "name", required=True, metavar="NAME", help="Who speaks.")
 @click.option("--audience", type=click.Choice(("public", "followers", "direct")), default="public", show_default=True, help="Who may read it.")
 @click.option("--to", "to", multiple=True, metavar="HANDLE", help="Addressed to `name@host`; may be given more than once.")
 @click.option("--reply-to", metavar="URL", help="The post this answers; fetched if it is not known here.")
 @click.option("--language", metavar="CODE", help="The language of the text, as in ar, en, zh-Hans.")
-def post(text: str, name: str, audience: "AudienceName", to: tuple[str, ...], reply_to: str | None, language: str | None) -> None:
+def post(
+    text: str | None, text_option: str | None, name: str, audience: "AudienceName", to: tuple[str, ...], reply_to: str | None, language: str | None
+) -> None:
     """Publish TEXT (`-` reads standard input). @name@host in the text addresses people too."""
     from actors.instance import Instance
     from fedmatch import people
     from fedmatch.board import publish
     from schemas.vocabulary import canonical_language
 
-    words = text_of(text)
+    given = [one for one in (text, text_option) if one is not None]
+    if len(given) != 1:
+        raise click.UsageError("give the text once: as TEXT or with --text, where - reads standard input")
+    words = text_of(given[0])
     if language is not None and (language := canonical_language(language)) is None:
         raise click.BadParameter("write for example en, ar or zh-Hans", param_hint="'--language'")
 

@@ -101,6 +101,8 @@ def test_help_is_quick_because_it_imports_no_server() -> None:
 def test_wrong_use_is_2_and_failure_is_1_with_a_reason(house: Path) -> None:
     assert run("no-such-command").exit_code == 2
     assert run("post", "words").exit_code == 2
+    assert run("post", "--as", "nobody").exit_code == 2
+    assert run("post", "words", "--text", "words", "--as", "nobody").exit_code == 2
     failed = run("post", "words", "--as", "nobody")
     assert failed.exit_code == 1
     assert "user create nobody" in failed.stderr
@@ -229,7 +231,7 @@ def test_a_follow_between_neighbours_is_accepted_at_once_unless_locked(house: Pa
 def test_a_post_is_read_at_home_and_in_public_newest_first(house: Path) -> None:
     ok("follow", "bob", "--as", "alice")
     first = ok("post", "first <b>words</b> & more", "--as", "bob")
-    second = ok("post", "-", "--as", "bob", "--reply-to", first["url"], stdin="سلام\n\nsecond\n")
+    second = ok("post", "--text", "-", "--as", "bob", "--reply-to", first["url"], stdin="سلام\n\nsecond\n")
     assert set(first) == {"id", "url"}
     assert first["url"].endswith(f"/posts/{first['id']}")
     home = ok("timeline", "home", "--as", "alice")

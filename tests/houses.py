@@ -1,0 +1,40 @@
+"""What do tests of the board stand on? A whole instance on either engine, with people in it."""
+
+from pathlib import Path
+
+from actors import follows, local
+from actors.instance import Instance
+from actors.known import Actor
+from fedmatch import app, people
+from schemas.config import Config
+from schemas.objects import Proposal
+from tests.world import Clock, write_config
+
+
+async def open_house(folder: Path, database: str = "sqlite", clock: Clock | None = None) -> Instance:
+    """An instance of its own on an engine of its own."""
+    config: Config = write_config(folder, database=database)
+    return await app.build(config, clock=clock)
+
+
+async def person(instance: Instance, name: str, *, locked: bool = False) -> Actor:
+    """A new person."""
+    return await local.create(instance, name, locked=locked)
+
+
+async def follow(instance: Instance, follower: Actor, followed: Actor) -> None:
+    """A follow that holds."""
+    if await people.follow(instance, follower, followed) != "accepted":
+        await instance.database.write(follows.decide, instance, followed, follower, True)
+
+
+REQUEST = Proposal(
+    purpose="request",
+    title="A lawyer",
+    text="Who knows asylum law?",
+    categories=("LegalAid",),
+    skills=("AsylumLaw",),
+    speaks=("ar", "en"),
+    region="SY",
+    urgency="days",
+)

@@ -1,0 +1,230 @@
+"""What does a browser see, and what does it never see? The whole ASGI application, asked as a browser asks."""
+
+import asyncio
+import re
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from actors.instance import Instance
+from fedmatch import app
+from fedmatch.board import publish
+from fedmatch.web.pages import direction
+from schemas.storage import Unwritable
+from tests.houses import REQUEST, open_house, person
+
+HTML = "text/html,application/xhtml+xml,application/xml;q=0.9,*/*;q=0.8"
+AP = 'application/ld+json; profile="https://www.w3.org/ns/activitystreams"'
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[Instance]:
+    instance = await open_house(tmp_path)
+    yield instance
+    await app.close(instance)
+
+
+class Answer:
+    def __init__(self) -> None:
+        self.status, self.headers, self.body = 0, {}, b""  # type: ignore[var-annotated]
+
+    @property
+    def text(self) -> str:
+        return self.body.decode()
+
+
+async def ask(instance: Instance, path: str, accept: str = HTML, method: str = "GET") -> Answer:
+    """One request through guard, door and pages."""
+    answer = Answer()
+    scope: dict[str, Any] = {
+        "type": "http",
+        "asgi": {"version": "3.0", "spec_version": "2.3"},
+        "http_version": "1.1",
+        "method": method,
+        "scheme": "http",
+        "path": path,
+        "raw_path": path.encode(),
+        "query_string": b"",
+        "root_path": "",
+        "headers": [(b"host", instance.config.authority.encode()), (b"accept", accept.encode())],
+        "client": ("127.0.0.1", 1),
+        "server": ("127.0.0.1", 80),
+        "extensions": {},
+    }
+    messages = [{"type": "http.request", "body": b"", "more_body": False}]
+
+    async def receive() -> Any:
+        if not messages:
+            await asyncio.Event().wait()  # a browser that waits for its answer
+        return messages.pop()
+
+    async def send(message: Any) -> None:
+        if message["type"] == "http.response.start":
+            answer.status = message["status"]
+            answer.headers = {name.decode().lower(): value.decode() for name, value in message["headers"]}
+        else:
+            answer.body += message.get("body", b"")
+
+    await app.web(instance)(scope, receive, send)
+    return answer
+
+
+class Tags(HTMLParser):
+    """Every tag with its attributes."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.found: list[tuple[str, dict[str, str | None]]] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.found.append((tag, dict(attrs)))
+
+
+def harmless(answer: Answer, instance: Instance) -> None:
+    """No script, no style of its own, nothing from elsewhere, and the headers that say so."""
+    for tag, attributes in Tags(answer.text).found:
+        assert tag not in {"script", "style", "iframe", "object", "embed", "form", "base", "img"}
+        assert not [name for name in attributes if name.startswith("on") or name == "style"]
+        if tag == "link" and attributes.get("rel") == "stylesheet":
+            assert attributes["href"] == "/static/fedmatch.css"
+        if tag == "a":
+            assert re.match(r"https?://|/|#", attributes.get("href") or "/")
+    assert "default-src 'none'" in answer.headers["content-security-policy"]
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["x-content-type-options"] == "nosniff"
+    assert "set-cookie" not in answer.headers
+    assert "Accept" in answer.headers["vary"]
+
+
+async def test_the_front_page_says_what_this_is_and_shows_the_newest(house: Instance) -> None:
+    empty = await ask(house, "/")
+    assert "Nothing is asked or offered yet" in empty.text
+    alice = await person(house, "alice")
+    await publish.listing(house, alice, REQUEST, "en")
+    await publish.listing(house, alice, replace(REQUEST, purpose="offer", title="عرض مساعدة"), "ar")
+    page = await ask(house, "/")
+    assert page.status == 200
+    assert page.text.index("عرض مساعدة") < page.text.index("A lawyer")
+    assert '<h3 lang="ar" dir="rtl">' in page.text
+    harmless(page, house)
+
+
+async def test_an_id_answers_people_and_servers(house: Instance) -> None:
+    alice = await person(house, "alice")
+    listing = await publish.listing(house, alice, REQUEST, "en")
+    post = await publish.post(house, alice, "some <i>words</i>")
+    for uri, words in ((listing.url, "Who knows asylum law?"), (post.uri, "some &lt;i&gt;words&lt;/i&gt;"), (alice.uri, "@alice@")):
+        path = uri.removeprefix(house.config.base_url)
+        page = await ask(house, path)
+        assert (page.status, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+        assert words in page.text
+        assert f'type="application/activity+json" href="{uri}"' in page.text
+        harmless(page, house)
+        document = await ask(house, path, AP)
+        assert document.headers["content-type"].startswith("application/activity+json")
+        assert f'"id":"{uri}"' in document.text
+
+
+async def test_a_request_is_served_with_all_its_members_and_its_twin(house: Instance) -> None:
+    alice = await person(house, "alice")
+    listing = await publish.listing(house, alice, REQUEST, "en")
+    path = listing.url.removeprefix(house.config.base_url)
+    document = (await ask(house, path, AP)).text
+    assert '"type":"Note"' in document
+    assert '"purpose":"request"' in document
+    assert '"name":"A lawyer"' in document
+    twin = await ask(house, f"{path}/proposal", AP)
+    assert '"type":"Proposal"' in twin.text
+    post = await publish.post(house, alice, "words")
+    assert (await ask(house, f"/posts/{post.id}/proposal", AP)).status == 404
+
+
+async def test_what_somebody_wrote_never_becomes_markup(house: Instance) -> None:
+    alice = await person(house, "alice")
+    evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
+    listing = await publish.listing(house, alice, replace(REQUEST, title=evil, text=evil), "en")
+    for path in ("/", "/users/alice", "/tags/request", listing.url.removeprefix(house.config.base_url)):
+        page = await ask(house, path)
+        assert page.status == 200
+        assert "{{7*7}}" in page.text
+        harmless(page, house)
+
+
+async def test_what_is_not_for_everybody_is_the_same_page_as_what_never_was(house: Instance) -> None:
+    alice, bob = await person(house, "alice"), await person(house, "bob")
+    direct = await publish.post(house, alice, "for bob alone", "direct", to=[bob.username])
+    followers = await publish.post(house, alice, "for followers", "followers")
+    pages = [await ask(house, f"/posts/{number}") for number in (direct.id, followers.id, 1)]
+    assert {(page.status, page.text) for page in pages} == {(404, pages[0].text)}
+    assert "bob" not in (await ask(house, "/users/alice")).text
+
+
+async def test_withdrawn_is_410_and_a_page(house: Instance) -> None:
+    alice = await person(house, "alice")
+    listing = await publish.listing(house, alice, REQUEST, "en")
+    await publish.withdraw(house, listing)
+    page = await ask(house, f"/posts/{listing.id}")
+    assert page.status == 410
+    assert "Withdrawn" in page.text
+    assert "lawyer" not in page.text
+    harmless(page, house)
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "/nothing",
+        "/users/nobody",
+        "/@nobody",
+        "/posts/x",
+        "/posts/1/x",
+        "/tags/%F0%9F%98%80",
+        "/static/../instance.toml",
+        "/static/x",
+        "/%00",
+        "/posts/" + "9" * 400,
+    ],
+)
+async def test_rubbish_is_no_trouble(house: Instance, path: str) -> None:
+    for accept in (HTML, AP, "", "*/*", "rubbish"):
+        assert (await ask(house, path, accept)).status in (200, 400, 404)
+
+
+async def test_other_methods_are_refused(house: Instance) -> None:
+    assert (await ask(house, "/", method="POST")).status == 405
+    assert (await ask(house, "/", method="PRI")).status == 405
+    assert (await ask(house, "/", method="HEAD")).status == 200
+
+
+async def test_health_is_whether_we_can_write(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert ((await ask(house, "/healthz")).status, (await ask(house, "/healthz")).text) == (200, "ok")
+
+    async def full(*_: Any, **__: Any) -> Any:
+        raise Unwritable("the disk is full")
+
+    monkeypatch.setattr(house.database, "write", full)
+    sick = await ask(house, "/healthz")
+    assert sick.status == 503
+    assert "retry-after" in sick.headers
+
+
+async def test_trouble_of_ours_is_503_and_comes_again(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def busy(*_: Any, **__: Any) -> Any:
+        raise Unwritable("away")
+
+    monkeypatch.setattr(house.database, "read", busy)
+    page = await ask(house, "/")
+    assert page.status == 503
+    assert page.headers["retry-after"]
+
+
+@pytest.mark.parametrize(
+    ("language", "runs"), [("ar", "rtl"), ("fa-IR", "rtl"), ("ku-Arab", "rtl"), ("ku", "ltr"), ("en", "ltr"), ("zh-Hans", "ltr"), (None, "auto"), ("", "auto")]
+)
+def test_a_language_runs_its_way(language: str | None, runs: str) -> None:
+    assert direction(language) == runs
