@@ -63,7 +63,13 @@ def test_it_opens_for_what_we_sign(key):
 
 @pytest.mark.parametrize(
     ("method", "url", "body"),
-    [("PUT", URL, BODY), ("POST", "https://other.example/inbox", BODY), ("POST", URL + "?x", BODY), ("POST", "https://peer.example/inbox/", BODY), ("POST", URL, BODY + b" ")],
+    [
+        ("PUT", URL, BODY),
+        ("POST", "https://other.example/inbox", BODY),
+        ("POST", URL + "?x", BODY),
+        ("POST", "https://peer.example/inbox/", BODY),
+        ("POST", URL, BODY + b" "),
+    ],
 )
 def test_it_stays_shut_for_another_request(method, url, body):
     assert not verified(rfc9421.sign(RSA, "POST", URL, BODY, CREATED), RSA, method, url, body)
