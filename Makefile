@@ -66,7 +66,8 @@ demo: $(READY)
 	@$(PY) -m fedmatch.demo
 
 bench: $(TESTS)
-	@$(PY) -m benchmarks
+	@mkdir -p benchmarks/results
+	@for file in benchmarks/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; $(PY) -m benchmarks.$$name | tee benchmarks/results/local-$$name.txt || exit 1; done
 
 soak: $(TESTS)
 	@FEDMATCH_ROUNDS=$${FEDMATCH_ROUNDS:-1000} $(PY) -m pytest -m soak $(PYTEST)
