@@ -86,7 +86,7 @@ class Guard:
             return
         status, length, scheme = self._judge(scope)
         if status:
-            log.info("request_refused", status=status, method=str(scope["method"])[:10])
+            log.info("request.refused", status=status, method=str(scope["method"])[:10])
             await answer(send, status)
             return
         headers: Headers = [header for header in scope["headers"] if header[0] not in _DROPPED]
@@ -97,7 +97,7 @@ class Guard:
         try:
             await self._app(inner, passage.receive, passage.send)
         except self._trouble as error:
-            log.warning("database_unavailable", error=type(error).__name__)
+            log.warning("database.unavailable", error=type(error).__name__)
             if not passage.started:
                 await answer(send, 503)
 
@@ -204,7 +204,7 @@ class _Passage:
         """Answers in place of the application, which only learns that the other side is gone."""
         self._over = True
         if not self.started:
-            log.info("request_refused", status=status)
+            log.info("request.refused", status=status)
             self.started = True
             await answer(self._send, status)
         return {"type": "http.disconnect"}

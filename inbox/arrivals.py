@@ -19,7 +19,7 @@ from typing import Final, Literal
 
 import structlog
 
-from actors import follows, hosts
+from actors import hosts
 from actors.instance import Instance
 from actors.signatures.request import Request
 from actors.vault import Locked, Tampered, VaultError
@@ -42,13 +42,13 @@ IN_HAND: Final = 256
 LEASE_MS: Final = 30_000
 RENEW_S: Final = 10.0
 POLL_S: Final = 5.0
+BREATH_S: Final = 0.005
 DRAIN_S: Final = 8.0
 PREPARE_S: Final = 60.0
 """The most that everything fetched for one activity may take."""
 UNVERIFIED_MOST: Final = 20_000
 KEEP_DAYS: Final = 90
 SWEEP_S: Final = 600.0
-ERASE_S: Final = 20.0
 DAY_MS: Final = 24 * 60 * 60 * 1000
 
 CRASHES: Final = 3
@@ -387,7 +387,7 @@ class Arrivals:
         self._tasks: dict[Lane, asyncio.Task[None]] = {}
         self._notes: set[asyncio.Task[None]] = set()
         self._ids: set[int] = set()
-        self._full = self._erase = self._stopping = False
+        self._full = self._stopping = False
         self._look_for_suspects = True
 
     def wake(self) -> None:
@@ -419,6 +419,9 @@ class Arrivals:
             await asyncio.wait([woken, stopped], timeout=POLL_S, return_when=asyncio.FIRST_COMPLETED)
         finally:
             woken.cancel()
+        if self._ids:
+            # Busy: every commit wakes us, our own too. A breath makes one claim of many.
+            await asyncio.sleep(BREATH_S)
 
     async def _take(self, stopped: asyncio.Task[bool]) -> bool:
         """Claims what there is room for and starts it; True when there is more."""
@@ -538,7 +541,6 @@ class Arrivals:
         effects = await instance.database.write(self._act, held, verified, activity, found)
         for kind in effects.wake:
             instance.wake(kind)
-        self._erase = self._erase or effects.erase
 
     async def _prepare(self, verified: Verified, activity: Activity) -> Found:
         try:
@@ -628,21 +630,17 @@ class Arrivals:
         await tx.many(RENEW, [{"id": number, "until": until} for number in ids])
 
     async def _sweep(self, tx: Transaction) -> int:
-        await follows.forget_undone(tx, self._instance)
         return await tx.execute(FORGET, before=self._instance.clock.ms() - KEEP_DAYS * DAY_MS)
 
     async def _upkeep(self) -> None:
-        """Renews leases, makes what was deleted unreadable, and lets old rows go, each in its own rhythm."""
+        """Renews leases, looks for suspects, and lets old rows go, each in its own rhythm."""
         database, loop = self._instance.database, asyncio.get_running_loop()
-        swept = erased = loop.time()
+        swept = loop.time()
         while True:
             await asyncio.sleep(RENEW_S)
             self._look_for_suspects = True
             if self._ids:
                 await database.write(self._renew, tuple(self._ids))
-            if self._erase and loop.time() - erased >= ERASE_S:
-                self._erase, erased = False, loop.time()
-                self._erase = not await database.erase() or self._erase
             if loop.time() - swept >= SWEEP_S and await database.write(self._sweep) < SWEPT_AT_ONCE:
                 swept = loop.time()
 

@@ -1,4 +1,4 @@
-"""What is left to do when an arrival's transaction is done? Rows that wait now, files that still hold what was deleted, and jobs for later."""
+"""What is left to do when an arrival's transaction is done? Rows that wait now, and jobs for later."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -12,10 +12,9 @@ JobKind = Literal["refetch", "thread"]
 
 @dataclass(frozen=True, slots=True)
 class Effects:
-    """Kinds of rows to wake the worker for ("delivery", "job"), and whether something was deleted that must become unreadable."""
+    """Kinds of rows to wake the worker for: "delivery", "job"."""
 
     wake: tuple[str, ...] = ()
-    erase: bool = False
 
 
 NOTHING: Final = Effects()

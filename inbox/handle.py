@@ -155,10 +155,11 @@ async def _with_thread(tx: Transaction, instance: Instance, note: Note, post: po
 async def _delete(tx: Transaction, instance: Instance, actor: Actor, id: Iri) -> Effects:
     if id == actor.uri:
         await known.remove(tx, instance, actor)
-        return Effects(wake=("job",), erase=True)
+        return Effects(wake=("job",))
     match await posts.delete(tx, instance, actor, id):
         case posts.Removed(post=post):
-            return Effects(erase=post is not None)
+            # What hears PostGone makes its words unreadable in every file.
+            return NOTHING if post is None else Effects(wake=("job",))
         case posts.Refused(why=why):
             log.info("delete.refused", actor=actor.id, why=why)
             return NOTHING
@@ -218,7 +219,7 @@ async def _unboost(tx: Transaction, instance: Instance, actor: Actor, boost: pos
         return NOTHING
     # No tombstone: Misskey announces the same post again under the same id.
     await posts.remove(tx, instance, boost, tombstone=False)
-    return Effects(erase=True)
+    return Effects(wake=("job",))
 
 
 FOLLOWED: Final = """
