@@ -39,7 +39,7 @@ class Busy(Unavailable):
 
 
 class Unwritable(Unavailable):
-    """The disk is full, read-only or broken, or the database server is away."""
+    """The disk is full, read-only or broken, or the database server is away. Only a server lost in the middle of a commit may have committed."""
 
 
 class Overdue(Unavailable):

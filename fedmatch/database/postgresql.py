@@ -6,19 +6,20 @@ Needs the extra `postgres`. What is translated and what is not: docs/decisions/0
 import asyncio
 import random
 import re
+from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
-from contextvars import ContextVar
-from dataclasses import dataclass
+from contextvars import Context, ContextVar, copy_context
+from dataclasses import dataclass, field
 from decimal import Decimal
-from functools import lru_cache
 from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
 
 import asyncpg
 import structlog
 
 from fedmatch.crashpoint import crashpoint
-from fedmatch.database.engine import OVER, PATIENCE_S, REDRAWS, Clash, named, strayed
+from fedmatch.database.engine import OVER, PATIENCE_S, REDRAWS, Body, Clash, named, strayed
+from fedmatch.database.translation import Query, query, translate
 from schemas.reading import Row
 from schemas.storage import Busy, Conflict, Overdue, Transaction, Unavailable, Unusable, Unwritable, Value
 
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 
 OLDEST: Final = 15
 CONNECTIONS: Final = 10
+BATCH: Final = 32
 CHANNEL: Final = "fedmatch_commit"
 MIGRATING: Final = 0x66656D61  # the advisory lock of whoever migrates
 MIGRATING_S: Final = 60.0
@@ -64,54 +66,6 @@ _BODY: Final[ContextVar[str]] = ContextVar("fedmatch_body", default="")
 
 # What asyncpg raises when the server is away, refuses, or answers with an error.
 _LOST: Final = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError, OSError, TimeoutError)
-
-
-# --- one text for both engines
-
-
-_LITERAL: Final = r"'(?:[^']|'')*'|\"(?:[^\"]|\"\")*\"|--[^\n]*|/\*.*?\*/|::"
-_QUERY: Final = re.compile(rf"{_LITERAL}|:([a-z_][a-z0-9_]*)|\bas\s+(integer|blob|real)\s*(?=\))", re.DOTALL | re.IGNORECASE)
-_DDL: Final = re.compile(rf"{_LITERAL}|\b(integer|blob|real)\b|(?<=\))\s*(strict)\b", re.DOTALL | re.IGNORECASE)
-_TYPES: Final = {"integer": "bigint", "blob": "bytea", "real": "double precision", "strict": ""}
-_WRITES: Final = re.compile(r"\b(insert|update|delete|create|alter|drop)\b", re.IGNORECASE)
-_LOCKS: Final = re.compile(r"\bfor\s+(no\s+key\s+)?update\b", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Query:
-    """A statement as PostgreSQL wants it: `$1` for the first of `names`."""
-
-    text: str
-    names: tuple[str, ...]
-    writes: bool
-
-    def values(self, named_values: Mapping[str, Value]) -> list[Value]:
-        """The values in the order of `names`. Booleans and enumerations become what a column holds."""
-        return [named_values[name] for name in self.names]
-
-
-@lru_cache(maxsize=4096)
-def query(sql: str) -> Query:
-    """Translates `:name` to `$n` and the type word in `cast(... as integer)`; literals, quoted names and comments stay as they are."""
-    names: list[str] = []
-
-    def replaced(match: re.Match[str]) -> str:
-        name, word = match[1], match[2]
-        if word is not None:
-            return f"as {_TYPES[word.lower()]}"
-        if name is None:
-            return match[0]
-        if name not in names:
-            names.append(name)
-        return f"${names.index(name) + 1}"
-
-    text = _QUERY.sub(replaced, sql)
-    return Query(text, tuple(names), bool(_WRITES.search(_LOCKS.sub("", re.sub(_LITERAL, "", sql, flags=re.DOTALL)))))
-
-
-def translate(ddl: str) -> str:
-    """A migration's statement in PostgreSQL's types; `strict` it always is."""
-    return _DDL.sub(lambda match: _TYPES[(match[1] or match[2]).lower()] if match[1] or match[2] else match[0], ddl)
 
 
 # --- a transaction
@@ -255,8 +209,8 @@ class _Pool:
         self._idle.clear()
 
 
-class _RunAgain(Exception):
-    """Somebody else won the race for the same rows; the body runs again."""
+class _RunAgain(Busy):
+    """Somebody else won the race for the same rows; what lost runs again."""
 
 
 def _translate(error: Exception) -> Exception:
@@ -289,6 +243,20 @@ def _translate(error: Exception) -> Exception:
 # --- the database
 
 
+@dataclass(slots=True, eq=False)
+class _Waiting:
+    """A write body, and whoever waits for it."""
+
+    name: str
+    body: Body
+    future: asyncio.Future[object]
+    since: float
+    context: Context = field(default_factory=copy_context)
+    redraws: int = REDRAWS
+    answer: object = None
+    error: BaseException | None = None
+
+
 class PostgresqlDatabase:
     """`Database` on a PostgreSQL server. Make it with `open_postgresql`."""
 
@@ -300,30 +268,24 @@ class PostgresqlDatabase:
         self._pool = pool
         self._noticed: list[Callable[[], None]] = []
         self._listening: asyncio.Task[None] | None = None
+        self._writes: deque[_Waiting] = deque()
+        self._writing: asyncio.Task[None] | None = None
         self._closed = False
 
     async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
+        self._refuse()
         loop = asyncio.get_running_loop()
-        deadline = loop.time() + PATIENCE_S
-        redraws = REDRAWS
-        pause_s = 0.002
-        while True:
-            try:
-                return await self._once(BEGIN_WRITE, named(body), lambda tx: body(tx, *values, **named_values))
-            except Clash:
-                if not redraws:
-                    raise
-                redraws -= 1
-            except _RunAgain:
-                if loop.time() > deadline:
-                    raise Busy(f"{named(body)} lost against others for {PATIENCE_S:g} s") from None
-                await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - spreads those who collided
-                pause_s = min(pause_s * 2, 0.1)
+        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), loop.create_future(), loop.time())
+        self._writes.append(waiting)
+        if self._writing is None or self._writing.done():
+            self._writing = loop.create_task(self._write_all(), name="fedmatch-writer", context=Context())
+        return cast(T, await waiting.future)
 
     async def read(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
+        self._refuse()
         try:
             async with asyncio.timeout(PATIENCE_S) as bound:
-                return await self._once(BEGIN_READ, named(body), lambda tx: body(tx, *values, **named_values))
+                return await self._read(named(body), lambda tx: body(tx, *values, **named_values))
         except TimeoutError:
             if bound.expired():
                 raise Overdue(f"a read body wanted more than {PATIENCE_S:g} s") from None
@@ -344,6 +306,8 @@ class PostgresqlDatabase:
         if self._listening is not None:
             self._listening.cancel()
             await asyncio.wait([self._listening])
+        if self._writing is not None:
+            await asyncio.wait([self._writing])
         await self._pool.close()
 
     # --- what migrations call
@@ -367,33 +331,131 @@ class PostgresqlDatabase:
 
     # --- inside
 
-    async def _once(self, begin: str, name: str, body: Callable[[Transaction], Awaitable[T]]) -> T:
-        """Runs the body in one transaction, once."""
+    def _refuse(self) -> None:
         if self._closed:
             raise Unavailable("the database is closed")
         if _BODY.get():
             raise strayed(_BODY.get())
+
+    async def _read(self, name: str, body: Callable[[Transaction], Awaitable[T]]) -> T:
         try:
-            connection = await self._pool.begin(begin)
+            connection = await self._pool.begin(BEGIN_READ)
         except _LOST as error:
             raise _translate(error) from None
         tx = _Transaction(connection)
         inside = _BODY.set(name)
         try:
-            answer = await _OnlyTx(name, tx, body(tx))
-            if tx.failed is not None:  # a body that swallowed an error must not half happen
-                raise tx.failed
-            crashpoint("write:before-commit")
-            await tx._ask(connection.execute(f"notify {CHANNEL}; commit" if tx.wrote else "commit"))
-            crashpoint("write:after-commit")
+            return await _OnlyTx(name, tx, body(tx))
         finally:
             _BODY.reset(inside)
-            tx.failed = tx.failed or OVER
+            failed, tx.failed = tx.failed, OVER
             with suppress(*_LOST):  # what went wrong before is the news
                 await self._pool.give_back(connection)
-        if tx.wrote:
-            self._tell_all()
-        return answer
+            if failed is not None:
+                raise failed
+
+    async def _write_all(self) -> None:
+        """Writes until nothing waits any more, at most a batch at a time; while one commits, the next gathers."""
+        batch: list[_Waiting] = []
+        try:
+            while self._writes:
+                batch = [self._writes.popleft() for _ in range(min(BATCH, len(self._writes)))]
+                if await self._write_batch([waiting for waiting in batch if not waiting.future.cancelled()]):
+                    self._tell_all()
+                for waiting in batch:
+                    if waiting.future.done():  # whoever asked was cancelled
+                        continue
+                    if waiting.error is None:
+                        waiting.future.set_result(waiting.answer)
+                    else:
+                        waiting.future.set_exception(waiting.error)
+        finally:
+            for waiting in (*batch, *self._writes):  # nobody, unless the program ends without closing us
+                waiting.future.cancel()
+
+    async def _write_batch(self, left: list[_Waiting]) -> bool:
+        """Runs the bodies, as many in one transaction as go well together; true if a row changed."""
+        loop = asyncio.get_running_loop()
+        together = len(left)
+        pause_s = 0.002
+        wrote = False
+        while left:
+            try:
+                wrote = await self._write_together(left[:together]) or wrote
+                left = left[together:]
+            except Clash:
+                pass  # a drawn id was taken; the bodies draw again
+            except _RunAgain:  # fewer rows at a time lose less often
+                late = loop.time() - PATIENCE_S
+                for waiting in left:
+                    # An error of the lost attempt may be of a state that never was.
+                    waiting.error = Busy(f"{waiting.name} lost against others for {PATIENCE_S:g} s") if waiting.since < late else None
+                left = [waiting for waiting in left if waiting.error is None]
+                together = max(1, together // 2)
+                await asyncio.sleep(random.uniform(0, pause_s))  # noqa: S311 - spreads those who collided
+                pause_s = min(pause_s * 2, 0.1)
+        return wrote
+
+    async def _write_together(self, bodies: Sequence[_Waiting]) -> bool:
+        """Runs bodies in one transaction, each in a savepoint if there are several, and commits. Raises what makes all of them run again."""
+        several = len(bodies) > 1
+        wrote = False
+        try:
+            connection = await self._pool.begin(f"{BEGIN_WRITE}; savepoint body" if several else BEGIN_WRITE)
+        except (*_LOST, Busy) as away:
+            for waiting in bodies:
+                waiting.error = away if isinstance(away, Busy) else _translate(away)
+            return False
+        try:
+            for waiting in bodies:
+                tx = _Transaction(connection)
+                error = await self._run(waiting, tx)
+                if isinstance(error, _RunAgain):
+                    raise error
+                if isinstance(error, Clash) and waiting.redraws:
+                    waiting.redraws -= 1
+                    raise error
+                waiting.error = error
+                if error is None:
+                    wrote = wrote or tx.wrote
+                if several:
+                    await connection.execute("release savepoint body; savepoint body" if error is None else "rollback to savepoint body")
+                elif error is not None:
+                    return False
+            crashpoint("write:before-commit")
+            await connection.execute(f"notify {CHANNEL}; commit" if wrote else "commit")
+            crashpoint("write:after-commit")
+        except _LOST as refused:
+            lost = _translate(refused)
+            if isinstance(lost, _RunAgain):
+                raise lost from None
+            for waiting in bodies:
+                waiting.error = waiting.error or lost
+            return False
+        finally:
+            with suppress(*_LOST):  # what went wrong before is the news
+                await self._pool.give_back(connection)
+        return wrote
+
+    async def _run(self, waiting: _Waiting, tx: _Transaction) -> BaseException | None:
+        """Runs one body in a task of its own, so that it sees its caller's context; gives its error."""
+
+        async def run() -> object:
+            _BODY.set(waiting.name)
+            return await _OnlyTx(waiting.name, tx, waiting.body(tx))
+
+        task = asyncio.get_running_loop().create_task(run(), context=waiting.context)
+        try:
+            await asyncio.wait([task])
+        finally:
+            task.cancel()
+        failed, tx.failed = tx.failed, OVER
+        if task.cancelled():
+            return failed or Unavailable("the body was cancelled")
+        error = failed or task.exception()  # a body that swallowed an error must not half happen
+        if error is None:
+            waiting.answer = task.result()
+        return error
 
     def _tell_all(self) -> None:
         for noticed in self._noticed:

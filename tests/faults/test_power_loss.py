@@ -1,7 +1,7 @@
 """Is what we acknowledged still there after the power went, the process was killed, or the disk said no?
 
-The power loss is a replay: every write and fsync of a real program is recorded with strace; then the files are rebuilt as they may lie on the disk when the power
-goes at some point. What was fsynced is there; of what was not, each write is there, or not, or in part (by sectors of 512 bytes).
+The power loss is a replay: every write and fsync of a real program is recorded with strace; then the files are rebuilt as they may lie on the disk when
+the power goes at some point. What was fsynced is there; of what was not, each write is there, or not, or in part (by sectors of 512 bytes).
 """
 
 import random

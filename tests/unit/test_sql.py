@@ -9,8 +9,9 @@ import sqlite3
 import pytest
 
 from fedmatch.database.migrate import TABLE, migrations
-from fedmatch.database.postgresql import PostgresqlDatabase, query
+from fedmatch.database.postgresql import PostgresqlDatabase
 from fedmatch.database.sqlite import SqliteDatabase
+from fedmatch.database.translation import query
 from tests import postgres
 
 ROOMS = ("schemas", "actors", "outbox", "inbox", "fedmatch")
