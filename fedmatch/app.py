@@ -7,9 +7,7 @@ from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import structlog
-from quart import Quart
 
-from actors import endpoints as actor_endpoints
 from actors import generations, trust, vault
 from actors import local as local_actors
 from actors.hosts import Limits
@@ -23,9 +21,7 @@ from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
 from fedmatch.guard import Guard
 from fedmatch.ids import Ids, SystemClock
-from fedmatch.web import pages
 from inbox.door import Door
-from outbox import endpoints as outbox_endpoints
 from outbox.posts import Post
 from schemas import events
 from schemas.config import Config
@@ -102,6 +98,8 @@ async def build(config: Config, *, passphrase: str | None = None, clock: Clock |
     clock = clock or SystemClock()
     database = await open_migrated(config, check=check)
     try:
+        if config.vault.source == "passphrase" and passphrase is None and not await database.read(_vault_row):
+            raise CannotStart("the vault has no passphrase yet; choose one with `fedmatch unlock` (at the terminal, or one line on standard input)")
         safe = await vault.start(database, config.vault, clock, passphrase=passphrase)
     except vault.CannotStart as error:
         await database.close()
@@ -167,6 +165,13 @@ async def close(instance: Instance) -> None:
 
 def web(instance: Instance) -> App:
     """The ASGI application: the guard, the inbox's door, and the pages and documents behind them."""
+    # Here, because a command that serves nothing should not wait 0.4 s for a web framework.
+    from quart import Quart
+
+    from actors import endpoints as actor_endpoints
+    from fedmatch.web import pages
+    from outbox import endpoints as outbox_endpoints
+
     quart = Quart("fedmatch.web", static_folder=None)
     quart.config["MAX_CONTENT_LENGTH"] = instance.config.limits.body
     html = pages.Pages(instance)

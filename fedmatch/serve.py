@@ -1,16 +1,15 @@
 """How does a process live? Start, say where it is, serve until told to stop, finish what was begun, end."""
 
 import asyncio
-import contextlib
 import json as json_module
 import signal
 import socket
+import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-import click
 import hypercorn.asyncio
 import hypercorn.config
 import hypercorn.protocol
@@ -20,6 +19,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from actors.instance import Instance
 from actors.vault import WrongSecret
 from fedmatch import app, control
+from fedmatch.logs import Enduring
 from fedmatch.worker import Worker
 from schemas.config import Config, bind
 from schemas.reading import App
@@ -60,7 +60,7 @@ async def work_forever(config: Config, *, passphrase: str | None, json: bool) ->
     """Works, without serving requests, until SIGTERM or SIGINT."""
     async with _running(config, passphrase) as instance:
         if json:
-            click.echo(json_module.dumps({"working": True, "host": config.host}))
+            _tell(json_module.dumps({"working": True, "host": config.host}))
         log.info("working", host=config.host)
         await _until_one_ends(instance, [asyncio.create_task(Worker(instance).run(), name="worker")])
 
@@ -228,5 +228,10 @@ def _announce(instance: Instance, address: str, *, json: bool, config_path: Path
   Ctrl-C stops it.
 """
     )
-    with contextlib.suppress(OSError, ValueError):
-        click.echo(words)
+    _tell(words)
+
+
+def _tell(words: str) -> None:
+    out = Enduring(sys.stdout)
+    out.write(f"{words}\n")
+    out.flush()

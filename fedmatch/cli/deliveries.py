@@ -8,7 +8,7 @@ from fedmatch.cli.house import Command, say, table, within
 @click.command(cls=Command)
 @click.option("--host", metavar="HOST", help="Only to this server.")
 @click.option("--state", type=click.Choice(["waiting", "sent", "dead", "superseded"]), help="Only in this state.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="How many at most, the newest first.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True, help="How many at most, the newest first.")
 def deliveries(host: str | None, state: str | None, limit: int) -> None:
     """List deliveries to other servers: where to, how far, what went wrong."""
     from actors.hosts import BadUrl, host_name

@@ -85,7 +85,7 @@ def post(
 @listing.command("list")
 @click.option("--network", is_flag=True, help="Also what arrived from elsewhere.")
 @click.option("--kind", type=KIND)
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True)
 def list_(network: bool, kind: str | None, limit: int) -> None:
     """List requests and offers, newest first."""
     from fedmatch.board import listings

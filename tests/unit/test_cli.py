@@ -461,3 +461,14 @@ def test_a_reader_of_the_output_that_goes_away_stops_nothing(house: Path) -> Non
     assert ok("status")["processes"] == 1
     os.kill(server.pid, signal.SIGTERM)
     assert server.wait(timeout=12) == 0
+
+
+def test_a_server_starts_where_nobody_listens_to_it(house: Path) -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    command = [sys.executable, "-m", "fedmatch", "--config", str(house / "instance.toml"), "serve", "--bind", "127.0.0.1:0"]
+    server = subprocess.Popen(command, stdout=writing, stderr=writing)
+    os.close(writing)
+    until(lambda: ok("status")["processes"] == 1)
+    server.terminate()
+    assert server.wait(timeout=12) == 0
