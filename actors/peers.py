@@ -1,13 +1,14 @@
-"""Whom did an admin put where? The level of each other server; what follows from it is in actors/trust.py."""
+"""Whom did an admin put where? What was decided about each other server, about single actors, and about keys; what follows from it is in actors/trust.py."""
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import generations, hosts
+from actors import generations, hosts, trust
 from actors.trust import Level
-from schemas.reading import Row
+from schemas.publickeys import Algorithm
+from schemas.reading import Iri, Row
 from schemas.states import PEER
 from schemas.storage import Transaction
 
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 log = structlog.get_logger()
+
+Kind = Literal["actor", "key"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +27,18 @@ class Peer:
     host_id: int
     host: str
     level: Level
+    reason: str | None
+    since: int
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A decision about one actor (`subject` is its id) or about a key (its fingerprint). `through`: the key this actor was found with, if that is why."""
+
+    kind: Kind
+    subject: str
+    level: Level
+    through: str | None
     reason: str | None
     since: int
 
@@ -105,3 +120,127 @@ async def forget(tx: Transaction, host: str) -> bool:
     await tx.execute(DELETE_PEER, host_id=peer.host_id)
     await generations.bump(tx, "peers")
     return True
+
+
+SELECT_RULE: Final = """
+select kind, subject, level, through, reason, since
+from border_rule
+where kind = :kind
+  and subject = :subject
+"""
+
+SELECT_RULES: Final = """
+select kind, subject, level, through, reason, since
+from border_rule
+order by kind, subject
+"""
+
+UPSERT_RULE: Final = """
+insert into border_rule (id, kind, subject, level, through, reason, since)
+values (:id, :kind, :subject, :level, :through, :reason, :now)
+on conflict (kind, subject) do update
+set level = excluded.level, through = excluded.through, reason = excluded.reason, since = excluded.since
+"""
+
+DELETE_KEY_RULE: Final = """
+delete from border_rule
+where kind = 'key'
+  and subject = :subject
+"""
+
+DELETE_THROUGH: Final = """
+delete from border_rule
+where through = :through
+"""
+
+
+def _rule(row: Row) -> Rule:
+    return Rule(row["kind"], row["subject"], row["level"], row["through"], row["reason"], row["since"])
+
+
+async def rule(tx: Transaction, kind: Kind, subject: str) -> Rule | None:
+    """What was decided about this actor (`trust.spelled`) or key (`trust.fingerprint`)."""
+    row = await tx.one(SELECT_RULE, kind=kind, subject=subject)
+    return None if row is None else _rule(row)
+
+
+async def rules(tx: Transaction) -> list[Rule]:
+    """Every decision about an actor or a key."""
+    return [_rule(row) for row in await tx.all(SELECT_RULES)]
+
+
+async def set_rule(
+    tx: Transaction, instance: "Instance", kind: Kind, subject: str, level: Level, reason: str | None = None, *, through: str | None = None
+) -> Rule:
+    """Writes a decision about an actor or a key; every process obeys within 0.25 s of the commit.
+
+    A key that is `known` again has no rule, and what followed from its rule is undone.
+    A rule an admin made by name is not replaced by one that follows from a key.
+    Raises `schemas.states.IllegalMove`, `hosts.BadUrl`, `ValueError` for an actor of ours.
+    """
+    if kind == "actor":
+        subject = trust.spelled(subject)
+        if hosts.authority(subject) == instance.config.authority:
+            raise ValueError("this actor is ours; suspend it with `fedmatch user suspend`")
+    before = await rule(tx, kind, subject)
+    if before is not None and through is not None and before.through is None:
+        return before
+    current = PEER.start if before is None else before.level
+    if current != level:
+        PEER.move(current, level)
+    now = instance.clock.ms()
+    if kind == "key":
+        await tx.execute(DELETE_THROUGH, through=subject)
+    if kind == "key" and level == "known":
+        await tx.execute(DELETE_KEY_RULE, subject=subject)
+    else:
+        await tx.execute(UPSERT_RULE, id=instance.ids.new(), kind=kind, subject=subject, level=level, through=through, reason=reason, now=now)
+    await generations.bump(tx, "peers")
+    log.info("peer.rule", kind=kind, level=level)
+    return Rule(kind, subject, level, through, reason, now)
+
+
+SOME_KEYS: Final = """
+select actor_key.id, actor_key.algorithm, actor_key.public_key, actor.id as actor_id, actor.uri
+from actor_key
+join actor on actor.id = actor_key.actor_id
+where actor.local = 0
+  and actor.state <> 'gone'
+  and actor_key.id > :after
+order by actor_key.id
+limit 5000
+"""
+
+KEYS_OF: Final = """
+select actor_key.algorithm, actor_key.public_key
+from actor_key
+where actor_key.actor_id = :actor_id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Bearer:
+    """A remote actor that shows, or once showed, a certain key."""
+
+    actor_id: int
+    uri: Iri
+
+
+async def bearers(instance: "Instance", fingerprint: str) -> list[Bearer]:
+    """Every remote actor we know with this key, retired ones counted: no index, since it is asked seldom (100,000 keys: 0.3 s, in short reads)."""
+    found: dict[int, Bearer] = {}
+    after = 0
+    while rows := await instance.database.read(_some_keys, after):
+        after = rows[-1][0]
+        found |= {bearer.actor_id: bearer for _, algorithm, public, bearer in rows if trust.fingerprint(algorithm, public) == fingerprint}
+    return list(found.values())
+
+
+async def _some_keys(tx: Transaction, after: int) -> list[tuple[int, Algorithm, bytes, Bearer]]:
+    rows = await tx.all(SOME_KEYS, after=after)
+    return [(row["id"], row["algorithm"], bytes(row["public_key"]), Bearer(row["actor_id"], Iri(row["uri"]))) for row in rows]
+
+
+async def fingerprints(tx: Transaction, actor_id: int) -> list[str]:
+    """The fingerprints of every key an actor shows or showed."""
+    return sorted({trust.fingerprint(row["algorithm"], bytes(row["public_key"])) for row in await tx.all(KEYS_OF, actor_id=actor_id)})

@@ -1,9 +1,15 @@
-"""May this cross? The one function that answers it, for everything that comes from another host, goes to it, or is fetched from it."""
+"""May this cross? The one place that answers it, for everything that comes from another host, goes to it, or is fetched from it.
 
+An admin decides about a host, about one actor, or about a key wherever it turns up (actors/peers.py writes that down); here the decisions lie in memory.
+"""
+
+import hashlib
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors import hosts
+from schemas.publickeys import Algorithm
 from schemas.storage import Database, Transaction
 
 if TYPE_CHECKING:
@@ -27,8 +33,16 @@ class Verdict:
     limited: bool = False
     held: bool = False
 
+    @property
+    def shown(self) -> bool:
+        """Whether people who did not ask for it see it."""
+        return self.allowed and not self.limited and not self.held
+
 
 BLOCKED: Final = Verdict(False, "its host is blocked", "blocked")
+BLOCKED_ACTOR: Final = Verdict(False, "the actor is blocked", "blocked")
+BLOCKED_KEY: Final = Verdict(False, "its key is blocked", "blocked")
+UNREAD: Final = Verdict(False, "the list of peers was not read yet", "blocked")
 UNREADABLE: Final = Verdict(False, "its host is no host name", "blocked")
 STRANGER: Final = Verdict(False, "its host is not on the allow list")
 LIMITED_OFF_LIST: Final = Verdict(False, "its host is limited, and only known and trusted peers pass", "limited")
@@ -39,40 +53,67 @@ from peer
 join host on host.id = peer.host_id
 """
 
+SELECT_RULES: Final = """
+select border_rule.kind, border_rule.subject, border_rule.level
+from border_rule
+"""
 
-async def _peers(tx: Transaction) -> dict[str, Level]:
-    return {str(row["name"]): row["level"] for row in await tx.all(SELECT_PEERS)}
+ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """Every decision: by host (`hosts.host_name`), by actor (`spelled`), by key (`fingerprint`)."""
+
+    hosts: Mapping[str, Level]
+    actors: Mapping[str, Level]
+    keys: Mapping[str, Level]
+
+
+async def _read(tx: Transaction) -> Rules:
+    levels: dict[str, Level] = {str(row["name"]): row["level"] for row in await tx.all(SELECT_PEERS)}
+    found: dict[str, dict[str, Level]] = {"actor": {}, "key": {}}
+    for row in await tx.all(SELECT_RULES):
+        found[row["kind"]][row["subject"]] = row["level"]
+    return Rules(levels, found["actor"], found["key"])
 
 
 class Trust:
-    """Every peer's level in memory, read again when somebody changes one. Make it with `start`: an unread one refuses everybody."""
+    """Every decision in memory, read again when somebody changes one. Make it with `start`: an unread one refuses everybody."""
 
-    def __init__(self, mode: "Mode") -> None:
+    def __init__(self, mode: "Mode", rules: Rules | None = None) -> None:
         self.mode = mode
-        self._levels: dict[str, Level] | None = None
+        self._rules = rules
 
     async def refresh(self, database: Database) -> None:
-        """Reads the peers anew."""
-        self._levels = await database.read(_peers)
+        """Reads the decisions anew."""
+        self._rules = await database.read(_read)
+
+    @property
+    def holds_back(self) -> bool:
+        """Whether anything that is let in may still have to wait, or stay out of public views; False spares everybody the look."""
+        rules = self._rules
+        return rules is None or self.mode != "open" or "limited" in rules.hosts.values() or "limited" in rules.actors.values()
 
     def verdict(self, host: str, direction: Direction) -> Verdict:
         """Whether something may cross between us and `host`, from memory, in microseconds.
 
-        A block covers every spelling and every sub-domain, in every direction and mode, and beats any other level; a limit is inherited by sub-domains
-        that have no level of their own; trust never is.
-        Modes: `open` lets strangers pass, `approve` marks what they send as held, `allowlist` refuses them both ways.
+        Every spelling counts, and what is decided about a host is decided about its sub-domains: blocks and limits are inherited, trust never is.
+        A sub-domain with a decision of its own keeps that, except from a block in mode allowlist (GoToSocial's rule: there a block beats an allow, elsewhere an
+        allow beats a block). Modes: `open` lets strangers pass, `approve` marks what they send as held, `allowlist` refuses them both ways.
         """
-        if self._levels is None:
-            return Verdict(False, "the list of peers was not read yet", "blocked")
+        rules = self._rules
+        if rules is None:
+            return UNREAD
         try:
             names = tuple(hosts.domains(hosts.host_name(host)))
         except hosts.BadUrl:
             return UNREADABLE
-        levels = [self._levels[name] for name in names if name in self._levels]
-        if "blocked" in levels:
+        own = rules.hosts.get(names[0])
+        above = {rules.hosts[name] for name in names[1:] if name in rules.hosts}
+        if own == "blocked" or ("blocked" in above and (own is None or self.mode == "allowlist")):
             return BLOCKED
-        own = self._levels.get(names[0])
-        level = own or ("limited" if "limited" in levels else None)
+        level = own or ("limited" if "limited" in above else None)
         match self.mode:
             case "open":
                 return _pass(level)
@@ -83,6 +124,57 @@ class Trust:
                     return STRANGER
                 return LIMITED_OFF_LIST if own == "limited" else _pass(own)
 
+    def actor(self, uri: str, direction: Direction) -> Verdict:
+        """The same for one actor: its host's verdict, made stricter by a block or a limit of its own.
+
+        An allow of its own lifts a limit of its host and the waiting of a stranger; it never lifts a block, nor the allow list.
+        """
+        try:
+            host = hosts.authority(uri)
+        except hosts.BadUrl:
+            return UNREADABLE
+        verdict = self.verdict(host, direction)
+        rules = self._rules
+        if rules is None or not verdict.allowed or not rules.actors:
+            return verdict
+        match rules.actors.get(spelled(uri)):
+            case "blocked":
+                return BLOCKED_ACTOR
+            case "limited":
+                return _pass("limited", held=verdict.held)
+            case "known" | "trusted":
+                return _pass("known")
+            case None:
+                return verdict
+
+    def bars(self, uri: str) -> bool:
+        """Whether this very actor is blocked; says nothing of its host. `uri` may be the id of one of its keys. Costs nothing while nobody is."""
+        rules = self._rules
+        if rules is None or not rules.actors:
+            return False
+        try:
+            return rules.actors.get(spelled(uri)) == "blocked"
+        except hosts.BadUrl:
+            return False
+
+    def of_key(self, algorithm: Algorithm, public: bytes) -> Level | None:
+        """What was decided about a key, wherever it turns up; `public` as `schemas.publickeys` has it. Costs nothing while nothing was."""
+        rules = self._rules
+        return rules.keys.get(fingerprint(algorithm, public)) if rules is not None and rules.keys else None
+
+
+def spelled(uri: str) -> str:
+    """An actor's id in the one spelling rules are kept in: no fragment, its host as `hosts.authority` writes it. Raises `hosts.BadUrl`."""
+    bare = uri.partition("#")[0]
+    scheme, host = hosts.origin(bare)
+    path = bare.partition("://")[2].partition("/")[2]
+    return f"{scheme}://{host}/{path}"
+
+
+def fingerprint(algorithm: Algorithm, public: bytes) -> str:
+    """What names a key: `sha256:` and the SHA-256 of its SubjectPublicKeyInfo in hex, as `openssl pkey -pubin -outform DER | sha256sum` prints it."""
+    return f"sha256:{hashlib.sha256(ED25519_SPKI + public if algorithm == 'ed25519' else public).hexdigest()}"
+
 
 def _pass(level: Level | None, *, held: bool = False) -> Verdict:
     known: Level = level or "known"
@@ -90,10 +182,15 @@ def _pass(level: Level | None, *, held: bool = False) -> Verdict:
 
 
 async def start(database: Database, mode: "Mode") -> Trust:
-    """The trust of this instance, its peers read."""
+    """The trust of this instance, its decisions read."""
     trust = Trust(mode)
     await trust.refresh(database)
     return trust
+
+
+async def fresh(tx: Transaction, instance: "Instance") -> Trust:
+    """The trust as this transaction sees it: what another process decided a moment ago may not have reached `instance.trust` yet."""
+    return Trust(instance.trust.mode, await _read(tx))
 
 
 def verdict(instance: "Instance", host: str, direction: Direction) -> Verdict:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from fedmatch.database import postgresql
-from fedmatch.database.migrate import Migration, migrate, migrations
+from fedmatch.database.migrate import TABLE, Migration, migrate, migrations
 from fedmatch.database.postgresql import open_postgresql
 from fedmatch.database.sqlite import open_sqlite
 from schemas.storage import Busy, Unusable
@@ -91,6 +91,19 @@ async def shape_after(path: Path, count: int) -> list[tuple[str, str]]:
     return shape(path)
 
 
+def shapes(folder: Path) -> list[list[tuple[str, str]]]:
+    """Every shape a database may be found in: new, with the table of migrations, and after each of the files."""
+    found = [[]]
+    for count in range(len(migrations()) + 1):
+        path = folder / f"shape-{count}.db"
+        connection = sqlite3.connect(path)
+        for text in (TABLE + ";", *(migration.text for migration in migrations()[:count])):
+            connection.executescript(text)
+        connection.close()
+        found.append(shape(path))
+    return found
+
+
 def test_killed_at_every_statement_the_next_start_completes(nursery, tmp_path):
     points = [
         f"migrate:{migration.number:04}:{place}"
@@ -99,6 +112,8 @@ def test_killed_at_every_statement_the_next_start_completes(nursery, tmp_path):
     ] + [f"write:{moment}-commit#{nth}" for moment in ("before", "after") for nth in range(1, len(migrations()) + 2)]  # fmt: skip
     allowed = [[], *[asyncio.run(shape_after(tmp_path / f"after {count}.db", count)) for count in range(len(migrations()) + 1)]]
     whole = allowed[-1]
+    legal = shapes(tmp_path)
+    assert legal[-1] == whole
     for number, point in enumerate(points):
         path = tmp_path / f"{number}.db"
         assert nursery.wait(nursery.start(PROGRAM, path, crashpoint=point)) == -9, point
