@@ -11,6 +11,9 @@ P = ParamSpec("P")
 PATIENCE_S = 5.0
 """How long a body waits for a database that somebody else holds, and how long a read body may keep its snapshot."""
 
+QUEUE = 10_000
+"""How many bodies may wait to be written. Who comes later is told `Busy` at once, so that a stuck disk does not become a full memory."""
+
 REDRAWS = 3
 """How often a body runs again because an id it drew was taken."""
 

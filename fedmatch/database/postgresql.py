@@ -18,7 +18,7 @@ import asyncpg
 import structlog
 
 from fedmatch.crashpoint import crashpoint
-from fedmatch.database.engine import OVER, PATIENCE_S, REDRAWS, Body, Clash, named, strayed
+from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, named, strayed
 from fedmatch.database.translation import Query, query, translate
 from schemas.reading import Row
 from schemas.storage import Busy, Conflict, Overdue, Transaction, Unavailable, Unusable, Unwritable, Value
@@ -274,6 +274,8 @@ class PostgresqlDatabase:
 
     async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
         self._refuse()
+        if len(self._writes) >= QUEUE:
+            raise Busy(f"{QUEUE} bodies wait already")
         loop = asyncio.get_running_loop()
         waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), loop.create_future(), loop.time())
         self._writes.append(waiting)

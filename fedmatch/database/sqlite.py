@@ -22,7 +22,7 @@ import aiosqlite
 import structlog
 
 from fedmatch.crashpoint import crashpoint
-from fedmatch.database.engine import OVER, PATIENCE_S, REDRAWS, Body, Clash, named, strayed
+from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, named, strayed
 from schemas.reading import Row
 from schemas.storage import Busy, Conflict, Overdue, Transaction, Unavailable, Unusable, Unwritable, Value
 
@@ -224,6 +224,8 @@ class SqliteDatabase:
 
     async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
         waiting = self._waiting(named(body), lambda tx: body(tx, *values, **named_values))
+        if self._writes.qsize() >= QUEUE:
+            raise Busy(f"{QUEUE} bodies wait already")
         self._writes.put(waiting)
         return cast(T, await waiting.future)
 

@@ -270,6 +270,14 @@ async def test_one_bad_body_harms_no_other(database):
     assert await database.read(counted) == 30
 
 
+async def test_who_comes_when_too_many_wait_is_told_at_once(database, monkeypatch):
+    monkeypatch.setattr(sqlite, "QUEUE", 50)
+    monkeypatch.setattr(postgresql, "QUEUE", 50)
+    answers = await asyncio.gather(*[database.write(put, f"{n}") for n in range(400)], return_exceptions=True)
+    assert {type(answer) for answer in answers} == {str, Busy}
+    assert await database.read(counted) == sum(isinstance(answer, str) for answer in answers)
+
+
 async def test_a_caller_who_leaves_cancels_nobody_else(database):
     writes = [asyncio.create_task(database.write(put, f"{n}")) for n in range(50)]
     await asyncio.sleep(0)
