@@ -68,6 +68,10 @@ class Guard:
     def __init__(self, app: App, config: Config, trouble: tuple[type[Exception], ...] = (Unavailable,)) -> None:
         self._app = app
         self._hosts = frozenset({config.authority.lower().encode(), config.host.lower().encode()})
+        name, _, port = config.authority.partition(":")
+        if config.development is not None and name == "localhost":
+            # A developer types any of the three; signatures still name the one of the configuration.
+            self._hosts |= {f"{loopback}:{port}".encode() if port else loopback.encode() for loopback in ("127.0.0.1", "[::1]")}
         default = b":443" if config.scheme == "https" else b":80"
         self._hosts |= {host + default for host in self._hosts if b":" not in host.rpartition(b"]")[2]}
         self._limit, self._seconds = config.limits.body, config.limits.request_seconds

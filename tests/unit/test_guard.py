@@ -84,6 +84,14 @@ async def test_it_opens_for_our_own_host(config: Config) -> None:
     assert headers[b"x-content-type-options"] == b"nosniff"
 
 
+@pytest.mark.parametrize("host", [b"127.0.0.1:8000", b"[::1]:8000", b"LOCALHOST:8000"])
+async def test_a_developer_may_type_any_loopback_name(config: Config, tmp_path: Path, host: bytes) -> None:
+    assert (await ask(Guard(Inner(), config), headers=[(b"host", host)]))[0] == 200
+    path = tmp_path / "public.toml"
+    path.write_text(template("help.example.org", "https://help.example.org", False))
+    assert (await ask(Guard(Inner(), load(path)), headers=[(b"host", host)]))[0] == 421
+
+
 async def test_a_page_carries_its_security_headers_and_nothing_else_does(config: Config) -> None:
     _, page, _ = await ask(Guard(Inner([(b"content-type", b"text/html; charset=utf-8")]), config))
     assert b"default-src 'none'" in page[b"content-security-policy"]
