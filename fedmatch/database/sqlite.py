@@ -281,21 +281,26 @@ class SqliteDatabase:
         return _Waiting(name, body, asyncio.get_running_loop().create_future())
 
     async def _between_batches(self, run: Callable[[sqlite3.Connection], object]) -> object:
+        if self._closed:
+            raise Unavailable("the database is closed")
         errand = _Errand(run, self._loop.create_future())
         self._writes.put(errand)
         return await errand.future
 
     async def _watch(self) -> None:
         """Notices other processes' commits: `data_version` changes when somebody else wrote, and costs 3 us to ask."""
-        async with aiosqlite.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=PATIENCE_S) as connection:
-            seen = None
-            while True:
-                with suppress(sqlite3.OperationalError):  # busy: ask again
-                    ((version,),) = await connection.execute_fetchall("pragma data_version")
-                    if seen is not None and version != seen:
-                        self._tell_all()
-                    seen = version
-                await asyncio.sleep(POLL_S)
+        while True:
+            with suppress(sqlite3.Error):  # busy or worse: whoever writes will say so; we ask again
+                async with aiosqlite.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0) as connection:
+                    seen = None
+                    while True:
+                        ((version,),) = await connection.execute_fetchall("pragma data_version")
+                        if seen is not None and version != seen:
+                            self._tell_all()
+                        seen = version
+                        await asyncio.sleep(POLL_S)
+            await asyncio.sleep(POLL_S)
+            self._tell_all()  # something may have been missed
 
     def _tell_all(self) -> None:
         for noticed in self._noticed:

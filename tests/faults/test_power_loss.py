@@ -4,6 +4,7 @@ The power loss is a replay: every write and fsync of a real program is recorded 
 the power goes at some point. What was fsynced is there; of what was not, each write is there, or not, or in part (by sectors of 512 bytes).
 """
 
+import asyncio
 import random
 import re
 import shutil
@@ -276,6 +277,28 @@ def _kill_rounds(folder: Path, rounds: int, seed: int) -> None:
 
 def test_killed_again_and_again_it_loses_nothing(tmp_path):
     _kill_rounds(tmp_path, rounds=30, seed=3)
+
+
+async def test_killed_on_postgresql_it_loses_nothing_either(postgresql_database, tmp_path):
+    database = postgresql_database
+    chance = random.Random(5)
+
+    async def look(tx):
+        marks = {row["id"] for row in await tx.all("select host.id from host join peer on peer.host_id = host.id")}
+        counter = await tx.one("select generation.value from generation where generation.name = 'marks'")
+        return marks, counter["value"] if counter is not None else 0
+
+    with Nursery("tests.programs") as nursery:
+        for number in range(8):
+            point = f"write:{chance.choice(['before', 'after'])}-commit#{chance.randint(2, 20)}"
+            pid = nursery.start("tests.programs:marks", database._url, tmp_path / "acknowledged", number * 1_000_000 + 1, 100_000, 8, crashpoint=point)
+            assert await asyncio.to_thread(nursery.wait, pid) == -9
+            marks, counter = await database.read(look)
+            yes, no = _said(tmp_path / "acknowledged")
+            assert yes <= marks
+            assert not no
+            assert counter == len(marks)
+    assert len(yes) > 8
 
 
 @pytest.mark.soak

@@ -543,6 +543,9 @@ async def test_a_closed_database_answers_what_waits_and_refuses_what_comes(tmp_p
         await database.write(put, "late")
     with pytest.raises(Unavailable):
         await database.read(counted)
+    with pytest.raises(Unavailable):
+        await database.erase()
+    await database.close()
     assert sorted(file.name for file in tmp_path.iterdir()) == ["a.db"]
     assert (tmp_path / "a.db").stat().st_mode & 0o077 == 0
 
