@@ -3,20 +3,20 @@
 Every function that takes `by` or a follower from outside expects the proven sender of the message; nobody answers or takes back for somebody else.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import hosts, known
+from actors import hosts, known, trust
 from actors.known import Actor
 from schemas.activities import Accept, Announce, Follow, Like, Other, Reject, Undo
 from schemas.events import FollowAccepted, Followed, FollowRejected
 from schemas.objects import Reference
 from schemas.reading import Iri, Row
 from schemas.states import FOLLOW
-from schemas.storage import Transaction
+from schemas.storage import Transaction, Value
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -35,6 +35,10 @@ class CannotFollow(ValueError):
 
 class NoFollow(LookupError):
     """There is no follow between these two."""
+
+
+class WaitsForAdmin(PermissionError):
+    """A stranger's request, in mode approve: an admin lets the stranger in before the one who was asked says yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,7 +131,7 @@ async def received(tx: Transaction, instance: "Instance", follow: Follow, follow
         return None
     if follow.id is not None and not hosts.same_origin(follow.id, follower.uri):
         return None
-    verdict = instance.trust.verdict(follower.host, "receive")
+    verdict = instance.trust.actor(follower.uri, "receive")
     if not verdict.allowed or not followed.active or not follower.active or followed.kind == "Application" or followed.moved_to is not None:
         return _reject(instance, follow, followed, follower)
     if follow.id is not None and await was_undone(tx, instance, follow.id, follower.uri):
@@ -217,11 +221,14 @@ async def cancel(tx: Transaction, instance: "Instance", follower: Actor, followe
 async def decide(tx: Transaction, instance: "Instance", followed: Actor, follower: Actor, accept: bool) -> Accept | Reject:
     """Answers a request to follow one of ours, or (with `accept` False) ends a follow that was accepted; the answer to send to `follower`.
 
-    To say the same again is no change, and gives the answer again. Raises `NoFollow`, or `schemas.states.IllegalMove` for one that was taken back.
+    To say the same again is no change, and gives the answer again. Raises `NoFollow`, `schemas.states.IllegalMove` for one that was taken back, and
+    `WaitsForAdmin`.
     """
     edge = await between(tx, follower.id, followed.id)
     if edge is None:
         raise NoFollow("there is no request between these two")
+    if accept and edge.state == "requested" and not follower.local and (await trust.fresh(tx, instance)).actor(follower.uri, "receive").held:
+        raise WaitsForAdmin("an admin has to let this server in first")
     to: State = "accepted" if accept else "rejected"
     if edge.state != to:
         await _move(tx, instance, edge, to)
@@ -230,6 +237,75 @@ async def decide(tx: Transaction, instance: "Instance", followed: Actor, followe
             await instance.tell(tx, event(edge.id, follower.id, followed.id))
     follow = _follow(edge.uri, follower, followed)
     return _accept(instance, follow, followed, follower) if accept else _reject(instance, follow, followed, follower)
+
+
+BARRED_FOLLOWED: Final = """
+select follow.id, follow.follower_id, follow.followed_id, follow.state
+from follow
+join actor on actor.id = follow.followed_id
+where actor.local = 0
+  and actor.state = 'suspended'
+  and follow.state in ('requested', 'accepted')
+"""
+
+BARRED_FOLLOWERS: Final = """
+select follow.id, follow.follower_id, follow.followed_id, follow.state
+from follow
+join actor on actor.id = follow.follower_id
+where actor.local = 0
+  and actor.state = 'suspended'
+  and follow.state in ('requested', 'accepted')
+"""
+
+REFUSE: Final = """
+update follow
+set state = :state, changed_at = :now
+where id = :id
+"""
+
+
+async def sever(tx: Transaction, instance: "Instance") -> int:
+    """Ends every follow, both ways, with remote actors that are suspended; how many. Nobody elsewhere is told; ours who followed are (`FollowRejected`)."""
+    ours, theirs = await tx.all(BARRED_FOLLOWED), await tx.all(BARRED_FOLLOWERS)
+    now = instance.clock.ms()
+    ended: list[Mapping[str, Value]] = [{"id": row["id"], "state": FOLLOW.move(row["state"], "rejected"), "now": now} for row in (*ours, *theirs)]
+    if ended:
+        await tx.many(REFUSE, ended)
+    for row in ours:
+        await instance.tell(tx, FollowRejected(row["id"], row["follower_id"], row["followed_id"]))
+    return len(ended)
+
+
+WAITING: Final = """
+select follow.id, follower.id as follower_id, followed.id as followed_id, follower.uri
+from follow
+join actor as follower on follower.id = follow.follower_id
+join actor as followed on followed.id = follow.followed_id
+where follow.state = 'requested'
+  and followed.local = 1
+  and followed.locked = 0
+  and followed.state = 'active'
+  and follower.local = 0
+  and follower.state = 'active'
+  and follow.id > :after
+order by follow.id
+limit :limit
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """A request of a remote actor that waits though the one who was asked is not locked: the border holds it."""
+
+    id: int
+    follower_id: int
+    followed_id: int
+    follower: Iri
+
+
+async def waiting(tx: Transaction, *, after: int = 0, limit: int = 500) -> list[Waiting]:
+    """The requests that wait for an admin, the oldest first, from the one after the follow `after` on."""
+    return [Waiting(row["id"], row["follower_id"], row["followed_id"], row["uri"]) for row in await tx.all(WAITING, after=after, limit=limit)]
 
 
 FOLLOWERS: Final = """

@@ -16,7 +16,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey, RSAPubl
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_der_private_key
 
-from actors import hosts
+from actors import generations, hosts
 from actors.vault import Locked
 from schemas.publickeys import RSA_EXPONENT, SMALLEST_RSA, Algorithm, load
 from schemas.publickeys import BadKey as BadKey  # this and the next three: signatures speak of keys through this module
@@ -62,6 +62,11 @@ class PublicKey:
     algorithm: Algorithm
     key: RSAPublicKey | Ed25519PublicKey = field(repr=False)
 
+    @property
+    def public(self) -> bytes:
+        """The public half as it is stored: SPKI DER (RSA) or 32 raw bytes."""
+        return self.key.public_bytes_raw() if isinstance(self.key, Ed25519PublicKey) else self.key.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+
     def verify(self, signature: bytes, data: bytes) -> bool:
         """Whether this key made `signature` over `data`. The algorithm is the key's, never the message's (security.md A011)."""
         return verify(self.key, signature, data)
@@ -104,14 +109,20 @@ def _make() -> NewKeys:
     )
 
 
+KEPT_MS: Final = 7 * 24 * 3600 * 1000
+"""How long a replaced key of ours is still listed, for peers that have not heard of the new one (GoToSocial looks again after 6 h, others after a day)."""
+
 INSERT_KEY: Final = """
 insert into actor_key (id, uri, actor_id, algorithm, public_key, private_key, created_at)
 values (:id, :uri, :actor_id, :algorithm, :public_key, :private_key, :now)
 """
 
 
-async def keep(tx: Transaction, instance: "Instance", actor_id: int, actor_uri: Iri, new: NewKeys) -> None:
-    """Stores both pairs of an actor of ours, private halves sealed, under `#main-key` (RSA) and `#ed25519-key`."""
+async def keep(tx: Transaction, instance: "Instance", actor_id: int, actor_uri: Iri, new: NewKeys, *, replacing: bool = False) -> None:
+    """Stores both pairs of an actor of ours, private halves sealed, under `#main-key` (RSA) and `#ed25519-key`.
+
+    `replacing`: these names are taken, so a number follows; a key id never means another key later.
+    """
     halves: tuple[tuple[Algorithm, str, bytes, bytes], ...] = (
         ("rsa", "main-key", new.rsa_public, new.rsa_private),
         ("ed25519", "ed25519-key", new.ed25519_public, new.ed25519_private),
@@ -121,13 +132,40 @@ async def keep(tx: Transaction, instance: "Instance", actor_id: int, actor_uri: 
         await tx.execute(
             INSERT_KEY,
             id=key_id,
-            uri=f"{actor_uri}#{name}",
+            uri=f"{actor_uri}#{name}-{key_id}" if replacing else f"{actor_uri}#{name}",
             actor_id=actor_id,
             algorithm=algorithm,
             public_key=public,
             private_key=instance.vault.seal(private, f"actor_key:{key_id}"),
             now=instance.clock.ms(),
         )
+
+
+RETIRE_OURS: Final = """
+update actor_key
+set retired_at = :until
+where actor_id = :actor_id
+  and private_key is not null
+  and retired_at is null
+"""
+
+PRUNE: Final = """
+delete from actor_key
+where private_key is not null
+  and retired_at <= :now
+"""
+
+
+async def replace(tx: Transaction, instance: "Instance", actor_id: int, actor_uri: Iri, new: NewKeys) -> None:
+    """Puts new pairs in the place of an actor's own; the old ones stay listed for 7 days."""
+    await tx.execute(RETIRE_OURS, actor_id=actor_id, until=instance.clock.ms() + KEPT_MS)
+    await keep(tx, instance, actor_id, actor_uri, new, replacing=True)
+    await generations.bump(tx, "keys")
+
+
+async def prune(tx: Transaction, now_ms: int) -> int:
+    """Forgets the replaced keys of ours whose time is over, private halves and all; how many."""
+    return await tx.execute(PRUNE, now=now_ms)
 
 
 SELECT_PRIVATE: Final = """
@@ -143,6 +181,19 @@ order by actor_key.id desc
 limit 1
 """
 
+SELECT_OLDEST: Final = """
+select actor_key.id, actor_key.uri, actor_key.private_key
+from actor_key
+join actor on actor.id = actor_key.actor_id
+where actor_key.actor_id = :actor_id
+  and actor_key.algorithm = 'rsa'
+  and actor_key.private_key is not null
+  and (actor_key.retired_at is null or actor_key.retired_at > :now)
+  and actor.local = 1
+order by actor_key.id
+limit 1
+"""
+
 SELECT_PUBLIC: Final = """
 select actor_key.uri, actor_key.actor_id, actor_key.algorithm, actor_key.public_key, actor.uri as actor_uri
 from actor_key
@@ -154,6 +205,25 @@ where actor_key.uri = :uri
 
 async def _private(tx: Transaction, actor_id: int, algorithm: Algorithm) -> Row | None:
     return await tx.one(SELECT_PRIVATE, actor_id=actor_id, algorithm=algorithm)
+
+
+async def _oldest(tx: Transaction, actor_id: int, now: int) -> Row | None:
+    return await tx.one(SELECT_OLDEST, actor_id=actor_id, now=now)
+
+
+async def signing(tx: Transaction, instance: "Instance", actor_id: int, algorithm: Algorithm) -> PrivateKey:
+    """The key our actor signs with, for use inside a transaction: read and opened each time. Raises `Locked`, `NoKey`."""
+    return _opened(instance, actor_id, algorithm, await _private(tx, actor_id, algorithm))
+
+
+def _opened(instance: "Instance", actor_id: int, algorithm: Algorithm, row: Row | None) -> PrivateKey:
+    if row is None:
+        raise NoKey(f"actor {actor_id} has no private {algorithm} key here")
+    der = instance.vault.open(bytes(row["private_key"]), f"actor_key:{row['id']}")
+    key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)  # we made it: validation would cost 10-100 ms
+    if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
+        raise NoKey(f"actor {actor_id} has a private key of a kind we never made")
+    return PrivateKey(Iri(row["uri"]), algorithm, key)
 
 
 async def _public(tx: Transaction, uri: str) -> Row | None:
@@ -179,19 +249,16 @@ class KeyRing:
             self._privates.move_to_end((actor_id, algorithm))
             return found
         forgotten = self._forgotten
-        row = await instance.database.read(_private, actor_id, algorithm)
-        if row is None:
-            raise NoKey(f"actor {actor_id} has no private {algorithm} key here")
-        der = instance.vault.open(bytes(row["private_key"]), f"actor_key:{row['id']}")
-        key = load_der_private_key(der, None, unsafe_skip_rsa_key_validation=True)  # we made it: validation would cost 10-100 ms
-        if not isinstance(key, RSAPrivateKey | Ed25519PrivateKey):
-            raise NoKey(f"actor {actor_id} has a private key of a kind we never made")
-        found = PrivateKey(Iri(row["uri"]), algorithm, key)
+        found = _opened(instance, actor_id, algorithm, await instance.database.read(_private, actor_id, algorithm))
         if forgotten == self._forgotten:
             self._privates[actor_id, algorithm] = found
             if len(self._privates) > self._most:
                 self._privates.popitem(last=False)
         return found
+
+    async def oldest(self, instance: "Instance", actor_id: int) -> PrivateKey:
+        """The oldest RSA key of our actor that is still listed: the one that others have known longest. Raises as `private`."""
+        return _opened(instance, actor_id, "rsa", await instance.database.read(_oldest, actor_id, instance.clock.ms()))
 
     async def public(self, instance: "Instance", key_uri: str) -> PublicKey | None:
         """The stored key with exactly this id, whoever's it is; None if we do not know it (yet)."""

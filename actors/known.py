@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import generations, hosts
+from actors import generations, hosts, peers, trust
 from schemas.events import ActorGone
 from schemas.objects import ActorDocument, ActorKind, Field, Key
 from schemas.publickeys import BadKey, load
@@ -210,13 +210,16 @@ async def store(tx: Transaction, instance: "Instance", document: ActorDocument, 
     """A remote actor as its fetched, verified document says: made, or brought up to date; its keys replace the stored ones.
 
     `handle_host` is the host WebFinger confirmed, `host_id` the host row of its id.
-    Raises `NotStored` for an id on our own host, a local actor, or one that is gone.
+    Raises `NotStored` for an id on our own host, a local actor, one that is gone, or one that shows a blocked key.
     """
     host = hosts.authority(document.id)
     if host in ours(instance):
         raise NotStored("it claims to be one of ours")
     if await tx.one(IS_TOMBSTONED, uri=document.id) is not None:
         raise NotStored("it was deleted")
+    judged = {trust.fingerprint(key.algorithm, key.public): level for key in document.keys if (level := instance.trust.of_key(key.algorithm, key.public))}
+    if "blocked" in judged.values():
+        raise NotStored("its key is blocked")
     now = instance.clock.ms()
     row = await tx.one(
         UPSERT,
@@ -250,6 +253,9 @@ async def store(tx: Transaction, instance: "Instance", document: ActorDocument, 
     actor = from_row(row)
     if await _replace_keys(tx, instance, actor, document.keys, now):
         await generations.bump(tx, "keys")
+    for seen, level in judged.items():
+        # Somebody who was limited comes back under another name with the same key.
+        await peers.set_rule(tx, instance, "actor", actor.uri, level, through=seen)
     return actor
 
 

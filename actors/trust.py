@@ -157,6 +157,11 @@ class Trust:
         except hosts.BadUrl:
             return False
 
+    @property
+    def judges_keys(self) -> bool:
+        """Whether anything was decided about any key; False spares everybody the look."""
+        return self._rules is not None and bool(self._rules.keys)
+
     def of_key(self, algorithm: Algorithm, public: bytes) -> Level | None:
         """What was decided about a key, wherever it turns up; `public` as `schemas.publickeys` has it. Costs nothing while nothing was."""
         rules = self._rules

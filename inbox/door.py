@@ -19,6 +19,7 @@ from inbox.arrivals import Remembered
 from inbox.effects import ask
 from inbox.errors import InboxError, Later, Refused, TooLarge, Unsigned, render
 from inbox.gate import Claim
+from inbox.reports import FLAGS_AT_ONCE, FLAGS_PER_S
 from inbox.verify import Forwarded, KeyNeeded, Transient, Verified
 from schemas.reading import App, Document, Headers, Iri, Message, Receive, Send
 from schemas.storage import Transaction, Unavailable
@@ -94,6 +95,8 @@ class Door:
         match verdict:
             case Verified(actor=actor):
                 self._not_too_often(actor.host)
+                if said.kind == "Flag":
+                    self._not_too_many_reports(actor.host)
                 _answer(await arrivals.remember(instance, verdict, said, request, to=name))
             case Forwarded(id=id, carrier=carrier):
                 self._not_too_often(carrier.host)
@@ -110,6 +113,11 @@ class Door:
         wait = self._instance.limits.take("inbox", host, minute / 60, minute)
         if wait > 0:
             raise Later(int(wait) + 1, "too many activities of one host", "Too many activities from your server; please slow down.", status=429)
+
+    def _not_too_many_reports(self, host: str) -> None:
+        wait = self._instance.limits.take("flag", host, FLAGS_PER_S, FLAGS_AT_ONCE)
+        if wait > 0:
+            raise Later(int(wait) + 1, "too many reports of one host", "Too many reports from your server; please slow down.", status=429)
 
     async def _is_unknown(self, said: Claim, headers: Headers) -> bool:
         """Whether an actor we never knew deletes or updates itself: every server tells every other, and to fetch each key would cost more than all else.

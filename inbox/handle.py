@@ -15,14 +15,14 @@ import structlog
 from actors import follows, known
 from actors.instance import Instance
 from actors.known import Actor
-from inbox import dereference, people
+from inbox import dereference, people, reports
 from inbox.dereference import Origin
 from inbox.effects import NOTHING, Effects, ask
 from inbox.errors import Refused
 from inbox.verify import Verified
 from outbox import posts
 from schemas import documents
-from schemas.activities import Accept, Activity, Announce, Create, Delete, Follow, Like, Other, Reject, Undo, Update
+from schemas.activities import Accept, Activity, Announce, Create, Delete, Flag, Follow, Like, Other, Reject, Undo, Update
 from schemas.objects import ActorDocument, Note, Reference
 from schemas.reading import Document, Iri
 from schemas.storage import Transaction
@@ -101,6 +101,8 @@ async def act(tx: Transaction, instance: Instance, verified: Verified, activity:
             return await _delete(tx, instance, actor, thing.id)
         case Announce():
             return await _boost(tx, instance, actor, activity, found)
+        case Flag():
+            return await reports.flagged(tx, instance, actor, activity)
         case Like() | Other():
             # Likes have no table yet; unknown types are answered politely and forgotten, as by everybody.
             return NOTHING
@@ -239,7 +241,7 @@ async def relevant(tx: Transaction, instance: Instance, actor: Actor, note: Note
     if note.in_reply_to is not None and await _our_post(tx, instance, note.in_reply_to) is not None:
         return True
     if note.proposal is not None and not posts.PUBLIC_SPELLINGS.isdisjoint(note.addressed):
-        return not instance.trust.verdict(actor.host, "receive").limited
+        return instance.trust.actor(actor.uri, "receive").shown
     for target in [target for target in dict.fromkeys(note.addressed) if _ours(instance, target)][:MOST_ADDRESSED]:
         addressed = await known.by_uri(tx, target)
         if addressed is not None and addressed.local and addressed.active:

@@ -116,6 +116,9 @@ def own_origin(instance: Instance, said: Claim, document: Document) -> None:
         raise Malformed("actor", str(error)) from None
     if home[1] in known.ours(instance):
         raise Unsigned("the actor claims to be one of ours")
+    # Unproven, and before any work: nobody pretends to be somebody blocked.
+    if instance.trust.bars(said.actor):
+        raise Refused("the actor is blocked")
     # https only, unless a developer said otherwise: a plain http id proves nothing about its host.
     if home[0] != instance.config.scheme and home[0] != "https":
         raise Refused("the actor has a plain http id", "Ids must be https.")

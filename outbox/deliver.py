@@ -895,6 +895,40 @@ KEPT: Final[Mapping[State, int]] = {"sent": 7 * DAY, "superseded": 7 * DAY, "dea
 """How long what is finished can be listed."""
 
 
+WAITING_FOR_HOST: Final = """
+select delivery.id, delivery.outgoing_id
+from delivery
+where delivery.host_id = :host_id
+  and delivery.state = 'waiting'
+"""
+
+WAITING_FOR_INBOX: Final = """
+select delivery.id, delivery.outgoing_id
+from delivery
+where delivery.host_id = :host_id
+  and delivery.inbox = :inbox
+  and delivery.state = 'waiting'
+"""
+
+
+async def stop(tx: Transaction, instance: "Instance", host_id: int, why: str, *, inbox: str | None = None) -> int:
+    """Gives up everything that waits for a host, or for one inbox of it, now and with the reason `why`; how many. What is in flight may still arrive."""
+    if inbox is None:
+        rows = await tx.all(WAITING_FOR_HOST, host_id=host_id)
+    else:
+        rows = await tx.all(WAITING_FOR_INBOX, host_id=host_id, inbox=inbox)
+    now = instance.clock.ms()
+    if rows:
+        await tx.many(DEAD, [{"id": row["id"], "error": why, "now": now, "attempts": 0} for row in rows])
+    for outgoing_id in dict.fromkeys(row["outgoing_id"] for row in rows):
+        await tx.execute(ERASE_BODY, id=outgoing_id)
+    for row in rows:
+        await instance.tell(tx, DeliveryGaveUp(row["id"], host_id, why))
+    if rows:
+        log.info("deliver.stopped", host=host_id, deliveries=len(rows), why=why)
+    return len(rows)
+
+
 async def deliveries(tx: Transaction, host: str | None = None, state: str | None = None, limit: int = 100) -> list[Listed]:
     """Deliveries, the latest first, of one host (as `hosts.authority` spells it) or state or all."""
     rows = await tx.all(LISTED, any_host=int(host is None), host=host or "", any_state=int(state is None), state=state or "", limit=limit)

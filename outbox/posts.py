@@ -568,7 +568,9 @@ def _foreign(instance: "Instance", actor: Actor, note: Note) -> str | None:
         return "its author is not its sender"
     if not hosts.same_origin(note.id, actor.uri):
         return "its id is not on its author's host"
-    return None
+    # However it came: boosted, answered or fetched by somebody whom we do listen to.
+    verdict = instance.trust.actor(actor.uri, "receive")
+    return None if verdict.allowed else verdict.why
 
 
 def _sanitised(note: Note) -> Note:

@@ -8,10 +8,10 @@ from typing import Any, TypedDict
 from schemas.notes import audience, is_vote, kind_of, parse_note, read
 from schemas.objects import ActorDocument, Note, Reference, Tombstone
 from schemas.profiles import ACTORS, parse_actor, parse_keys
-from schemas.reading import Document, Iri, Unreadable, first, iri, moment, text, types
+from schemas.reading import Document, Iri, Unreadable, first, iri, iris, moment, text, types
 
 __all__ = [
-    "Accept", "Activity", "Announce", "Base", "Create", "Delete", "Follow", "Like", "Other", "Reject", "Undo", "Update",
+    "Accept", "Activity", "Announce", "Base", "Create", "Delete", "Flag", "Follow", "Like", "Other", "Reject", "Undo", "Update",
     "parse", "parse_actor", "parse_keys", "parse_note",
 ]  # fmt: skip
 
@@ -91,13 +91,24 @@ class Like(Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Flag(Base):
+    """`actor` (usually a whole instance) complains about `objects`, at most 20 ids of actors and posts; `content` says why, plain, at most 5,000 letters."""
+
+    objects: tuple[Iri, ...]
+    content: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Other(Base):
     """An activity of a type we do not act on: answered with 202 and forgotten."""
 
     kind: str
 
 
-Activity = Follow | Accept | Reject | Undo | Create | Update | Delete | Announce | Like | Other
+Activity = Follow | Accept | Reject | Undo | Create | Update | Delete | Announce | Like | Flag | Other
+
+MOST_FLAGGED = 20
+LONGEST_FLAG = 5000
 
 
 def parse(document: Document) -> Activity:
@@ -148,6 +159,8 @@ def _activity(document: Document, kinds: Sequence[str], actor: Iri) -> Activity:
                 return Like(**head, object=_object(value))
             case "Announce":
                 return _announce(head, value)
+            case "Flag":
+                return _flag(head, value, document.get("content"))
             case "Accept":
                 agreed = _inner(value, None)
                 return Accept(**head, object=agreed if isinstance(agreed, Follow | Reference) else _other(agreed))
@@ -172,6 +185,16 @@ def _object(value: Any) -> Iri:
     if named is None:
         raise Unreadable("object", "is missing or has no http(s) IRI as id")
     return named
+
+
+def _flag(head: _Head, value: Any, content: Any) -> Flag:
+    words = text(content, LONGEST_FLAG) or ""
+    # Misskey names posts in the text: "Note: https://...", a line of dashes, then what was written.
+    named = (*iris(value, MOST_FLAGGED), *(one for word in words.split()[:200] if word.startswith("http") and (one := iri(word)) is not None))
+    objects = tuple(dict.fromkeys(named))[:MOST_FLAGGED]
+    if not objects:
+        raise Unreadable("object", "names nobody and nothing")
+    return Flag(**head, objects=objects, content=words)
 
 
 def _create(head: _Head, value: Any) -> Activity:

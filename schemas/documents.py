@@ -12,7 +12,7 @@ from xml.sax.saxutils import quoteattr
 import msgspec
 
 from schemas import publickeys, vocabulary
-from schemas.activities import Accept, Activity, Announce, Create, Delete, Follow, Like, Other, Reject, Undo, Update
+from schemas.activities import Accept, Activity, Announce, Create, Delete, Flag, Follow, Like, Other, Reject, Undo, Update
 from schemas.objects import PUBLIC, ActorDocument, Note, Proposal, Reference, Tombstone
 from schemas.reading import Document, Iri
 
@@ -83,7 +83,10 @@ NOTE_CONTEXT: Final[list[Any]] = [AS, NOTE_TERMS]
 LISTING_CONTEXT: Final[list[Any]] = [AS, LISTING_TERMS]
 ACTOR_CONTEXT: Final[list[Any]] = [AS, SECURITY, ACTOR_TERMS]
 
-CAPABILITIES: Final[tuple[tuple[str, str], ...]] = ((vocabulary.NAMESPACE, "fedmatch: requests and offers of skilled help"),)
+CAPABILITIES: Final[tuple[tuple[str, str], ...]] = (
+    (vocabulary.NAMESPACE, "fedmatch: requests and offers of skilled help"),
+    ("https://datatracker.ietf.org/doc/html/rfc9421", "RFC-9421: HTTP Message Signatures"),
+)
 """What `implements` announces (FEP-844e): only what this version acts on, since peers send what they find here."""
 
 CLOSED: Final = frozenset({"fulfilled", "withdrawn", "expired"})
@@ -131,14 +134,14 @@ def actor(person: ActorDocument) -> Document:
     document["manuallyApprovesFollowers"] = person.locked   # always a real boolean
     if not application:
         document |= {"discoverable": person.discoverable, "indexable": False}
-    rsa = [key for key in person.keys if key.algorithm == "rsa"]
-    if rsa:
-        pems = [{"id": key.id, "owner": key.owner, "publicKeyPem": publickeys.to_pem(key.public)} for key in rsa]
-        document["publicKey"] = pems[0] if len(pems) == 1 else pems
+    # One object, never a list: Misskey refuses the whole actor otherwise. An older RSA key that is still in force stands among the multikeys (FEP-521a).
+    first = next((key for key in person.keys if key.algorithm == "rsa"), None)
+    if first is not None:
+        document["publicKey"] = {"id": first.id, "owner": first.owner, "publicKeyPem": publickeys.to_pem(first.public)}
     multikeys = [
-        {"id": key.id, "type": "Multikey", "controller": key.owner, "publicKeyMultibase": publickeys.to_multibase(key.public)}
+        {"id": key.id, "type": "Multikey", "controller": key.owner, "publicKeyMultibase": publickeys.to_multibase(key.public, key.algorithm)}
         for key in person.keys
-        if key.algorithm == "ed25519"
+        if key is not first
     ]
     implements = [{"href": href, "name": name} for href, name in CAPABILITIES]
     _put(
@@ -336,6 +339,8 @@ def _activity(act: Activity) -> Document:
             document["object"] = act.object.id if isinstance(act.object, Reference) else _activity(act.object)
         case Create() | Update() | Delete():
             document["object"] = _object(act.object)
+        case Flag():
+            document |= {"object": list(act.objects), "content": act.content}
         case Other():
             pass
         case _:

@@ -103,6 +103,18 @@ class FollowRejected:
 
 
 @dataclass(frozen=True, slots=True)
+class Reported:
+    """Another server complained about a local actor. `posts` are posts of that actor; nobody but moderators ever hears of it."""
+
+    uri: Iri
+    host_id: int
+    reporter: Iri
+    actor_id: int
+    posts: tuple[int, ...]
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class ActorGone:
     """An actor, ours or theirs, is gone; its rows are deleted in chunks by a job."""
 
@@ -120,7 +132,20 @@ class DeliveryGaveUp:
     error: str
 
 
-Event = PostArrived | PostStored | PostChanged | PostGone | Mentioned | Boosted | Followed | FollowAccepted | FollowRejected | ActorGone | DeliveryGaveUp
+Event = (
+    PostArrived
+    | PostStored
+    | PostChanged
+    | PostGone
+    | Mentioned
+    | Boosted
+    | Followed
+    | FollowAccepted
+    | FollowRejected
+    | Reported
+    | ActorGone
+    | DeliveryGaveUp
+)
 
 
 class Subscriber(Protocol):
