@@ -14,7 +14,8 @@ import structlog
 
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
-from fedmatch.database.sqlite import PRAGMAS, open_sqlite
+from fedmatch.database.sqlite import open_sqlite
+from fedmatch.database.sqlite_file import PRAGMAS
 from schemas.storage import Transaction
 
 NUMBERS = count(1)

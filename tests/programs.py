@@ -8,7 +8,7 @@ from types import SimpleNamespace
 from typing import cast
 
 from actors.instance import Instance
-from fedmatch.database import sqlite
+from fedmatch.database import sqlite_file
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.postgresql import open_postgresql
@@ -45,7 +45,7 @@ def marks(where: str, acknowledged: str, first: str, many: str, at_once: str, pr
     `pragma` changes how the file is written, to show that a test would notice.
     """
     if pragma:
-        sqlite.PRAGMAS += (pragma,)  # type: ignore[misc]  # a constant for everybody else
+        sqlite_file.PRAGMAS += (pragma,)  # type: ignore[misc]  # a constant for everybody else
 
     async def leave() -> None:
         database = await _open(where)

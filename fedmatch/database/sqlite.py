@@ -5,7 +5,6 @@ timer: while the thread works, the next batch gathers. Figures and the roads not
 """
 
 import asyncio
-import os
 import sqlite3
 import threading
 import time
@@ -23,6 +22,7 @@ import structlog
 
 from fedmatch.crashpoint import crashpoint
 from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, named, strayed
+from fedmatch.database.sqlite_file import RETRY_S, is_busy, open_file, patiently
 from schemas.reading import Row
 from schemas.storage import Busy, Conflict, Overdue, Transaction, Unavailable, Unusable, Unwritable, Value
 
@@ -30,26 +30,10 @@ P = ParamSpec("P")
 T = TypeVar("T")
 log = structlog.get_logger()
 
-APPLICATION_ID: Final = 0x66656D61
-"""Marks a SQLite file as ours ("fema"), so that we never write into somebody else's."""
-
 BATCH: Final = 100
 READERS: Final = 4
 POLL_S: Final = 0.2
-RETRY_S: Final = 0.0005  # SQLite's own busy handler backs off to 100 ms: p99 82-186 ms between two processes against 12-20
 SLOW_S: Final = 0.25
-
-# Private text never rests in a temporary file, deleted text is overwritten, and the WAL file shrinks again after a burst.
-PRAGMAS: Final = (
-    "pragma synchronous = full",
-    "pragma foreign_keys = on",
-    "pragma secure_delete = on",
-    "pragma temp_store = memory",
-    "pragma trusted_schema = off",
-    "pragma cell_size_check = on",
-    "pragma journal_size_limit = 16777216",
-    "pragma cache_size = -8192",
-)
 
 
 class _Transaction:
@@ -166,37 +150,6 @@ def _translate(error: sqlite3.Error, *, writing: bool = True) -> Exception:
 
 
 _CONSTRAINT_DATATYPE: Final = 3091  # SQLITE_CONSTRAINT_DATATYPE, a wrong type in a strict table; Python 3.11 has no name for it
-
-
-def _is_busy(error: sqlite3.Error) -> bool:
-    return getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def _patiently(run: Callable[[], T], deadline: float) -> T:
-    """Runs one statement, again every 0.5 ms while another process is in the way."""
-    while True:
-        try:
-            return run()
-        except sqlite3.OperationalError as error:
-            if not _is_busy(error) or time.monotonic() > deadline:
-                raise
-        time.sleep(RETRY_S)
-
-
-def _connect(path: Path, *, readonly: bool) -> sqlite3.Connection:
-    connection = sqlite3.connect(
-        f"{path.absolute().as_uri()}?mode={'ro' if readonly else 'rw'}",
-        uri=True,
-        timeout=0,
-        isolation_level=None,
-        check_same_thread=False,  # opened here, used by one thread only
-        cached_statements=512,
-    )
-    connection.row_factory = sqlite3.Row
-    deadline = time.monotonic() + PATIENCE_S
-    for pragma in (*PRAGMAS, "pragma query_only = on") if readonly else PRAGMAS:
-        _patiently(partial(connection.execute, pragma), deadline)
-    return connection
 
 
 class SqliteDatabase:
@@ -390,7 +343,7 @@ class SqliteDatabase:
             except sqlite3.Error as error:
                 late = time.monotonic() - PATIENCE_S
                 for waiting in left:
-                    if not _is_busy(error) or waiting.since < late:
+                    if not is_busy(error) or waiting.since < late:
                         waiting.error = _translate(error)
                 left = [waiting for waiting in left if waiting.error is None]
             time.sleep(RETRY_S)
@@ -424,7 +377,7 @@ class SqliteDatabase:
     def _commit(self, connection: sqlite3.Connection) -> Exception | None:
         crashpoint("write:before-commit")
         try:
-            _patiently(partial(connection.execute, "commit"), time.monotonic() + PATIENCE_S)
+            patiently(partial(connection.execute, "commit"), time.monotonic() + PATIENCE_S)
         except sqlite3.Error as error:
             if connection.in_transaction:
                 connection.execute("rollback")
@@ -476,112 +429,9 @@ def _truncate_wal(connection: sqlite3.Connection, patience_s: float = 0.05) -> b
         time.sleep(RETRY_S)
 
 
-# --- opening: never a new database over a damaged one
-
-
 async def open_sqlite(path: Path, *, check: bool = True) -> SqliteDatabase:
     """Opens the file, or makes it. `check` reads it whole (`pragma quick_check`). Raises `Unusable`."""
     if sqlite3.sqlite_version_info < (3, 37):
         raise Unusable(f"SQLite {sqlite3.sqlite_version} is too old: fedmatch needs 3.37 or newer; install a newer Python or libsqlite3")
-    writer, readers = await asyncio.to_thread(_open, path, check)
+    writer, readers = await asyncio.to_thread(partial(open_file, path, READERS, check=check))
     return SqliteDatabase(path, writer, readers, asyncio.get_running_loop())
-
-
-def _open(path: Path, check: bool) -> tuple[sqlite3.Connection, Sequence[sqlite3.Connection]]:
-    opened: list[sqlite3.Connection] = []
-    try:
-        _make_unless_there(path)
-        _look_at_files(path)
-        opened.append(_connect(path, readonly=False))
-        _look_inside(path, opened[0], check)
-        opened += [_connect(path, readonly=True) for _ in range(READERS)]
-    except (OSError, sqlite3.Error) as error:
-        for connection in opened:
-            connection.close()
-        raise Unusable(_sorry(path, error)) from error
-    except Unusable:
-        for connection in opened:
-            connection.close()
-        raise
-    return opened[0], opened[1:]
-
-
-def _sorry(path: Path, error: Exception) -> str:
-    match error:
-        case sqlite3.DatabaseError() if getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB):
-            return _damaged(path, str(error))
-        case sqlite3.Error() if _is_busy(error):
-            return f"{path}: another process has held it for {PATIENCE_S:g} s; find it with `fuser {path}`"
-        case _:
-            return (
-                f"{path} cannot be opened for writing: {error}; look who owns it and its folder (we are user {os.geteuid()}), "
-                "and whether the disk is full or read-only"
-            )
-
-
-def _damaged(path: Path, why: str) -> str:
-    return (
-        f"{path} is damaged: {why}. Nothing was changed. Copy {path.name}, {path.name}-wal and {path.name}-shm somewhere safe, move them away, "
-        "then bring the last backup back with `fedmatch restore`"
-    )
-
-
-def _make_unless_there(path: Path) -> None:
-    """Makes a new database beside its place and moves it there whole, so that an empty file is never taken for a new beginning."""
-    if path.exists():
-        return
-    wal = path.with_name(path.name + "-wal")
-    if wal.exists() and wal.stat().st_size:
-        raise Unusable(_damaged(path, f"it is gone, but its {wal.name} is still there"))
-    path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(f".{path.name}.{os.getpid()}.new")
-    new.unlink(missing_ok=True)
-    os.close(os.open(new, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-    connection = sqlite3.connect(new, isolation_level=None)
-    try:
-        connection.execute(f"pragma application_id = {APPLICATION_ID}")
-        connection.execute("pragma journal_mode = wal")
-    finally:
-        connection.close()
-    try:
-        with open(new, "rb") as file:
-            os.fsync(file.fileno())
-        with suppress(FileExistsError):  # another process was faster: theirs is as good
-            os.link(new, path)
-            log.info("made a new database", path=str(path))
-    finally:
-        new.unlink()
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
-
-
-def _look_at_files(path: Path) -> None:
-    """What SQLite would silently take for "new" or "nothing to recover" is damage to us."""
-    if path.stat().st_size == 0:
-        raise Unusable(_damaged(path, "it is empty"))
-    wal = path.with_name(path.name + "-wal")
-    with suppress(FileNotFoundError), open(wal, "rb") as file:
-        header = file.read(32)
-        # A header of zeros is what a power cut may leave of a WAL that nothing was committed to.
-        if any(header) and header[:4] not in (b"\x37\x7f\x06\x82", b"\x37\x7f\x06\x83"):
-            raise Unusable(_damaged(path, f"{wal.name} does not start like one"))
-
-
-def _look_inside(path: Path, connection: sqlite3.Connection, check: bool) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    mark: int = _patiently(lambda: connection.execute("pragma application_id").fetchone()[0], deadline)
-    if mark != APPLICATION_ID:
-        raise Unusable(f"{path} is a SQLite database, but not of fedmatch; name another file or folder in instance.toml")
-    mode: str = _patiently(lambda: connection.execute("pragma journal_mode = wal").fetchone()[0], deadline)
-    if mode != "wal":
-        raise Unusable(f"{path} cannot be used with a write-ahead log (it says {mode!r}); its folder must be on a local disk that we may write to")
-    if check:
-        problems = [str(row[0]) for row in connection.execute("pragma quick_check(3)")]
-        if problems != ["ok"]:
-            raise Unusable(_damaged(path, "; ".join(problems)))
-    # A file that cannot be written must say so at the start, not at the first post.
-    _patiently(partial(connection.execute, "begin immediate"), deadline)
-    connection.execute("rollback")

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmatch.database import sqlite
+from fedmatch.database import sqlite_file
 from tests.nursery import Nursery
 from tests.programs import migrated
 
@@ -200,7 +200,7 @@ def _cut_everywhere(base: bytes, events: list[Event], cuts: int, seed: int, fold
         for name, file in files.items():
             if content := file.after_the_cut(chance):
                 (folder / name).write_bytes(content)
-        sqlite._look_at_files(folder / "fedmatch.db")  # what a power cut leaves is not what we call damage
+        sqlite_file._look_at_files(folder / "fedmatch.db")  # what a power cut leaves is not what we call damage
         try:
             marks, counter, checked, broken = _marks_of(folder / "fedmatch.db")
         except sqlite3.DatabaseError:

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from fedmatch.database import engine as engines
-from fedmatch.database import postgresql, sqlite
+from fedmatch.database import postgresql, sqlite, sqlite_file
 from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
 from fedmatch.database.sqlite import open_sqlite
@@ -633,7 +633,7 @@ async def test_a_wal_left_by_a_killed_process_is_recovered(kept):
 
 
 async def test_a_file_that_another_process_holds_at_the_start_is_named(kept, monkeypatch):
-    monkeypatch.setattr(sqlite, "PATIENCE_S", 0.2)
+    monkeypatch.setattr(sqlite_file, "PATIENCE_S", 0.2)
     holder = other_process(HOLD_THE_FILE, kept)
     with pytest.raises(Unusable, match="another process"):
         await open_sqlite(kept)
