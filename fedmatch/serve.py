@@ -2,6 +2,7 @@
 
 import asyncio
 import json as json_module
+import shutil
 import signal
 import socket
 import sys
@@ -213,7 +214,7 @@ def _announce(instance: Instance, address: str, *, json: bool, config_path: Path
     """Says where we are and what to do next; a closed standard output is no reason to stop."""
     config = instance.config
     log.info("serving", address=address, base_url=config.base_url)
-    command = "fedmatch" if str(config_path) == "instance.toml" else f"fedmatch --config {config_path}"
+    command = _command() if str(config_path) == "instance.toml" else f"{_command()} --config {config_path}"
     words = (
         json_module.dumps({"address": f"http://{address}", "base_url": config.base_url, "host": config.host})
         if json
@@ -229,6 +230,15 @@ def _announce(instance: Instance, address: str, *, json: bool, config_path: Path
 """
     )
     _tell(words)
+
+
+def _command() -> str:
+    """How our command is typed here: its name where the shell finds it, else its place in the virtual environment."""
+    if shutil.which("fedmatch"):
+        return "fedmatch"
+    beside = Path(sys.executable).with_name("fedmatch")
+    here = Path.cwd()
+    return str(beside.relative_to(here)) if beside.is_relative_to(here) else str(beside)
 
 
 def _tell(words: str) -> None:
