@@ -17,9 +17,8 @@ from actors.hosts import BadUrl, host_name, origin
 from actors.known import Actor
 from actors.media import ACTIVITY_JSON
 from actors.media import wants_activitypub as wants_activitypub
-from actors.signatures import cavage
 from actors.signatures.errors import HostRefused, KeyUnavailable, SignatureError
-from actors.signatures.request import NeedsFetch, Request, Signer, Unsigned, signer
+from actors.signatures.request import NeedsFetch, Request, Signer, Unsigned, claimed_keys, signer
 from schemas import documents
 from schemas.objects import ActorDocument
 from schemas.reading import Document, Iri
@@ -94,6 +93,8 @@ async def reader(instance: "Instance") -> Signer | Unsigned | Response:
         found = Unsigned(error.why)
     except SignatureError as error:
         found = Unsigned(error.why)
+    if isinstance(found, Signer) and found.actor.state == "suspended":
+        return ap_error(403, HostRefused.safe)
     match found:
         case NeedsFetch():
             found = Unsigned("the vault is locked, so its key cannot be fetched")
@@ -108,13 +109,16 @@ async def reader(instance: "Instance") -> Signer | Unsigned | Response:
 
 def _refused_host(instance: "Instance") -> bool:
     """Whether the request says it comes from a host our policy refuses: believed unproven, since nobody pretends to be somebody blocked."""
-    header = request.headers.get("Signature", "")
-    if not header:
+    if "Signature" not in request.headers:
         return False
-    try:
-        return not trust.verdict(instance, instance.network.target(cavage.parse(header).key_id).authority, "receive").allowed
-    except (SignatureError, BadUrl):
-        return False
+    for key_id in claimed_keys(list(request.scope["headers"])):
+        try:
+            host = instance.network.target(key_id).authority
+        except BadUrl:
+            continue
+        if not trust.verdict(instance, host, "receive").allowed or instance.trust.bars(key_id):
+            return True
+    return False
 
 
 def blueprint(instance: "Instance", html: Html | None = None) -> Blueprint:
@@ -195,7 +199,7 @@ def _documents(made: Blueprint, instance: "Instance", html: Html | None) -> None
 
     @made.get("/users/<name>/<any(followers, following):which>")
     async def people(name: str, which: str) -> Response:
-        # Who follows whom, and how many, is nobody's business: an empty shell, which Mastodon shows as hidden.
+        # Who follows whom is nobody's business: a number without `first` or items, which Mastodon shows as hidden.
         return await _collection(name, which, None, None)
 
     @made.get("/users/<name>/collections/featured")
@@ -213,6 +217,8 @@ def _documents(made: Blueprint, instance: "Instance", html: Html | None) -> None
         iri = {"followers": person.followers, "following": person.following, "featured": person.featured}[which]
         if iri is None:
             return not_found()
+        if total is None:
+            total = await instance.database.read(_followed, person.id, which)
         return ap_response(documents.collection(iri, total, items=items), by_signer=signed_only(instance))
 
     @made.after_request
@@ -303,6 +309,31 @@ def _ours(instance: "Instance", host: str) -> bool:
         return host_name(host) in known.ours(instance)
     except BadUrl:
         return False
+
+
+FOLLOWERS: Final = """
+select count(*) as total
+from follow
+join actor on actor.id = follow.follower_id
+where follow.followed_id = :actor_id
+  and follow.state = 'accepted'
+  and actor.state <> 'gone'
+"""
+
+FOLLOWING: Final = """
+select count(*) as total
+from follow
+join actor on actor.id = follow.followed_id
+where follow.follower_id = :actor_id
+  and follow.state = 'accepted'
+  and actor.state <> 'gone'
+"""
+
+
+async def _followed(tx: Transaction, actor_id: int, which: str) -> int:
+    """How many follow this actor, or how many it follows."""
+    row = await tx.one(FOLLOWERS if which == "followers" else FOLLOWING, actor_id=actor_id)
+    return 0 if row is None else int(row["total"])
 
 
 async def _named(tx: Transaction, name: str) -> Actor | None:

@@ -8,6 +8,7 @@ from urllib.parse import urljoin
 from actors import known, trust
 from actors.hosts import BadUrl
 from actors.network import MOST_BODY, Fetched, Refused, Unreachable
+from actors.signatures.knock import REFUSED, Knocks, taken
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -60,10 +61,13 @@ Headers = Callable[[str], Awaitable[Mapping[str, str]]]
 """Gives the headers for one URL: a signature holds for one target only, so every hop asks anew."""
 
 
-async def get(instance: "Instance", url: str, headers: Headers, *, budget: Budget, limit: int = MOST_BODY) -> Fetched | FetchFailed:
+async def get(
+    instance: "Instance", url: str, headers: Headers, *, budget: Budget, limit: int = MOST_BODY, knocks: Knocks | None = None
+) -> Fetched | FetchFailed:
     """The 200 answer for `url` after at most 3 redirects, or why there is none.
 
-    Every hop is judged like the first: never our own host, never a host our policy refuses, never from https to http. `limit` is in bytes.
+    Every hop is judged like the first: never our own host, never a host our policy refuses, never from https to http. `limit` is in bytes. With `knocks` a hop
+    that answers 400 or 401 is asked once more, signed the other way; it costs one of the budget.
     """
     hop = url
     for _ in range(MOST_REDIRECTS + 1):
@@ -79,7 +83,10 @@ async def get(instance: "Instance", url: str, headers: Headers, *, budget: Budge
         verdict = trust.verdict(instance, spelled.authority, "fetch")
         if not verdict.allowed:
             return FetchFailed(verdict.why, "barred")
-        match await instance.network.get(spelled.url, headers=await headers(spelled.url), limit=limit):
+        heard = await instance.network.get(spelled.url, headers=await headers(spelled.url), limit=limit)
+        if knocks is not None and isinstance(heard, Fetched) and heard.status in REFUSED:
+            heard = await _again(instance, spelled.url, knocks, heard, budget, limit)
+        match heard:
             case Unreachable(why):
                 return FetchFailed(why, "later")
             case Refused(why):
@@ -103,6 +110,19 @@ async def get(instance: "Instance", url: str, headers: Headers, *, budget: Budge
             case Fetched(status=status):
                 return FetchFailed(str(status), "later" if status in (408, 425, 429) or status >= 500 else "unusable")
     return FetchFailed(f"more than {MOST_REDIRECTS} redirects", "unusable")
+
+
+async def _again(instance: "Instance", url: str, knocks: Knocks, first: Fetched, budget: Budget, limit: int) -> Fetched:
+    """The answer to a second knock if its signature was read, else the one to the first."""
+    try:
+        budget.spend()
+    except BudgetSpent:
+        return first
+    second = await instance.network.get(url, headers=await knocks.second(url), limit=limit)
+    if not isinstance(second, Fetched) or not taken(second.status):
+        return first
+    await knocks.taken(url)
+    return second
 
 
 def remembered(instance: "Instance", iri: str, host: str) -> FetchFailed | None:

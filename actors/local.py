@@ -12,7 +12,7 @@ import structlog
 
 from actors import generations, hosts, keys, known
 from actors.known import Actor
-from schemas.activities import Delete
+from schemas.activities import Delete, Update
 from schemas.objects import PUBLIC, ActorDocument, ActorKind, Key, Reference
 from schemas.reading import Iri, Row
 from schemas.storage import Conflict, Transaction
@@ -219,14 +219,14 @@ SELECT_KEYS: Final = """
 select uri, algorithm, public_key
 from actor_key
 where actor_id = :actor_id
-  and retired_at is null
-order by id
+  and (retired_at is null or retired_at > :now)
+order by case when retired_at is null then 0 else 1 end, id
 """
 
 
 async def document(tx: Transaction, instance: "Instance", actor: Actor) -> ActorDocument:
     """How our actor describes itself. The instance actor's is the smallest that all servers accept (protocol: id, type, name, boxes, key)."""
-    rows = await tx.all(SELECT_KEYS, actor_id=actor.id)
+    rows = await tx.all(SELECT_KEYS, actor_id=actor.id, now=instance.clock.ms())
     listed = tuple(Key(Iri(row["uri"]), actor.uri, row["algorithm"], bytes(row["public_key"])) for row in rows)
     return ActorDocument(
         id=actor.uri,
@@ -257,6 +257,38 @@ async def document(tx: Transaction, instance: "Instance", actor: Actor) -> Actor
 def _day(ms: int) -> datetime:
     # The minute somebody joined is a trace of them; Mastodon rounds to the day as well.
     return datetime.fromtimestamp(ms // 1000, UTC).replace(hour=0, minute=0, second=0)
+
+
+CHANGED: Final = """
+update actor
+set updated = :now
+where id = :id
+returning *
+"""
+
+
+async def rotate(tx: Transaction, instance: "Instance", actor: Actor, new: keys.NewKeys) -> Update:
+    """Gives an actor of ours new keys (`keys.make`) and returns the Update that says so; the caller publishes it in this transaction.
+
+    It leaves signed with the old key, everything else with the new one, also what waits already. The old keys stay listed for 7 days.
+    Raises ValueError for an actor that is not ours or not active. After the commit call `instance.keys.forget()`; other processes hear of it.
+    """
+    if not actor.local or not actor.active:
+        raise ValueError(f"actor {actor.id} is not ours, or not active")
+    await keys.replace(tx, instance, actor.id, actor.uri, new)
+    now = instance.clock.ms()
+    # Whole seconds, and later than the last time: what is not newer is no news to others.
+    updated = max(now // 1000 * 1000, (actor.updated or 0) + 1000)
+    changed = _made(await tx.one(CHANGED, id=actor.id, now=updated))
+    log.info("actor.keys_rotated", actor=actor.id)
+    return Update(
+        id=Iri(f"{actor.uri}#updates/{now}"),
+        actor=actor.uri,
+        object=await document(tx, instance, changed),
+        to=(PUBLIC,),
+        cc=(actor.followers,) if actor.followers else (),
+        published=instance.clock.now().replace(microsecond=0),
+    )
 
 
 SUSPEND: Final = """

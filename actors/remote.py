@@ -1,7 +1,7 @@
 """Who is that, on the other server? Documents and actors fetched by signed GET, believed only from their own origin, checked with WebFinger, kept a day."""
 
 import asyncio
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -15,7 +15,7 @@ from actors.keys import NoKey, PrivateKey
 from actors.known import Actor, NotStored
 from actors.media import ACCEPT, is_activitypub
 from actors.network import MOST_BODY
-from actors.signatures import cavage
+from actors.signatures.knock import Knocks
 from actors.vault import Locked
 from actors.webfinger import Finger
 from schemas.activities import parse_actor
@@ -46,6 +46,8 @@ async def fetch_document(
         host = authority(url)
     except BadUrl as error:
         return FetchFailed(str(error), "unusable")
+    if instance.trust.bars(url):
+        return FetchFailed("the actor is blocked", "barred")
     if not insist and (failed := remembered(instance, url, host)):
         return failed
     try:
@@ -61,11 +63,8 @@ async def fetch_document(
 
 
 async def _document(instance: "Instance", key: PrivateKey, url: str, budget: Budget, limit: int, *, last: bool = False) -> Document | FetchFailed:
-
-    async def headers(hop: str) -> Mapping[str, str]:
-        return cavage.sign(key, "GET", hop, {"Accept": ACCEPT}, None, instance.clock.now())
-
-    answer = await get(instance, url, headers, budget=budget, limit=limit)
+    knocks = Knocks(instance, key, {"Accept": ACCEPT})
+    answer = await get(instance, url, knocks.first, budget=budget, limit=limit, knocks=knocks)
     if isinstance(answer, FetchFailed):
         return answer
     if not is_activitypub(answer.headers.get("content-type", "")):

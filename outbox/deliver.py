@@ -18,9 +18,9 @@ from urllib.parse import urljoin
 import structlog
 
 from actors import follows, hosts, known, trust
-from actors.keys import NoKey
-from actors.network import Refused, Unreachable
-from actors.signatures import cavage
+from actors.keys import NoKey, PrivateKey
+from actors.network import Fetched, Refused, Unreachable
+from actors.signatures import knock
 from actors.vault import Locked, Tampered
 from outbox.backoff import BREAKS_AFTER, DAY, HOUR, Gone, Judgement, Later, Outcome, Sent, judge, outcome, rest_ms, retry_after, unreachable
 from schemas.activities import Follow, Undo
@@ -50,8 +50,6 @@ LONGEST_WAIT: Final = DAY + HOUR
 """Nothing is ever put off further than this; what lies further ahead was written by a clock that was wrong."""
 
 HEADERS: Final = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
-SCHEMES: Final = {"cavage": cavage.sign}
-"""How a request is signed, by `host.scheme`; draft-cavage is the one that every peer reads."""
 
 State = Literal["waiting", "sent", "dead", "superseded"]
 
@@ -66,6 +64,8 @@ class _Delivery:
     attempts: int
     refusals: int
     created_at: int
+    kind: str
+    object: Iri
     body: bytes = field(repr=False)
 
 
@@ -75,7 +75,7 @@ class _Lane:
 
     host_id: int
     host: str
-    scheme: str
+    scheme: knock.Scheme
     failures: int
     queue: deque[_Delivery]
     flying: set[int] = field(default_factory=set)
@@ -84,10 +84,11 @@ class _Lane:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What one attempt came to; `answered` if the host itself said it, so that it is known to live."""
+    """What one attempt came to; `answered` if the host itself said it, so that it is known to live. `scheme` is what it took in place of the other one."""
 
     judgement: Judgement
     answered: bool = False
+    scheme: knock.Scheme | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +124,7 @@ where id = :id
 # Of each ordering key the earliest alone; what has the same outgoing goes to several inboxes of the host and may go at once.
 DUE: Final = """
 select delivery.id, delivery.outgoing_id, delivery.inbox, delivery.ordering_key, delivery.attempts, delivery.refusals, delivery.created_at,
-  outgoing.actor_id, outgoing.body
+  outgoing.actor_id, outgoing.kind, outgoing.object, outgoing.body
 from delivery
 join outgoing on outgoing.id = delivery.outgoing_id
 where delivery.host_id = :host_id
@@ -526,7 +527,7 @@ class Deliverer:
                 if not due:
                     empty.append(row["id"])
                     continue
-                lanes.append(_Lane(row["id"], row["name"], row["scheme"], row["failures"], deque(_delivery(found) for found in due)))
+                lanes.append(_Lane(row["id"], row["name"], cast(knock.Scheme, row["scheme"]), row["failures"], deque(_delivery(found) for found in due)))
         until = now + LEASE_MS
         if lanes:
             await tx.many(LEASE_HOST, [{"id": lane.host_id, "until": until, "me": self._me} for lane in lanes])
@@ -596,7 +597,7 @@ class Deliverer:
         """One attempt; None if it could not be made (the vault was locked meanwhile)."""
         instance = self._instance
         try:
-            key = await instance.keys.private(instance, delivery.actor_id)
+            key = await self._key(delivery)
             body = instance.vault.open(delivery.body, f"outgoing:{delivery.outgoing_id}")
         except Locked:
             return None
@@ -606,18 +607,15 @@ class Deliverer:
             log.error("deliver.tampered", outgoing=delivery.outgoing_id)
             return _Attempt(Gone("its body was not sealed here"))
         url: str = delivery.inbox
+        took: knock.Scheme | None = None
         for _ in range(MOST_HOPS):
             # Asked at the last moment: a peer that was cut off a second ago gets nothing more.
             verdict = trust.verdict(instance, lane.host, "deliver")
             if not verdict.allowed:
                 return _Attempt(Gone(verdict.why))
-            # Signed at the last moment (F38, F39): the Date is fresh and the key the current one.
-            sign = SCHEMES.get(lane.scheme, cavage.sign)
-            try:
-                headers = sign(key, "POST", url, HEADERS, body, instance.clock.now())
-            except hosts.BadUrl as error:
-                return _Attempt(Gone(f"its inbox is no address: {error}"))
-            answer = await instance.network.post(url, body, headers)
+            answer = await self._post(key, url, body, lane.scheme)
+            if isinstance(answer, Fetched) and answer.status in knock.REFUSED:
+                answer, took = await self._knock_again(lane, key, url, body, answer)
             if isinstance(answer, Unreachable):
                 return _Attempt(unreachable(answer.why))
             if isinstance(answer, Refused):
@@ -625,9 +623,35 @@ class Deliverer:
             onward = urljoin(url, answer.headers.get("location", "")) if answer.status in {307, 308} else url
             if onward == url or not hosts.same_origin(onward, url):
                 asked = retry_after(answer.headers.get("retry-after"), instance.clock.ms())
-                return _Attempt(judge(answer.status, retry_after_ms=asked, refusals=delivery.refusals), answered=True)
+                return _Attempt(judge(answer.status, retry_after_ms=asked, refusals=delivery.refusals), answered=True, scheme=took)
             url = onward
-        return _Attempt(Gone("redirected too often"), answered=True)
+        return _Attempt(Gone("redirected too often"), answered=True, scheme=took)
+
+    async def _key(self, delivery: _Delivery) -> PrivateKey:
+        """The current key (F39); but where an actor tells of itself the oldest still in force, so that a new key comes signed with the one that others know."""
+        instance = self._instance
+        key = await instance.keys.private(instance, delivery.actor_id)
+        if delivery.kind == "Update" and delivery.object == key.uri.partition("#")[0]:
+            return await instance.keys.oldest(instance, delivery.actor_id)
+        return key
+
+    async def _post(self, key: PrivateKey, url: str, body: bytes, scheme: knock.Scheme) -> Fetched | Unreachable | Refused:
+        # Signed at the last moment (F38): the Date is fresh.
+        try:
+            headers = knock.sign(scheme, key, "POST", url, HEADERS, body, self._instance.clock.now())
+        except hosts.BadUrl as error:
+            return Refused(f"its inbox is no address: {error}")
+        return await self._instance.network.post(url, body, headers)
+
+    async def _knock_again(self, lane: _Lane, key: PrivateKey, url: str, body: bytes, first: Fetched) -> tuple[Fetched, knock.Scheme | None]:
+        """The answer to the same body signed the other way, and that way if it was read; else the answer that speaks of what may mend itself."""
+        scheme = knock.other(lane.scheme)
+        second = await self._post(key, url, body, scheme)
+        if isinstance(second, Fetched) and knock.taken(second.status):
+            lane.scheme = scheme
+            return second, scheme
+        # 401 also means that our actor cannot be fetched just now; a 400 for a scheme that is not read there must not end it.
+        return second if isinstance(second, Fetched) and second.status == 401 else first, None
 
     # --- what came of it
 
@@ -676,6 +700,8 @@ class Deliverer:
 
     async def _record_one(self, tx: Transaction, result: _Result, now: int, touched: dict[int, None]) -> None:
         lane, delivery = result.lane, result.delivery
+        if result.attempt.scheme is not None:
+            await knock.keep(tx, lane.host_id, result.attempt.scheme)
         attempts, jitter = delivery.attempts + 1, secrets.randbelow(1000) / 1000
         came: Outcome = outcome(result.attempt.judgement, attempts=attempts, first_ms=delivery.created_at, now_ms=now, jitter=jitter, days=self._days)
         rest = 0
@@ -823,6 +849,8 @@ def _delivery(row: Row) -> _Delivery:
         attempts=row["attempts"],
         refusals=row["refusals"],
         created_at=row["created_at"],
+        kind=row["kind"],
+        object=Iri(row["object"]),
         body=bytes(row["body"] or b""),
     )
 

@@ -88,9 +88,11 @@ def from_multibase(text: str) -> tuple[Algorithm, bytes]:
     raise BadKey("a multikey of a kind we do not use")
 
 
-def to_multibase(public: bytes) -> str:
-    """32 raw Ed25519 bytes as `publicKeyMultibase`: z6Mk..."""
-    return multibase(ED25519_PREFIX + public)
+def to_multibase(public: bytes, algorithm: Algorithm = "ed25519") -> str:
+    """A public half as `publicKeyMultibase`: 32 raw Ed25519 bytes as z6Mk..., SPKI DER of RSA as FEP-521a's vector has it (PKCS#1)."""
+    if algorithm == "ed25519":
+        return multibase(ED25519_PREFIX + public)
+    return multibase(RSA_PREFIX + load_der_public_key(public).public_bytes(Encoding.DER, PublicFormat.PKCS1))
 
 
 def multibase(data: bytes) -> str:

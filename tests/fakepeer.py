@@ -5,6 +5,7 @@ It checks our signatures with code of its own (tests/signing.py) and refuses, as
 
 import itertools
 import json
+import re
 from collections import defaultdict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
 
+from tests.messages import message_signed, message_verdict
 from tests.signing import Pair, key_id_of, make_pair, multibase, pem, signed, verdict
 from tests.wire import Answer, Asked, Reply, Server, http, reply_json
 
@@ -140,12 +142,15 @@ class FakeActor:
         return self.activity("Follow", whom)
 
     async def send(self, activity: dict[str, Any] | bytes, inbox: str, mode: str = "cavage", *, key: str = "rsa", repeat: int = 1) -> Answer:
-        """Posts an activity to an inbox, signed by this actor in `mode` (tests/signing.py); the last of `repeat` identical requests answers."""
+        """Posts an activity to an inbox, signed in `mode` (`rfc9421`, or one of tests/signing.py); the last of `repeat` identical requests answers."""
         body = activity if isinstance(activity, bytes) else json.dumps(activity, ensure_ascii=False).encode()
         parts = urlsplit(inbox)
         private = self.keys.rsa if key == "rsa" else self.keys.ed25519
         key_id = self.key_id if key == "rsa" else f"{self.id}#ed25519-key"
-        headers = signed(private, key_id, "POST", parts.netloc, parts.path, body, self.peer.now(), mode, pair("a stranger").rsa)
+        if mode == "rfc9421":
+            headers = message_signed(private, key_id, "POST", inbox, body, self.peer.now())
+        else:
+            headers = signed(private, key_id, "POST", parts.netloc, parts.path, body, self.peer.now(), mode, pair("a stranger").rsa)
         sent = body.replace(b'"', b' "', 1) if mode == "broken:body" else body
         answer = Answer(0)
         for _ in range(repeat):
@@ -156,7 +161,10 @@ class FakeActor:
         """A GET signed by this actor (mode `none`: unsigned)."""
         parts = urlsplit(url)
         target = parts.path + (f"?{parts.query}" if parts.query else "")
-        headers = signed(self.keys.rsa, self.key_id, "GET", parts.netloc, target, None, self.peer.now(), mode, pair("a stranger").rsa)
+        if mode == "rfc9421":
+            headers = message_signed(self.keys.rsa, self.key_id, "GET", url, None, self.peer.now())
+        else:
+            headers = signed(self.keys.rsa, self.key_id, "GET", parts.netloc, target, None, self.peer.now(), mode, pair("a stranger").rsa)
         return await http("GET", url, [*headers, ("Accept", AP)])
 
 
@@ -171,6 +179,10 @@ class FakePeer:
         self.counter = itertools.count(1)
         self.strict = True
         """Refuse POSTs whose signature does not hold with 401, as real peers do."""
+        self.reads = {"cavage", "rfc9421"}
+        """The signature schemes this peer reads; one in another is as none."""
+        self.guarded = False
+        """Show documents to signed requests only, but for the actor called `actor`."""
         self._replies: dict[str, deque[Reply]] = defaultdict(deque)
         self._always: dict[str, Reply] = {}
         self._keys: dict[str, str] = {}
@@ -230,6 +242,8 @@ class FakePeer:
             if self.strict and signature != "valid":
                 return reply_json({"error": signature}, 401)
             return Reply(202)
+        if self.guarded and signature != "valid" and not asked.path.startswith(("/.well-known/", "/users/actor")):
+            return reply_json({"error": signature}, 401)
         return self._document(asked)
 
     def _document(self, asked: Asked) -> Reply:
@@ -253,17 +267,40 @@ class FakePeer:
         return Reply(404, b"{}")
 
     async def _signature(self, asked: Asked) -> str:
-        key_id = key_id_of(asked.header("signature"))
+        scheme = "rfc9421" if asked.header("signature-input") else "cavage"
+        if scheme not in self.reads:
+            return f"no {scheme} is read here"
+        stated = re.search(r'keyid="([^"]+)"', asked.header("signature-input"))
+        key_id = stated[1] if stated else key_id_of(asked.header("signature"))
+        public = await self._key(key_id)
+        if not public.startswith("-----"):
+            return public
+        if scheme == "rfc9421":
+            return message_verdict(asked.method, f"{self.base}{asked.target}", dict(asked.headers), asked.body, public, self.now())
+        return verdict(asked.method, asked.target, dict(asked.headers), asked.body, public, self.now(), self.host)
+
+    async def _key(self, key_id: str) -> str:
+        """The public key with this id as PEM, or why there is none."""
         owner = key_id.partition("#")[0]
-        if owner not in self._keys:
+        if key_id not in self._keys and owner not in self._keys:
             try:
-                answer = await http("GET", owner, [("Accept", AP)])
+                answer = await http("GET", owner, [("Accept", AP), *await self._own_signature(owner)])
             except (OSError, ValueError):
                 return "key unreachable"
             if answer.status != 200:
                 return f"key {answer.status}"
             document = answer.json
-            if document["publicKey"]["id"] != key_id or document["publicKey"]["owner"] != document["id"] or document["id"] != owner:
+            listed = document["publicKey"] if isinstance(document["publicKey"], list) else [document["publicKey"]]
+            found = next((key for key in listed if key["id"] == key_id), None)
+            if found is None or found["owner"] != document["id"] or document["id"] != owner:
                 return "key owner"
-            self._keys[owner] = document["publicKey"]["publicKeyPem"]
-        return verdict(asked.method, asked.target, dict(asked.headers), asked.body, self._keys[owner], self.now(), self.host)
+            self._keys[key_id] = found["publicKeyPem"]
+        return self._keys.get(key_id) or self._keys[owner]
+
+    async def _own_signature(self, url: str) -> list[tuple[str, str]]:
+        """What this peer signs its own look-ups with: its actor called `actor`, if it has one."""
+        actor = self.actors.get("actor")
+        if actor is None:
+            return []
+        parts = urlsplit(url)
+        return signed(actor.keys.rsa, actor.key_id, "GET", parts.netloc, parts.path, None, self.now())

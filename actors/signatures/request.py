@@ -3,7 +3,7 @@
 The order is fixed: what costs nothing first, and our policy on the key's host before anything is fetched from it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -12,9 +12,9 @@ from actors.hosts import BadUrl, host_name, same_origin
 from actors.keys import PublicKey
 from actors.known import Actor
 from actors.remote import Budget, FetchFailed
-from actors.signatures import cavage
-from actors.signatures.cavage import CavageSignature
-from actors.signatures.errors import BadSignature, HostRefused, KeyGone, KeyUnavailable, MalformedSignature
+from actors.signatures import cavage, rfc9421, window
+from actors.signatures.errors import BadSignature, HostRefused, KeyGone, KeyUnavailable, MalformedSignature, SignatureError
+from actors.signatures.rfc9421 import BadMessageSignature, MessageSignature, UnreadableField
 from schemas.reading import Iri
 
 if TYPE_CHECKING:
@@ -72,38 +72,140 @@ async def signer(instance: "Instance", request: Request, *, fetch: bool = True) 
 
 
 async def signing_key(instance: "Instance", request: Request, *, fetch: bool = True) -> PublicKey | Unsigned | NeedsFetch:
-    """The key that signed `request`, by draft-cavage-12; it names its actor. With a key in memory this reads nothing: the inbox asks so.
+    """The key that signed `request`; it names its actor. With a key in memory this reads nothing: the inbox asks so.
 
-    Raises `actors.signatures.errors.SignatureError`: malformed or wrong signatures, a time outside one hour, a digest that is not the body's, a Host that is
-    not ours, a key whose host our policy refuses, whose actor cannot be had, or is gone. A cached key that does not fit is fetched anew once.
+    By RFC 9421 where there is a Signature-Input header, and then only so; else by draft-cavage-12. Of several labelled signatures one that holds is enough.
+    Raises `actors.signatures.errors.SignatureError`: malformed or wrong signatures, a time outside one hour, a digest that is not the body's, a request made
+    for another host, a key whose host our policy refuses, whose actor cannot be had, or is gone. A cached key that does not fit is fetched anew once.
     With `fetch=False` nothing is fetched and `NeedsFetch` is the answer where it would be (an instance whose vault is locked cannot sign the fetch).
     """
     headers = cavage.joined(request.headers)
     if b"signature" not in headers:
         return Unsigned("no Signature header")
     if b"signature-input" in headers:
-        # RFC 9421: answered 401, after which peers knock again with draft-cavage.
-        raise BadSignature("an RFC 9421 signature")
+        return await _of_messages(instance, _messages(instance, request, headers), fetch)
     signature = cavage.parse(headers[b"signature"].decode("latin-1"))
     cavage.require(signature, request.method)
     _check_host(instance, headers.get(b"host", b""))
     cavage.check_time(signature, headers, request.received_ms / 1000)
     if request.method == "POST" or "digest" in signature.headers:
         cavage.check_digest(headers, request.body or b"")
-    host = _check_key_host(instance, signature.key_id)
 
     def holds(key: PublicKey) -> bool:
         return cavage.verify(key, signature, request.method, request.raw_path, headers)
 
-    cached = await instance.keys.public(instance, signature.key_id)
-    if cached is not None and holds(cached):
-        return cached
+    return await find_key(instance, signature.key_id, holds, fetch=fetch)
+
+
+def claimed_keys(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
+    """The ids of the keys that a request says it is signed with; nothing of it is proven. Empty where nothing can be read."""
+    found = cavage.joined(headers)
+    signature, stated = found.get(b"signature", b"").decode("latin-1"), found.get(b"signature-input")
+    try:
+        if stated is None:
+            return [cavage.parse(signature).key_id]
+        return [one.key_id for one in rfc9421.read(stated.decode("latin-1"), signature, body=False)]
+    except (SignatureError, BadMessageSignature):
+        return []
+
+
+async def find_key(
+    instance: "Instance", key_id: str, holds: Callable[[PublicKey], bool], *, fetch: bool = True, budget: Budget | None = None
+) -> PublicKey | NeedsFetch:
+    """The key called `key_id` with which something `holds`: from memory, the database, or its owner's server, which is asked again once if it does not fit.
+
+    The policy on its host comes first. Raises as `signing_key`; `fetch=False` and `NeedsFetch` as there.
+    """
+    host = _check_key_host(instance, key_id)
+    cached = await instance.keys.public(instance, key_id)
+    if cached is not None:
+        _admit(instance, cached)
+        if holds(cached):
+            return cached
     if not fetch:
-        return NeedsFetch(Iri(signature.key_id))
-    key = await _look_up(instance, signature, host, cached)
+        return NeedsFetch(Iri(key_id))
+    key = await _look_up(instance, key_id, host, cached, budget or Budget(LOOKUP_BUDGET))
+    _admit(instance, key)
     if not holds(key):
         raise BadSignature("it does not verify")
     return key
+
+
+@dataclass(frozen=True, slots=True)
+class _Message:
+    """One labelled signature of RFC 9421 whose only open question is the key."""
+
+    stated: MessageSignature
+    base: bytes
+
+    def holds(self, key: PublicKey) -> bool:
+        return self.stated.agrees(key.algorithm) and key.verify(self.stated.signature, self.base)
+
+
+def _messages(instance: "Instance", request: Request, headers: cavage.Headers) -> list[_Message]:
+    """Every signature of RFC 9421 that covers enough and is of now, the body's digest checked; raises where there is none.
+
+    The target is what our configuration calls us, whatever the socket or a proxy says: a request made for another host or path does not verify here.
+    """
+    lines = {name.decode("latin-1"): (value.decode("utf-8", "surrogateescape"),) for name, value in headers.items()}
+    target = instance.config.base_url + request.raw_path.decode("utf-8", "surrogateescape")
+    found: list[_Message] = []
+    why: SignatureError = BadSignature("Signature-Input names no signature")
+    try:
+        labelled = rfc9421.read(_ascii(headers, b"signature-input"), _ascii(headers, b"signature"), body=request.method == "POST")
+        if request.method == "POST" or any("content-digest" in one.components for one in labelled):
+            _check_content_digest(headers, request.body or b"")
+    except UnreadableField as error:
+        raise MalformedSignature(str(error)) from None
+    except BadMessageSignature as error:
+        raise BadSignature(str(error)) from None
+    for one in labelled:
+        try:
+            window.check(one.created, one.expires, request.received_ms / 1000)
+            found.append(_Message(one, rfc9421.base(one, request.method, target, lines)))
+        except BadMessageSignature as error:
+            why = BadSignature(str(error))
+        except SignatureError as error:
+            why = error
+    if not found:
+        raise why
+    return found
+
+
+def _check_content_digest(headers: cavage.Headers, body: bytes) -> None:
+    if b"content-digest" not in headers:
+        raise BadSignature("no Content-Digest header")
+    if not rfc9421.digest_holds(_ascii(headers, b"content-digest"), body):
+        raise BadSignature("the digest is not that of the body")
+    if b"digest" in headers:
+        # Two digests that disagree: two readers could take two bodies.
+        cavage.check_digest(headers, body)
+
+
+def _ascii(headers: cavage.Headers, name: bytes) -> str:
+    return headers[name].decode("latin-1")
+
+
+async def _of_messages(instance: "Instance", messages: Sequence[_Message], fetch: bool) -> PublicKey | NeedsFetch:
+    """The key of the first signature that holds; those whose key we know are tried before anything is fetched, and one budget pays for all."""
+    budget = Budget(LOOKUP_BUDGET)
+    needed: NeedsFetch | None = None
+    why: SignatureError = BadSignature("it does not verify")
+    for fetching in (False, True):
+        for message in messages:
+            try:
+                found = await find_key(instance, message.stated.key_id, message.holds, fetch=fetching, budget=budget)
+            except SignatureError as error:
+                why = error
+                continue
+            if isinstance(found, PublicKey):
+                return found
+            needed = needed or found
+        if needed is None:
+            raise why
+        if not fetch:
+            return needed
+    raise why
 
 
 def _check_host(instance: "Instance", raw: bytes) -> None:
@@ -129,18 +231,28 @@ def _check_key_host(instance: "Instance", key_id: str) -> str:
     verdict = trust.verdict(instance, host, "receive")
     if not verdict.allowed:
         raise HostRefused(verdict.why)
+    if instance.trust.bars(key_id):
+        raise HostRefused(trust.BLOCKED_ACTOR.why)
     return host
 
 
-async def _look_up(instance: "Instance", signature: CavageSignature, host: str, cached: PublicKey | None) -> PublicKey:
+def _admit(instance: "Instance", key: PublicKey) -> None:
+    """Refuses the key of a blocked actor, and a key that is blocked itself, before anybody spends a verification on it."""
+    if instance.trust.bars(key.actor_uri):
+        raise HostRefused(trust.BLOCKED_ACTOR.why)
+    if instance.trust.judges_keys and instance.trust.of_key(key.algorithm, key.public) == "blocked":
+        raise HostRefused(trust.BLOCKED_KEY.why)
+
+
+async def _look_up(instance: "Instance", key_id: str, host: str, cached: PublicKey | None, budget: Budget) -> PublicKey:
     if cached is None and not instance.limits.allow("key.new", host, NEW_KEYS_PER_S, NEW_KEYS_AT_ONCE):
         raise KeyUnavailable("too many unknown keys of one host", temporary=True, retry_after_s=60)
     if cached is not None and not instance.limits.allow("key.refetch", cached.actor_uri, 1 / REFETCH_S, 1):
         raise BadSignature("it does not verify, and its key was fetched a moment ago")
-    owner = await remote.key_owner(instance, signature.key_id, budget=Budget(LOOKUP_BUDGET), fresh=cached is not None)
+    owner = await remote.key_owner(instance, key_id, budget=budget, fresh=cached is not None)
     match owner:
         case FetchFailed(kind="gone"):
-            raise KeyGone(cached.actor_uri if cached is not None else Iri(signature.key_id.partition("#")[0]))
+            raise KeyGone(cached.actor_uri if cached is not None else Iri(key_id.partition("#")[0]))
         case FetchFailed(kind="later", why=why):
             raise KeyUnavailable(why, temporary=True)
         case FetchFailed(why=why):
@@ -149,7 +261,7 @@ async def _look_up(instance: "Instance", signature: CavageSignature, host: str, 
             if cached is not None:
                 # The commit tells every process to forget; this one must not read its own old copy in the meantime.
                 instance.keys.forget()
-            key = await instance.keys.public(instance, signature.key_id)
+            key = await instance.keys.public(instance, key_id)
     # FEP-fe34: the actor lists the key, says it owns it, and both lie on one origin.
     if key is None or key.actor_uri != owner.uri or not same_origin(key.uri, owner.uri):
         raise BadSignature("its actor does not list that key")

@@ -14,12 +14,14 @@ from typing import Final, Literal
 import http_sf
 
 from actors.keys import PrivateKey
+from schemas.reading import Document
 
 LABEL: Final = "sig1"
 MOST_LABELS: Final = 4
 MOST_COMPONENTS: Final = 32
 LONGEST_FIELD: Final = 8192
 ALGORITHMS: Final = {"rsa": "rsa-v1_5-sha256", "ed25519": "ed25519"}
+HASHES: Final = {"sha-256": hashlib.sha256, "sha-512": hashlib.sha512}
 
 Headers = Mapping[str, Sequence[str]]
 """Header fields by lower-case name, each with its lines in their order."""
@@ -27,6 +29,10 @@ Headers = Mapping[str, Sequence[str]]
 
 class BadMessageSignature(ValueError):
     """Signature-Input or Signature is malformed, covers too little, or names what is not there."""
+
+
+class UnreadableField(BadMessageSignature):
+    """A field that is no structured field at all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,23 +97,33 @@ def content_digest(body: bytes) -> str:
 
 
 def digest_holds(field: str, body: bytes) -> bool:
-    """Whether a Content-Digest field states the SHA-256 of exactly these bytes; raises `BadMessageSignature` where it is no dictionary or has no sha-256."""
-    stated = _dictionary(field, "Content-Digest").get("sha-256")
-    value = stated[0] if isinstance(stated, tuple) else None
-    if not isinstance(value, bytes):
+    """Whether a Content-Digest field states the SHA-256 of exactly these bytes, and no other SHA-512 beside it.
+
+    Raises `BadMessageSignature` where it is no dictionary or has no sha-256.
+    """
+    stated = _dictionary(field, "Content-Digest")
+    if "sha-256" not in stated:
         raise BadMessageSignature("Content-Digest has no sha-256")
-    return hmac.compare_digest(value, hashlib.sha256(body).digest())
+    for name, made in HASHES.items():
+        if name not in stated:
+            continue
+        value = stated[name][0] if isinstance(stated[name], tuple) else None
+        if not isinstance(value, bytes):
+            raise BadMessageSignature(f"Content-Digest has no bytes for {name}")
+        if not hmac.compare_digest(value, made(body).digest()):
+            return False
+    return True
 
 
-def _dictionary(field: str, name: str) -> dict[str, object]:
+def _dictionary(field: str, name: str) -> Document:
     if len(field) > LONGEST_FIELD:
-        raise BadMessageSignature(f"{name} is longer than {LONGEST_FIELD} bytes")
+        raise UnreadableField(f"{name} is longer than {LONGEST_FIELD} bytes")
     try:
         parsed = http_sf.parse(field.encode("ascii"), tltype="dictionary")
     except (http_sf.StructuredFieldError, UnicodeEncodeError, ValueError) as why:
-        raise BadMessageSignature(f"{name} is no structured dictionary") from why
+        raise UnreadableField(f"{name} is no structured dictionary") from why
     if not isinstance(parsed, dict):
-        raise BadMessageSignature(f"{name} is no structured dictionary")
+        raise UnreadableField(f"{name} is no structured dictionary")
     return dict(parsed)
 
 

@@ -258,7 +258,9 @@ async def test_collections_say_nothing_about_people(met: Meeting) -> None:
     for name in ("followers", "following"):
         found = json.loads(await (await get(met, f"/users/amina/{name}")).get_data())
         assert (found["type"], found["id"]) == ("OrderedCollection", f"{amina.uri}/{name}")
-        assert found.keys() == {"@context", "id", "type"}
+        # A true number, and nobody's name.
+        assert found.keys() == {"@context", "id", "type", "totalItems"}
+        assert found["totalItems"] == 0
     found = json.loads(await (await get(met, "/users/amina/collections/featured")).get_data())
     assert (found["totalItems"], found["orderedItems"]) == (0, [])
 

@@ -320,7 +320,7 @@ async def test_an_upload_that_looks_like_an_actor_is_none(met: Meeting) -> None:
         await signer(met.instance, request(met, alice))
 
 
-async def test_an_ed25519_key_does_not_sign_cavage(met: Meeting) -> None:
+async def test_an_ed25519_key_does_not_sign_rsa_sha256(met: Meeting) -> None:
     alice = met.peer.actor("alice")
     asked = request(met, alice, key=alice.keys.ed25519)
     with pytest.raises(BadSignature):
@@ -339,7 +339,7 @@ async def test_without_fetching_it_says_what_it_needs(met: Meeting) -> None:
 
 
 async def test_an_rfc_9421_signature_is_not_taken_for_another(met: Meeting) -> None:
-    with pytest.raises(BadSignature):
+    with pytest.raises((BadSignature, MalformedSignature)):
         await signer(met.instance, request(met, met.peer.actor("alice"), signature_input='sig1=("@method");created=1;keyid="x"'))
 
 
