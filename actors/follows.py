@@ -277,13 +277,12 @@ async def sever(tx: Transaction, instance: "Instance") -> int:
 
 
 WAITING: Final = """
-select follow.id, follower.id as follower_id, followed.id as followed_id, follower.uri
+select follow.id, follower.id as follower_id, followed.id as followed_id, follower.uri, followed.locked
 from follow
 join actor as follower on follower.id = follow.follower_id
 join actor as followed on followed.id = follow.followed_id
 where follow.state = 'requested'
   and followed.local = 1
-  and followed.locked = 0
   and followed.state = 'active'
   and follower.local = 0
   and follower.state = 'active'
@@ -295,17 +294,19 @@ limit :limit
 
 @dataclass(frozen=True, slots=True)
 class Waiting:
-    """A request of a remote actor that waits though the one who was asked is not locked: the border holds it."""
+    """A request of a remote actor. Unless the one who was asked is `locked`, it waits because of who asks."""
 
     id: int
     follower_id: int
     followed_id: int
     follower: Iri
+    locked: bool
 
 
 async def waiting(tx: Transaction, *, after: int = 0, limit: int = 500) -> list[Waiting]:
-    """The requests that wait for an admin, the oldest first, from the one after the follow `after` on."""
-    return [Waiting(row["id"], row["follower_id"], row["followed_id"], row["uri"]) for row in await tx.all(WAITING, after=after, limit=limit)]
+    """The requests of remote actors that have no answer yet, the oldest first, from the one after the follow `after` on."""
+    rows = await tx.all(WAITING, after=after, limit=limit)
+    return [Waiting(row["id"], row["follower_id"], row["followed_id"], row["uri"], bool(row["locked"])) for row in rows]
 
 
 FOLLOWERS: Final = """

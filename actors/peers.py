@@ -1,5 +1,6 @@
 """Whom did an admin put where? What was decided about each other server, about single actors, and about keys; what follows from it is in actors/trust.py."""
 
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -226,14 +227,16 @@ class Bearer:
     uri: Iri
 
 
-async def bearers(instance: "Instance", fingerprint: str) -> list[Bearer]:
-    """Every remote actor we know with this key, retired ones counted: no index, since it is asked seldom (100,000 keys: 0.3 s, in short reads)."""
-    found: dict[int, Bearer] = {}
+async def bearers(instance: "Instance", fingerprints: Collection[str]) -> dict[str, list[Bearer]]:
+    """For each of these keys every remote actor we know with it, retired ones counted. Asked seldom, so it looks at all keys, in short reads."""
+    found: dict[str, dict[int, Bearer]] = {fingerprint: {} for fingerprint in fingerprints}
     after = 0
     while rows := await instance.database.read(_some_keys, after):
         after = rows[-1][0]
-        found |= {bearer.actor_id: bearer for _, algorithm, public, bearer in rows if trust.fingerprint(algorithm, public) == fingerprint}
-    return list(found.values())
+        for _, algorithm, public, bearer in rows:
+            if (fingerprint := trust.fingerprint(algorithm, public)) in found:
+                found[fingerprint][bearer.actor_id] = bearer
+    return {fingerprint: list(those.values()) for fingerprint, those in found.items()}
 
 
 async def _some_keys(tx: Transaction, after: int) -> list[tuple[int, Algorithm, bytes, Bearer]]:
@@ -241,6 +244,15 @@ async def _some_keys(tx: Transaction, after: int) -> list[tuple[int, Algorithm, 
     return [(row["id"], row["algorithm"], bytes(row["public_key"]), Bearer(row["actor_id"], Iri(row["uri"]))) for row in rows]
 
 
-async def fingerprints(tx: Transaction, actor_id: int) -> list[str]:
-    """The fingerprints of every key an actor shows or showed."""
-    return sorted({trust.fingerprint(row["algorithm"], bytes(row["public_key"])) for row in await tx.all(KEYS_OF, actor_id=actor_id)})
+KEYS_OF_HOST: Final = """
+select actor_key.algorithm, actor_key.public_key
+from actor
+join actor_key on actor_key.actor_id = actor.id
+where actor.host_id = :host_id
+"""
+
+
+async def fingerprints(tx: Transaction, *, actor_id: int | None = None, host_id: int | None = None) -> list[str]:
+    """The fingerprints of every key that an actor, or anybody we know of a host, shows or showed."""
+    rows = [*(await tx.all(KEYS_OF, actor_id=actor_id) if actor_id else ()), *(await tx.all(KEYS_OF_HOST, host_id=host_id) if host_id else ())]
+    return sorted({trust.fingerprint(row["algorithm"], bytes(row["public_key"])) for row in rows})

@@ -21,6 +21,7 @@ from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
 from fedmatch.guard import Guard
 from fedmatch.ids import Ids, SystemClock
+from fedmatch.safety import border, reports
 from inbox.door import Door
 from outbox.posts import Post
 from schemas import events
@@ -139,6 +140,8 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
         events.PostChanged: (_hears(instance, events.PostChanged, receive.changed),),
         events.PostGone: (_hears(instance, events.PostGone, receive.gone),),
         events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
+        events.Followed: (_hears(instance, events.Followed, border.followed),),
+        events.Reported: (_hears(instance, events.Reported, reports.received),),
         events.ActorGone: (_hears(instance, events.ActorGone, people.gone),),
     }
 

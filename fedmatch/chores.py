@@ -7,6 +7,7 @@ import structlog
 
 from actors import follows, known
 from fedmatch.jobs import Handler, enqueue
+from fedmatch.safety import border
 from inbox import arrivals, dereference
 from outbox import deliver, posts
 from schemas.storage import Transaction
@@ -31,12 +32,14 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "erase": _erase,
         "clear_away": _clear_away,
         "tidy": _tidy,
+        "border": border.settle,
     }
 
 
 async def begin(tx: Transaction, instance: "Instance") -> None:
     """Asks, at the start of a worker, for what is done regularly; one that waits already is not asked for twice."""
     await enqueue(tx, instance, "tidy", "all", instance.clock.ms())
+    await border.settle_soon(tx, instance)  # the mode may be another one since the last start
 
 
 async def expire_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: int) -> None:

@@ -44,7 +44,12 @@ async def find(instance: "Instance", handle: str) -> Actor:
     if not isinstance(found, Actor):
         if instance.vault.locked:
             raise Locked  # nothing could be signed, so nothing was really looked for
-        raise NotFound(f"@{name}@{host} was not found: {found.why}")
+        cure = f"; `fedmatch peers allow {host}` lets it in" if found.kind == "barred" and instance.trust.mode == "allowlist" else ""
+        raise NotFound(f"@{name}@{host} was not found: {found.why}{cure}")
+    # Found in our own rows it may be somebody whom nothing may reach any more.
+    verdict = instance.trust.actor(found.uri, "deliver")
+    if not verdict.allowed:
+        raise NotFound(f"@{name}@{host} cannot be reached: {verdict.why}; `fedmatch peers list` shows what is")
     return found
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
 
-from actors import hosts, trust
+from actors import hosts
 from fedmatch import times
 from schemas.objects import Proposal, Purpose, Urgency
 from schemas.reading import Iri, Row
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 OPEN: Final = frozenset({"open", "paused", "matched"})
 """The states in which `until` still counts."""
+
+END: Final = 2**63 - 1
 
 Json = None | str | list[str]
 
@@ -88,7 +90,8 @@ class Listing:
 
 LISTING: Final = """
 select listing.post_id, listing.kind, listing.state, listing.audience, listing.title, listing.text, listing.language,
-  listing.region, listing.urgency, listing.until, post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host
+  listing.region, listing.urgency, listing.until, post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host,
+  actor.uri as author_uri
 from listing
 join post on post.id = listing.post_id
 join actor on actor.id = post.actor_id
@@ -111,6 +114,7 @@ limit 1
 NEWEST: Final = f"""
 {LISTING}
   and (post.local = 1 or cast(:network as integer) = 1)
+  and post.id < :before
   and (cast(:kind as text) = '' or listing.kind = :kind)
   and (cast(:open as integer) = 0 or (listing.state = 'open' and (listing.until is null or listing.until > :now)))
 order by listing.post_id desc
@@ -188,16 +192,16 @@ async def _tagged(tx: Transaction, found: Sequence[Listing]) -> list[Listing]:
 async def newest(
     tx: Transaction, instance: "Instance", *, network: bool = False, kind: str | None = None, open_only: bool = False, limit: int = 100
 ) -> list[Listing]:
-    """Public listings of this instance, newest first; with `network` also those that arrived from hosts that are neither blocked nor limited."""
+    """Public listings of this instance, newest first; with `network` also what arrived, but of those who are blocked, limited, or wait for an admin."""
     now = instance.clock.ms()
-    rows = await tx.all(NEWEST, network=int(network), kind=kind or "", open=int(open_only), now=now, limit=limit)
-    found = [_from_row(row, now, instance.config.host) for row in rows]
-    return await _tagged(tx, [one for one in found if one.local or _welcome(instance, one.origin)])
-
-
-def _welcome(instance: "Instance", host: str) -> bool:
-    verdict = trust.verdict(instance, host, "receive")
-    return verdict.allowed and not verdict.limited
+    found: list[Listing] = []
+    before: int | None = END
+    while before is not None and len(found) < limit:
+        rows = await tx.all(NEWEST, network=int(network), kind=kind or "", open=int(open_only), now=now, before=before, limit=limit)
+        shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
+        found += [_from_row(row, now, instance.config.host) for row in shown[: limit - len(found)]]
+        before = rows[-1]["post_id"] if len(rows) == limit else None
+    return await _tagged(tx, found)
 
 
 async def of_author(tx: Transaction, instance: "Instance", actor_id: int, limit: int) -> list[Listing]:

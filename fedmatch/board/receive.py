@@ -9,6 +9,7 @@ import structlog
 
 from fedmatch import chores, times
 from fedmatch.board import listings
+from fedmatch.safety import border
 from schemas.events import Answer, Boosted, PostArrived, PostChanged, PostGone, PostStored
 from schemas.objects import PUBLIC, Note, Proposal
 from schemas.states import LISTING, IllegalMove
@@ -66,6 +67,20 @@ where post_audience.post_id = :post_id
 on conflict (actor_id, post_id) do nothing
 """
 
+# Of what a limited server or a held stranger says, only those who follow its author read at once.
+ADDRESSED_FOLLOWER_READS: Final = """
+insert into home (actor_id, post_id)
+select actor.id, post_audience.post_id
+from post_audience
+join actor on actor.id = post_audience.actor_id
+join follow on follow.follower_id = actor.id
+where post_audience.post_id = :post_id
+  and actor.local = 1
+  and follow.followed_id = :author_id
+  and follow.state = 'accepted'
+on conflict (actor_id, post_id) do nothing
+"""
+
 AUTHOR_READS: Final = """
 insert into home (actor_id, post_id)
 values (:author_id, :post_id)
@@ -84,7 +99,7 @@ async def stored(instance: "Instance", tx: Transaction, event: PostStored) -> No
     visibility = await _visibility(tx, event.post_id)
     if visibility != "direct":
         await tx.execute(FOLLOWERS_READ, post_id=event.post_id, author_id=event.actor_id)
-    await tx.execute(ADDRESSED_READ, post_id=event.post_id)
+    await _addressed_read(instance, tx, event)
     if event.local:
         await tx.execute(AUTHOR_READS, post_id=event.post_id, author_id=event.actor_id)
     await _list(instance, tx, event.post_id, event.note, visibility)
@@ -92,8 +107,17 @@ async def stored(instance: "Instance", tx: Transaction, event: PostStored) -> No
 
 async def changed(instance: "Instance", tx: Transaction, event: PostChanged) -> None:
     """An edited post: whom it newly addresses reads it, and its listing follows."""
-    await tx.execute(ADDRESSED_READ, post_id=event.post_id)
+    await _addressed_read(instance, tx, event)
     await _list(instance, tx, event.post_id, event.note, await _visibility(tx, event.post_id))
+
+
+async def _addressed_read(instance: "Instance", tx: Transaction, event: PostStored | PostChanged) -> None:
+    """Into the homes of those it addresses; what has to wait for an admin waits."""
+    if not event.local and await border.waits(tx, instance, event.actor_id):
+        await tx.execute(ADDRESSED_FOLLOWER_READS, post_id=event.post_id, author_id=event.actor_id)
+        await border.hold(tx, event.post_id)
+    else:
+        await tx.execute(ADDRESSED_READ, post_id=event.post_id)
 
 
 async def gone(instance: "Instance", tx: Transaction, event: PostGone) -> None:

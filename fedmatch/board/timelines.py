@@ -3,7 +3,6 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from actors import hosts, trust
 from actors.known import Actor
 from fedmatch import times
 from outbox import posts
@@ -57,7 +56,7 @@ limit :limit
 """  # noqa: S608  # only our own constant is put in
 
 PUBLIC: Final = """
-select post.*, post.id as key, actor.username, actor.handle_host
+select post.*, post.id as key, actor.username, actor.handle_host, actor.uri as author_uri
 from post
 join actor on actor.id = post.actor_id
 where post.visibility = 'public'
@@ -78,14 +77,15 @@ async def home(tx: Transaction, instance: "Instance", reader: Actor, page: Page)
 
 
 async def public(tx: Transaction, instance: "Instance", _reader: Actor, page: Page) -> list[Entry]:
-    """Every public post known here, but of hosts that are blocked or limited."""
-    rows = await tx.all(PUBLIC, before=page.before or END, limit=page.limit)
-    return [_entry(instance, row) for row in rows if row["local"] or _welcome(instance, row)]
-
-
-def _welcome(instance: "Instance", row: Row) -> bool:
-    verdict = trust.verdict(instance, hosts.authority(row["uri"]), "receive")
-    return verdict.allowed and not verdict.limited
+    """Every public post known here, but of those who are blocked, limited, or strangers who wait for an admin."""
+    found: list[Entry] = []
+    before: int | None = page.before or END
+    while before is not None and len(found) < page.limit:
+        rows = await tx.all(PUBLIC, before=before, limit=page.limit)
+        shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
+        found += [_entry(instance, row) for row in shown[: page.limit - len(found)]]
+        before = rows[-1]["key"] if len(rows) == page.limit else None
+    return found
 
 
 def _entry(instance: "Instance", row: Row) -> Entry:

@@ -100,6 +100,12 @@ def say(value: Json, text: str) -> None:
     click.echo(json.dumps(value, ensure_ascii=False, indent=2) if settings().json else text)
 
 
+def hint(text: str | None) -> None:
+    """Says something on standard error that is no failure, if there is anything to say; standard output stays what scripts read."""
+    if text is not None:
+        click.echo(text, err=True)
+
+
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> str:
     """Rows as aligned columns for people; `empty` if there are none."""
     lines = [tuple(heads), *(tuple(row) for row in rows)]

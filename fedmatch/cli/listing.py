@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, fail, person, say, table, text_of, within
+from fedmatch.cli.house import Group, fail, hint, person, say, table, text_of, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -52,6 +52,7 @@ def post(
 ) -> None:
     """Publish a request or an offer to everybody."""
     from fedmatch.board import publish
+    from fedmatch.safety import border
     from schemas.listings import Invalid, validated
 
     words = text_of(text)
@@ -77,6 +78,7 @@ def post(
             raise click.UsageError(str(error)) from None
         except publish.CannotPublish as error:
             fail(str(error))
+        hint(border.notice(instance))
         say(made.json(), made.url)
 
     within(work)

@@ -2,7 +2,7 @@
 
 import click
 
-from fedmatch.cli import deliveries, follow, init, listing, post, run, status, timeline, unlock, user
+from fedmatch.cli import deliveries, follow, init, listing, peers, post, report, run, status, timeline, unlock, user
 from fedmatch.cli.house import Group
 
 
@@ -29,5 +29,7 @@ for command in (
     timeline.timeline,
     deliveries.deliveries,
     listing.listing,
+    peers.peers,
+    report.report,
 ):
     main.add_command(command)

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Command, fail, person, say, text_of, within
+from fedmatch.cli.house import Command, fail, hint, person, say, text_of, within
 
 if TYPE_CHECKING:
     from fedmatch.board.publish import AudienceName
@@ -25,6 +25,7 @@ def post(
     from actors.instance import Instance
     from fedmatch import people
     from fedmatch.board import publish
+    from fedmatch.safety import border
     from schemas.vocabulary import canonical_language
 
     given = [one for one in (text, text_option) if one is not None]
@@ -40,6 +41,7 @@ def post(
             written = await publish.post(instance, author, words, audience, to=to, reply_to=reply_to, language=language)
         except (people.NotFound, publish.CannotPublish) as error:
             fail(str(error))
+        hint(border.notice(instance) if audience != "direct" else None)
         say({"id": str(written.id), "url": written.uri}, written.uri)
 
     within(work)

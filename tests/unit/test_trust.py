@@ -161,9 +161,10 @@ async def test_an_allow_of_an_actor_ends_the_waiting_of_a_stranger(home: House) 
 async def test_a_key_is_known_by_its_fingerprint_wherever_it_turns_up(home: House) -> None:
     # Given somebody with two keys on two hosts
     one, two = await home.stranger("troll", "one.example"), await home.stranger("other", "two.example")
-    [first, _] = await home.read(peers.fingerprints, one.id)
-    assert [bearer.actor_id for bearer in await peers.bearers(home.instance, first)] == [one.id, two.id]
-    assert await peers.bearers(home.instance, "sha256:0") == []
+    [first, _] = await home.read(peers.fingerprints, actor_id=one.id)
+    found = await peers.bearers(home.instance, [first, "sha256:0"])
+    assert {key: [bearer.actor_id for bearer in those] for key, those in found.items()} == {first: [one.id, two.id], "sha256:0": []}
+    assert await home.read(peers.fingerprints, host_id=two.host_id) == await home.read(peers.fingerprints, actor_id=one.id)
     # Then a rule of its key is written once, and gone with an allow
     await home.write(peers.set_rule, home.instance, "key", first, "blocked", "moves about")
     await home.write(peers.set_rule, home.instance, "actor", two.uri, "limited", through=first)

@@ -1,0 +1,1 @@
+"""Who may come near, and what is done when somebody must not: the border, and reports."""
