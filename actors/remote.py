@@ -170,9 +170,13 @@ async def _take(instance: "Instance", document: Document, budget: Budget, finger
     if isinstance(confirmed, FetchFailed):
         return confirmed
     try:
-        return await instance.database.write(_store, instance, parsed, confirmed.host)
+        stored = await instance.database.write(_store, instance, parsed, confirmed.host)
     except NotStored as error:
         return FetchFailed(error.why, "barred")
+    if instance.trust.judges_keys:
+        # A rule of a key may have become one of this actor just now, and what it sent waits to be judged by it.
+        await instance.trust.refresh(instance.database)
+    return stored
 
 
 async def _store(tx: Transaction, instance: "Instance", document: ActorDocument, handle_host: str) -> Actor:
