@@ -14,11 +14,14 @@ from quart import Blueprint, Response, abort, request
 
 from actors import known, local, trust
 from actors.hosts import BadUrl, host_name, origin
+from actors.keys import NoKey
 from actors.known import Actor
 from actors.media import ACTIVITY_JSON
 from actors.media import wants_activitypub as wants_activitypub
+from actors.signatures import proofs
 from actors.signatures.errors import HostRefused, KeyUnavailable, SignatureError
 from actors.signatures.request import NeedsFetch, Request, Signer, Unsigned, claimed_keys, signer
+from actors.vault import Locked
 from schemas import documents
 from schemas.objects import ActorDocument
 from schemas.reading import Document, Iri
@@ -107,7 +110,7 @@ async def reader(instance: "Instance") -> Signer | Unsigned | Response:
     return found
 
 
-def _refused_host(instance: "Instance") -> bool:
+def refused_host(instance: "Instance") -> bool:
     """Whether the request says it comes from a host our policy refuses: believed unproven, since nobody pretends to be somebody blocked."""
     if "Signature" not in request.headers:
         return False
@@ -173,10 +176,24 @@ def _well_known(made: Blueprint, instance: "Instance") -> None:
 
 
 def _documents(made: Blueprint, instance: "Instance", html: Html | None) -> None:
+    proven: list[tuple[Document, Document]] = []
+
+    async def with_proof(actor: Actor, document: Document) -> Document:
+        """The document with a proof of its own key (FEP-8b32), made once while it stays the same; a locked instance shows what it has."""
+        if proven and proven[0][0] == document:
+            return proven[0][1]
+        try:
+            key = await instance.keys.private(instance, actor.id, "ed25519")
+            made_now = proofs.attach(documents.with_proof_terms(document), key.uri, instance.clock.now().replace(microsecond=0), key.sign)
+        except (Locked, NoKey):
+            return document
+        proven[:] = [(document, made_now)]
+        return made_now
+
     @made.get("/actor")
     async def application() -> Response:
-        _, document = await instance.database.read(_described_application, instance)
-        response = ap_response(documents.actor(document), max_age_s=APPLICATION_AGE_S)
+        actor, described = await instance.database.read(_described_application, instance)
+        response = ap_response(await with_proof(actor, documents.actor(described)), max_age_s=APPLICATION_AGE_S)
         # Always this document, whoever asks and whatever they accept: a cache that kept it by signature would bring back the loop of two locked doors.
         del response.headers["Vary"]
         return response
@@ -187,7 +204,7 @@ def _documents(made: Blueprint, instance: "Instance", html: Html | None) -> None
         """The id, and the address people see; the document is the same, and says which of the two is its id."""
         if not wants_activitypub(request.headers.get("Accept", "")):
             return await _page(instance, name, html)
-        if refusal := await _gate(instance):
+        if refusal := await gate(instance):
             return refusal
         found = await instance.database.read(_described, instance, name)
         if found is None:
@@ -200,26 +217,18 @@ def _documents(made: Blueprint, instance: "Instance", html: Html | None) -> None
     @made.get("/users/<name>/<any(followers, following):which>")
     async def people(name: str, which: str) -> Response:
         # Who follows whom is nobody's business: a number without `first` or items, which Mastodon shows as hidden.
-        return await _collection(name, which, None, None)
-
-    @made.get("/users/<name>/collections/featured")
-    async def featured(name: str) -> Response:
-        return await _collection(name, "featured", 0, [])
-
-    async def _collection(name: str, which: str, total: int | None, items: list[Iri] | None) -> Response:
-        if refusal := await _gate(instance):
+        if refusal := await gate(instance):
             return refusal
         person = await instance.database.read(_exactly, name)
         if person is None or person.state == "suspended":
             return not_found()
         if person.state == "gone":
             return ap_error(410, "gone")
-        iri = {"followers": person.followers, "following": person.following, "featured": person.featured}[which]
+        iri = person.followers if which == "followers" else person.following
         if iri is None:
             return not_found()
-        if total is None:
-            total = await instance.database.read(_followed, person.id, which)
-        return ap_response(documents.collection(iri, total, items=items), by_signer=signed_only(instance))
+        total = await instance.database.read(_followed, person.id, which)
+        return ap_response(documents.collection(iri, total), by_signer=signed_only(instance))
 
     @made.after_request
     async def preflight(response: Response) -> Response:
@@ -230,10 +239,10 @@ def _documents(made: Blueprint, instance: "Instance", html: Html | None) -> None
         return response
 
 
-async def _gate(instance: "Instance") -> Response | None:
+async def gate(instance: "Instance") -> Response | None:
     """The refusal for a request that may not read documents; the signature is verified only where something depends on it."""
     if not signed_only(instance):
-        return ap_error(403, HostRefused.safe) if _refused_host(instance) else None
+        return ap_error(403, HostRefused.safe) if refused_host(instance) else None
     found = await reader(instance)
     return found if isinstance(found, Response) else None
 

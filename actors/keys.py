@@ -226,8 +226,18 @@ def _opened(instance: "Instance", actor_id: int, algorithm: Algorithm, row: Row 
     return PrivateKey(Iri(row["uri"]), algorithm, key)
 
 
-async def _public(tx: Transaction, uri: str) -> Row | None:
-    return await tx.one(SELECT_PUBLIC, uri=uri)
+async def known_public(tx: Transaction, uri: str) -> PublicKey | None:
+    """The stored key with exactly this id, for use inside a transaction; None if there is none that can be used."""
+    row = await tx.one(SELECT_PUBLIC, uri=uri)
+    if row is None:
+        return None
+    try:
+        key = load(row["algorithm"], bytes(row["public_key"]))
+    except BadKey:
+        log.warning("key.unusable", actor=row["actor_id"])
+        return None
+    actor_uri = Iri(row["actor_uri"])
+    return PublicKey(Iri(row["uri"]), row["actor_id"], actor_uri, hosts.authority(actor_uri), row["algorithm"], key)
 
 
 class KeyRing:
@@ -267,16 +277,9 @@ class KeyRing:
             self._publics.move_to_end(key_uri)
             return found
         forgotten = self._forgotten
-        row = await instance.database.read(_public, key_uri)
-        if row is None:
+        found = await instance.database.read(known_public, key_uri)
+        if found is None:
             return None
-        try:
-            key = load(row["algorithm"], bytes(row["public_key"]))
-        except BadKey:
-            log.warning("key.unusable", actor=row["actor_id"])
-            return None
-        actor_uri = Iri(row["actor_uri"])
-        found = PublicKey(Iri(row["uri"]), row["actor_id"], actor_uri, hosts.authority(actor_uri), row["algorithm"], key)
         if forgotten == self._forgotten:  # else somebody changed keys while we read: use it once, remember nothing
             self._publics[key_uri] = found
             if len(self._publics) > self._most:

@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import follows, known
+from actors import keys, known, said
+from actors.vault import Locked
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import border
 from inbox import arrivals, dereference
@@ -19,6 +20,7 @@ log = structlog.get_logger()
 
 AGAIN_MS: Final = 5_000
 """How soon we try again to make deleted words unreadable while a reader elsewhere keeps them; within 60 s they must be."""
+LOCKED_MS: Final = 60_000
 TIDY_EVERY_MS: Final = 6 * 3_600_000
 CHUNK: Final = 100
 
@@ -50,7 +52,12 @@ async def expire_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: 
 async def _expire(instance: "Instance", key: str, _payload: bytes) -> None:
     from fedmatch.board import publish  # it asks for jobs itself
 
-    await instance.database.write(publish.expire, instance, int(key))
+    try:
+        await instance.database.write(publish.expire, instance, int(key))
+    except Locked:
+        # An offer's Update carries a proof, and its key is sealed: it waits for the unlock, as everything that leaves does.
+        await instance.database.write(expire_at, instance, int(key), instance.clock.ms() + LOCKED_MS)
+        return
     instance.wake("delivery")
 
 
@@ -124,7 +131,8 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     """What was finished long ago goes, and the next time is noted."""
     while await instance.database.write(deliver.prune, instance.clock.ms()):
         continue
-    await instance.database.write(follows.forget_undone, instance)
+    await instance.database.write(said.forget, instance)
+    await instance.database.write(keys.prune, instance.clock.ms())
     await instance.database.write(_tidy_again, instance)
 
 

@@ -11,9 +11,7 @@ import structlog
 
 from actors import hosts, known
 from actors.instance import Instance
-from actors.signatures import cavage
-from actors.signatures.errors import SignatureError
-from actors.signatures.request import Request
+from actors.signatures.request import Request, claimed_keys
 from inbox import arrivals, gate, verify
 from inbox.arrivals import Remembered
 from inbox.effects import ask
@@ -94,7 +92,7 @@ class Door:
             return
         match verdict:
             case Verified(actor=actor):
-                self._not_too_often(actor.host)
+                self._not_too_often(verdict.carrier or actor.host)
                 if said.kind == "Flag":
                     self._not_too_many_reports(actor.host)
                 _answer(await arrivals.remember(instance, verdict, said, request, to=name))
@@ -134,10 +132,8 @@ class Door:
             raise Refused(verdict.why)
         if await instance.database.read(known.by_uri, said.actor) is not None:
             return False
-        try:
-            cavage.parse(b", ".join(value for name, value in headers if name == b"signature").decode("latin-1"))
-        except SignatureError as error:
-            raise Unsigned(error.why) from None
+        if not claimed_keys(headers):
+            raise Unsigned("its signature headers cannot be read")
         return True
 
 

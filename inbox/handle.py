@@ -15,7 +15,7 @@ import structlog
 from actors import follows, known
 from actors.instance import Instance
 from actors.known import Actor
-from inbox import dereference, people, reports
+from inbox import dereference, forward, people, reports
 from inbox.dereference import Origin
 from inbox.effects import NOTHING, Effects, ask
 from inbox.errors import Refused
@@ -80,6 +80,12 @@ async def act(tx: Transaction, instance: Instance, verified: Verified, activity:
     actor = await known.by_id(tx, verified.actor.id)
     if actor is None:
         return NOTHING
+    answered = await forward.answered(tx, instance, verified, activity)
+    effects = await _act(tx, instance, actor, verified, activity, found)
+    return effects if answered is None else await forward.onward(tx, instance, verified, activity, answered, effects)
+
+
+async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Verified, activity: Activity, found: Found) -> Effects:
     match activity:
         case Follow():
             return await people.follow(tx, instance, actor, activity)

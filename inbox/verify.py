@@ -1,6 +1,7 @@
 """Who says this, and may they say it? The only place that makes a `Verified`.
 
     verify(request, document)  ->  Verified(actor, document, by="signature")   the HTTP signature is the activity's actor's
+                                |  Verified(actor, document, by="proof")       somebody else carried it, and it holds a proof by its actor
                                 |  Forwarded(id)                               somebody else carried it: its own server is asked, the posted body forgotten
                                 |  Transient                                   it has no id: answered with 202 and forgotten, as GoToSocial does
                                 or an `InboxError`
@@ -10,21 +11,33 @@ takes `Verified`, never a dict: a missing signature is an error here, never an e
 """
 
 import json
-from dataclasses import dataclass
-from typing import Literal, assert_never, cast
+from dataclasses import dataclass, field
+from typing import Final, Literal, assert_never, cast
+
+import structlog
 
 from actors import hosts, known
 from actors.instance import Instance
 from actors.keys import PublicKey
 from actors.known import Actor
+from actors.signatures import proofs
 from actors.signatures.errors import KeyGone, SignatureError
-from actors.signatures.request import NeedsFetch, Request, signing_key
+from actors.signatures.proofs import BadProof
+from actors.signatures.request import NeedsFetch, Request, find_key, signing_key
 from actors.signatures.request import Unsigned as NoSignature
 from inbox.errors import InboxError, Later, Malformed, Refused, Unsigned
 from inbox.gate import Claim, claim, iri
 from schemas.reading import Document, Iri, Unreadable
 
+log = structlog.get_logger()
+
 By = Literal["signature", "proof", "origin"]
+
+PROVABLE: Final = frozenset({"Create", "Update", "Delete"})
+"""What a proof carries by another hand: what servers forward, and what means the same however often and late it comes. A Follow that was taken back must not
+come back by a copy of it."""
+MOST_PROVEN: Final = 256 * 1024
+"""Bytes of a document whose proof we look at; canonical JSON of more would hold everybody up. What is longer is read from its origin."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +51,13 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class Verified:
-    """A document that its actor stands behind."""
+    """A document that its actor stands behind. `body` is it as it came, where it came by itself; `carrier` the host that brought what another one proves."""
 
     actor: Sender
     document: Document
     by: By
+    body: bytes = field(default=b"", repr=False, compare=False)
+    carrier: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +104,7 @@ async def verify(instance: Instance, request: Request, document: Document, said:
         case NeedsFetch():
             raise KeyNeeded(hosts.authority(said.actor))
         case PublicKey():
-            return _judge(instance, Sender(key.actor_id, key.actor_uri, key.host), said, document)
+            return await _judge(instance, _owner(key), said, document, request.body or b"")
         case _:
             assert_never(key)
 
@@ -158,16 +173,42 @@ def _only(attributed: object, actor: Iri) -> bool:
     return all(one is None or iri(one) == actor for one in several)
 
 
-def _judge(instance: Instance, carrier: Sender, said: Claim, document: Document) -> Verified | Forwarded | Transient:
-    if said.id is None:
-        return Transient(carrier)
+async def _judge(instance: Instance, carrier: Sender, said: Claim, document: Document, body: bytes) -> Verified | Forwarded | Transient:
     if said.actor == carrier.uri:
-        return Verified(carrier, document, "signature")
+        return Transient(carrier) if said.id is None else Verified(carrier, document, "signature", body)
+    if said.id is None:
+        # Nothing to ask its origin for, so nobody but the carrier says it, and the carrier may not.
+        raise Unsigned("signed by somebody else, and it has no id to ask for")
+    owner = await _prover(instance, said, document, body)
+    if owner is not None:
+        return Verified(owner, document, "proof", body, carrier.host)
     # Its origin was compared with the actor's already, so asking there asks the right server; our own policy decides before we do.
     verdict = instance.trust.verdict(hosts.authority(said.id), "fetch")
     if not verdict.allowed:
         raise Refused(f"forwarded, and its origin: {verdict.why}")
     return Forwarded(said.id, carrier)
+
+
+async def _prover(instance: Instance, said: Claim, document: Document, body: bytes) -> Sender | None:
+    """The actor, if the document holds an FEP-8b32 proof by a key of its own; else None, and its origin is asked."""
+    if said.kind not in PROVABLE or "proof" not in document or len(body) > MOST_PROVEN:
+        return None
+    try:
+        proof = proofs.read(document, instance.clock.now())
+        if proof is None or not _at_home(proof.method, said.actor):
+            return None
+        key = await find_key(instance, proof.method, lambda key: key.algorithm == "ed25519" and proof.holds(key.verify), fetch=not instance.vault.locked)
+    except BadProof as error:
+        log.info("proof.refused", why=str(error))
+        return None
+    except SignatureError as error:
+        log.info("proof.refused", why=error.why)
+        return None
+    return _owner(key) if isinstance(key, PublicKey) and key.actor_uri == said.actor else None
+
+
+def _owner(key: PublicKey) -> Sender:
+    return Sender(key.actor_id, key.actor_uri, key.host)
 
 
 async def _parting(instance: Instance, said: Claim, document: Document, gone: KeyGone) -> Verified | Forwarded | Transient:
@@ -184,7 +225,8 @@ async def _parting(instance: Instance, said: Claim, document: Document, gone: Ke
 def pack(verified: Verified, body: bytes) -> bytes:
     """What a row remembers of a verified activity, to be sealed: who, proven how, and the bytes."""
     sender = verified.actor
-    return b"verified %s %d %s %s\n%s" % (verified.by.encode(), sender.id, sender.host.encode(), sender.uri.encode(), body)
+    line = f"verified {verified.by} {sender.id} {sender.host} {sender.uri} {verified.carrier}"
+    return b"%s\n%s" % (line.rstrip().encode(), body)
 
 
 def pack_request(request: Request) -> bytes:
@@ -199,8 +241,8 @@ def recall(plain: bytes) -> Verified | Request:
     line, _, body = plain.partition(b"\n")
     kind, _, rest = line.partition(b" ")
     if kind == b"verified":
-        by, number, host, uri = rest.decode().split(" ")
-        return Verified(Sender(int(number), Iri(uri), host), cast(Document, json.loads(body)), cast(By, by))
+        by, number, host, uri, *carrier = rest.decode().split(" ")
+        return Verified(Sender(int(number), Iri(uri), host), cast(Document, json.loads(body)), cast(By, by), body, carrier[0] if carrier else "")
     if kind == b"request":
         head = cast(Document, json.loads(rest))
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"]]

@@ -2,13 +2,15 @@
 
 from typing import TYPE_CHECKING, Final
 
+from actors import keys
 from actors.known import Actor
+from actors.signatures import proofs
 from outbox import address
 from outbox.address import Audience, Inbox
 from outbox.posts import PUBLIC_SPELLINGS
 from schemas import documents
-from schemas.activities import Activity, Delete, Update
-from schemas.reading import Iri
+from schemas.activities import Activity
+from schemas.reading import Document, Iri
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -101,26 +103,77 @@ where id = :host_id
 """
 
 
-async def publish(tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, audience: Audience, *, object: Iri, ordering_key: str) -> int:
+IS_OUTGOING: Final = """
+select outgoing.id
+from outgoing
+where outgoing.uri = :uri
+"""
+
+
+async def publish(
+    tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, audience: Audience, *, object: Iri, ordering_key: str, proven: bool = False
+) -> int:
     """Sends `activity` of `sender` on its way to `audience`, and gives the id of the outgoing row. Call `instance.wake("delivery")` after the commit.
 
     `object` names what it is about. Activities with one `ordering_key` (the object's id, or both ends of a follow) reach each host in the order of these calls.
     A Delete replaces what of the same key was not delivered yet and also goes wherever that went before; an Update replaces undelivered Updates. Shared inboxes
-    are used when it is addressed to everybody or to the sender's followers. Local readers are not served here. Raises `TooLarge`; needs an activity with an id.
+    are used when it is addressed to everybody or to the sender's followers. Local readers are not served here. `proven`: it carries an FEP-8b32 proof, which
+    makes its words undeniable for ever. Raises `TooLarge`, and `actors.vault.Locked` for a proof that cannot be made; needs an activity with an id.
     """
     if activity.id is None:
         raise ValueError("what we send has an id")
-    body = documents.dumps(documents.activity(activity))
+    document = documents.activity(activity)
+    body = documents.dumps(await prove(tx, instance, sender, document) if proven else document)
     if len(body) > MOST_BODY:
         raise TooLarge(len(body))
-    now = instance.clock.ms()
     addressed = (*activity.to, *activity.cc)
     fold = not PUBLIC_SPELLINGS.isdisjoint(addressed) or (sender.followers is not None and sender.followers in addressed)
     inboxes = await address.inboxes(tx, instance, audience, fold=fold)
-    if isinstance(activity, Delete):
+    return await _queue(tx, instance, sender, body, inboxes, uri=activity.id, kind=type(activity).__name__, object=object, ordering_key=ordering_key)
+
+
+async def prove(tx: Transaction, instance: "Instance", sender: Actor, document: Document) -> Document:
+    """The document with a proof by the Ed25519 key of our actor; its context says what the words of a proof mean. Raises `Locked`, `NoKey`."""
+    key = await keys.signing(tx, instance, sender.id, "ed25519")
+    return proofs.attach(documents.with_proof_terms(document), key.uri, instance.clock.now().replace(microsecond=0), key.sign)
+
+
+async def forward(
+    tx: Transaction,
+    instance: "Instance",
+    sender: Actor,
+    body: bytes,
+    *,
+    uri: Iri,
+    kind: str,
+    audience: Audience,
+    leaving_out: frozenset[int],
+    object: Iri,
+) -> bool:
+    """Sends somebody else's activity on, byte for byte, signed by our `sender`; not to the hosts with the ids in `leaving_out`. False if nobody is to hear it.
+
+    The same `uri` goes on once. What is about one `object` stays in order, as for `publish`. Raises `TooLarge`.
+    """
+    if len(body) > MOST_BODY:
+        raise TooLarge(len(body))
+    if await tx.one(IS_OUTGOING, uri=uri) is not None:
+        return False
+    inboxes = [inbox for inbox in await address.inboxes(tx, instance, audience, fold=True) if inbox.host_id not in leaving_out]
+    if not inboxes and kind != "Delete":
+        return False
+    await _queue(tx, instance, sender, body, inboxes, uri=uri, kind=kind, object=object, ordering_key=object)
+    return True
+
+
+async def _queue(
+    tx: Transaction, instance: "Instance", sender: Actor, body: bytes, inboxes: list[Inbox], *, uri: Iri, kind: str, object: Iri, ordering_key: str
+) -> int:
+    """Writes the rows of one activity for `inboxes`, behind what of the same key waits already; the id of the outgoing row."""
+    now = instance.clock.ms()
+    if kind == "Delete":
         inboxes = await _and_holders(tx, instance, inboxes, ordering_key)
         await tx.execute(SUPERSEDE_ALL, ordering_key=ordering_key, now=now)
-    elif isinstance(activity, Update):
+    elif kind == "Update":
         for inbox in inboxes:
             await tx.execute(SUPERSEDE_UPDATE, ordering_key=ordering_key, inbox=inbox.url, now=now)
     outgoing_id = instance.ids.new()
@@ -131,9 +184,9 @@ async def publish(tx: Transaction, instance: "Instance", sender: Actor, activity
     await tx.execute(
         INSERT_OUTGOING,
         id=outgoing_id,
-        uri=activity.id,
+        uri=uri,
         actor_id=sender.id,
-        kind=type(activity).__name__,
+        kind=kind,
         object=object,
         ordering_key=ordering_key,
         body=instance.vault.seal(body, f"outgoing:{outgoing_id}") if inboxes else None,

@@ -79,6 +79,18 @@ ACTOR_TERMS: Final = {
     "publicKeyMultibase": "sec:publicKeyMultibase",
     "implements": {"@id": "https://w3id.org/fep/844e#implements", "@type": "@id"},
 }
+PROOF_TERMS: Final = {
+    "xsd": "http://www.w3.org/2001/XMLSchema#",
+    "DataIntegrityProof": "https://w3id.org/security#DataIntegrityProof",
+    "proof": {"@id": "https://w3id.org/security#proof", "@type": "@id", "@container": "@graph"},
+    "cryptosuite": "https://w3id.org/security#cryptosuite",
+    "verificationMethod": {"@id": "https://w3id.org/security#verificationMethod", "@type": "@id"},
+    "proofPurpose": {"@id": "https://w3id.org/security#proofPurpose", "@type": "@vocab"},
+    "assertionMethod": {"@id": "https://w3id.org/security#assertionMethod", "@type": "@id"},
+    "proofValue": {"@id": "https://w3id.org/security#proofValue", "@type": "https://w3id.org/security#multibase"},
+    "created": {"@id": "http://purl.org/dc/terms/created", "@type": "xsd:dateTime"},
+}
+"""What https://w3id.org/security/data-integrity/v2 says, written out: nobody has to fetch it, and Takahe knows no context by name but its own."""
 NOTE_CONTEXT: Final[list[Any]] = [AS, NOTE_TERMS]
 LISTING_CONTEXT: Final[list[Any]] = [AS, LISTING_TERMS]
 ACTOR_CONTEXT: Final[list[Any]] = [AS, SECURITY, ACTOR_TERMS]
@@ -182,6 +194,12 @@ def activity(act: Activity) -> Document:
         case _:
             context = [AS]
     return {"@context": context if len(context) > 1 else AS} | _activity(act)
+
+
+def with_proof_terms(document: Document) -> Document:
+    """The document with the words of an integrity proof (FEP-8b32) in its context, to be signed."""
+    stated = document.get("@context", AS)
+    return document | {"@context": [*(stated if isinstance(stated, list) else [stated]), PROOF_TERMS]}
 
 
 def tombstone(id: Iri, former_type: str | None = None, deleted: datetime | None = None) -> Document:

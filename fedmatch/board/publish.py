@@ -119,9 +119,14 @@ async def _created(tx: Transaction, instance: "Instance", actor: Actor, note: No
     if not isinstance(made, Post):
         raise CannotPublish("it was not stored; try again")
     activity = Create(id=Iri(f"{note.id}/activity"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=note.published)
-    await outbox.publish(tx, instance, actor, activity, audience, object=note.id, ordering_key=note.id)
+    await outbox.publish(tx, instance, actor, activity, audience, object=note.id, ordering_key=note.id, proven=_is_offer(note))
     log.info("board.published", post=id, actor=actor.id)
     return made
+
+
+def _is_offer(note: Note) -> bool:
+    """Whether it leaves with a proof of its author: offers do, and nobody can change them on the way. Requests never: a proof cannot be denied later."""
+    return note.proposal is not None and note.proposal.purpose == "offer"
 
 
 async def _named_in_text(instance: "Instance", words: str, *, strict: bool) -> dict[str, Actor]:
@@ -356,7 +361,8 @@ async def _edited(tx: Transaction, instance: "Instance", id: int, proposal: Prop
     if not isinstance(changed, Post):
         raise CannotPublish("it was changed a moment ago; try again in a second")
     activity = Update(id=Iri(f"{held.uri}#updates/{instance.clock.ms()}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=updated)
-    await outbox.publish(tx, instance, actor, activity, await holders(tx, actor, held), object=held.uri, ordering_key=held.uri)
+    audience = await holders(tx, actor, held)
+    await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=_is_offer(note))
 
 
 async def _ours(tx: Transaction, id: int) -> tuple[Actor, Post]:

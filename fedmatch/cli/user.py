@@ -78,6 +78,21 @@ def delete(name: str) -> None:
     within(work)
 
 
+@user.command("rotate-keys")
+@click.argument("name")
+def rotate_keys(name: str) -> None:
+    """Give NAME new keys and tell everybody who may know the old ones, signed with the old. Those stay listed for 7 days."""
+    from actors.instance import Instance
+    from fedmatch import rotation
+
+    async def work(instance: Instance) -> None:
+        actor = await person(instance, name)
+        await rotation.rotate_keys(instance, actor)
+        say({"name": actor.username, "state": actor.state}, f"@{actor.handle} has new keys; the news leaves now, signed with the old one.")
+
+    within(work)
+
+
 @user.command()
 @click.argument("name")
 @click.option("--scopes", default="read write follow", show_default=True, help="What the token allows, words with blanks between.")
