@@ -1,7 +1,8 @@
 """Is somebody asking for this already? Callers that want the same thing at the same time wait for one answer."""
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
 from typing import TypeVar, cast
 
 T = TypeVar("T")
@@ -12,6 +13,20 @@ class Flights:
 
     def __init__(self) -> None:
         self._under_way: dict[str, asyncio.Task[object]] = {}
+        self._lanes: dict[str, tuple[asyncio.Semaphore, list[None]]] = {}
+
+    @asynccontextmanager
+    async def lane(self, name: str, most: int) -> AsyncIterator[None]:
+        """Room for at most `most` at a time under this name; the others wait here. A lane nobody is in costs nothing."""
+        room, users = self._lanes.setdefault(name, (asyncio.Semaphore(most), []))
+        users.append(None)
+        try:
+            async with room:
+                yield
+        finally:
+            users.pop()
+            if not users:
+                del self._lanes[name]
 
     async def once(self, name: str, work: Callable[[], Coroutine[object, object, T]]) -> T:
         """The answer of `work`, or of the same work already under way; a caller that is cancelled does not take it from the others."""

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 LOOKUP_S: Final = 10
+KEYS_AT_ONCE: Final = 8
+"""How many unknown keys of one host are looked up at a time (security.md A019)."""
 FRESH_MS: Final = 24 * 3600 * 1000
 """How long a stored actor is believed without another look."""
 
@@ -136,7 +138,17 @@ async def key_owner(instance: "Instance", key_uri: str, *, budget: Budget, fresh
 
     The key id may be a fragment of the actor, a path that serves the actor (GoToSocial), or a document of its own whose owner must list it (FEP-fe34).
     """
-    return await _once(instance, f"key {key_uri}", lambda: _fetch_key(instance, key_uri, budget, insist=fresh))
+    try:
+        host = authority(key_uri.partition("#")[0])
+    except BadUrl as error:
+        return FetchFailed(str(error), "unusable")
+
+    async def work() -> Actor | FetchFailed:
+        # A flood of forged key ids all at once must not become a flood of requests: after the first few failures the rest is answered from memory.
+        async with instance.network.flights.lane(f"keys {host}", KEYS_AT_ONCE):
+            return await _fetch_key(instance, key_uri, budget, insist=fresh)
+
+    return await _once(instance, f"key {key_uri}", work)
 
 
 async def _fetch_key(instance: "Instance", key_uri: str, budget: Budget, *, insist: bool) -> Actor | FetchFailed:

@@ -16,7 +16,7 @@ from outbox import posts
 from schemas import documents
 from schemas.activities import parse_note
 from schemas.objects import Note
-from schemas.reading import Iri, Unreadable
+from schemas.reading import Document, Iri, Unreadable
 from schemas.storage import Transaction
 
 log = structlog.get_logger()
@@ -85,7 +85,7 @@ async def post(instance: Instance, id: Iri, spending: Budget, *, owner: Actor | 
     if isinstance(author, FetchFailed):
         _nothing("author", author)
         return None
-    return Origin(note, author, documents.dumps(document))
+    return Origin(note, author, original(document))
 
 
 async def thread(instance: Instance, key: str, _payload: bytes) -> None:
@@ -117,6 +117,11 @@ async def _keep(tx: Transaction, instance: Instance, found: Origin) -> None:
     outcome = await posts.store(tx, instance, found.author, found.note, local=False, document=found.document)
     if isinstance(outcome, posts.Refused):
         log.info("post.refused", why=outcome.why)
+
+
+def original(document: Document) -> bytes:
+    """The JSON of a post as it came, without whom its sender wished to hide (`bto`, `bcc`: ActivityPub section 6)."""
+    return documents.dumps({name: value for name, value in document.items() if name not in ("bto", "bcc")})
 
 
 def _nothing(what: str, failed: FetchFailed) -> None:
