@@ -227,7 +227,8 @@ async def decide(tx: Transaction, instance: "Instance", followed: Actor, followe
     edge = await between(tx, follower.id, followed.id)
     if edge is None:
         raise NoFollow("there is no request between these two")
-    if accept and edge.state == "requested" and not follower.local and (await trust.fresh(tx, instance)).actor(follower.uri, "receive").held:
+    asked = accept and edge.state == "requested" and not follower.local
+    if asked and instance.trust.mode == "approve" and (await trust.fresh(tx, instance)).actor(follower.uri, "receive").held:
         raise WaitsForAdmin("an admin has to let this server in first")
     to: State = "accepted" if accept else "rejected"
     if edge.state != to:
