@@ -4,8 +4,9 @@
     keep       request whose key must be fetched, while the instance is locked -> one row `unverified`, bounded; proven after the unlock
     Arrivals   claims rows with a lease, one lane an actor, lanes at the same time; effects, jobs, "done" and the erased body in one transaction
 
-Attempts are counted before the run. A row whose handling raises is tried five times with growing waits; a row that was in hand three times when the process
-died is given up, and such suspects run alone, so that their neighbours are not taken for guilty. What is given up keeps host, time and error, never a body.
+Attempts are counted before the run. A row whose handling raises is tried five times with growing waits. Rows that were in hand when a process died are suspects
+and run alone, so that neighbours are not taken for guilty; after three deaths one is set aside for six hours, and a fourth ends it. What is given up keeps
+host, time and error, never a body.
 """
 
 import asyncio
@@ -52,10 +53,14 @@ SWEEP_S: Final = 600.0
 DAY_MS: Final = 24 * 60 * 60 * 1000
 
 CRASHES: Final = 3
+ASIDE_S: Final = 6 * 3600
+"""For how long one is set aside that was in hand at three deaths. Then it has one more try: whoever kills often at random hits an innocent three times."""
 WAITS_S: Final = (5, 30, 180, 1080)
 """After an error of ours: five tries within 22 minutes."""
 WAITS_OUT_S: Final = (60, 300, 1800, 7200, 21600, 43200, 43200)
 """While another server cannot be reached: eight tries within 33 hours. A request is judged by the time it came, so this loses nothing."""
+
+MOST_ATTEMPTS: Final = len(WAITS_OUT_S) + 1 + CRASHES
 
 REPEATED: Final = frozenset({"Follow", "Undo", "Accept", "Reject", "Like", "Announce", "Block"})
 """What servers send again under the same id and mean anew: Misskey's Follow and Undo between two people always have one id."""
@@ -307,6 +312,13 @@ where id = :id
   and state in ('waiting', 'unverified')
 """
 
+SET_ASIDE: Final = """
+update arrival
+set run_at = :run_at, lease_until = 0
+where id = :id
+  and state in ('waiting', 'unverified')
+"""
+
 AGAIN: Final = """
 update arrival
 set error = :error, run_at = :run_at, lease_until = 0
@@ -437,7 +449,10 @@ class Arrivals:
             return False
         claimed = await database.write(self._claim, CLAIM, BATCH)
         for held in claimed:
-            self._start(held)
+            if held.attempts > MOST_ATTEMPTS:
+                await database.write(self._give_up, held, "it was tried often enough")
+            else:
+                self._start(held)
         return len(claimed) >= BATCH
 
     async def _take_suspect(self, stopped: asyncio.Task[bool]) -> bool:
@@ -446,7 +461,9 @@ class Arrivals:
         if stopped.done():
             return False
         for held in await self._instance.database.write(self._claim, CLAIM_SUSPECT, 1):
-            if held.attempts > CRASHES:
+            if held.attempts == CRASHES + 1:
+                await self._instance.database.write(self._set_aside, held)
+            elif held.attempts > CRASHES + 2:
                 await self._instance.database.write(self._give_up, held, "the process died each time it was handled")
             else:
                 self._start(held)
@@ -618,6 +635,10 @@ class Arrivals:
 
     async def _again(self, tx: Transaction, held: _Held, error: str, wait_s: int) -> None:
         await tx.execute(AGAIN, id=held.id, error=error[:LAST_ERROR], run_at=self._instance.clock.ms() + wait_s * 1000)
+
+    async def _set_aside(self, tx: Transaction, held: _Held) -> None:
+        await tx.execute(SET_ASIDE, id=held.id, run_at=self._instance.clock.ms() + ASIDE_S * 1000)
+        log.error("arrival.set-aside", arrival=held.id, host=held.host_id)
 
     async def _postpone(self, tx: Transaction, held: _Held) -> None:
         await tx.execute(POSTPONE, id=held.id, run_at=self._instance.clock.ms() + 5000)

@@ -121,7 +121,7 @@ async def test_what_cannot_be_read_is_given_up_at_once(quick: House) -> None:
     assert row["body"] is None
 
 
-async def test_what_kills_the_process_three_times_is_given_up_and_its_neighbours_are_not(quick: House, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_what_kills_the_process_is_set_aside_then_given_up_and_its_neighbours_are_not(quick: House, monkeypatch: pytest.MonkeyPatch) -> None:
     # Given five arrivals that were in hand when the process died, one of them guilty
     bo = await followed(quick)
     for number in range(5):
@@ -149,16 +149,26 @@ async def test_what_kills_the_process_three_times_is_given_up_and_its_neighbours
         return None  # the process is dead: nobody writes anything on the row
 
     monkeypatch.setattr(Arrivals, "_note", no_note)
+
     # When it is started again and again
-    worker = Arrivals(quick.instance)
-    for _ in range(6):
-        stop = asyncio.Event()
-        worker = Arrivals(quick.instance)
+    async def live_and_die() -> None:
+        nonlocal worker
+        stop, worker = asyncio.Event(), Arrivals(quick.instance)
         task = asyncio.create_task(worker.run(stop))
         await asyncio.sleep(0.4)
         stop.set()
         await task
         quick.clock.move(minutes=1)
+
+    worker = Arrivals(quick.instance)
+    for _ in range(6):
+        await live_and_die()
+    # Then it is set aside after three deaths, and its neighbours are done
+    assert await quick.read(arrivals.counts) == Counts(1, 4, 0)
+    assert together.count(1) == len(together) == 4 + 2
+    quick.clock.move(hours=7)
+    await live_and_die()
+    await live_and_die()
     # Then the guilty one is given up, and ran alone
     assert await quick.read(arrivals.counts) == Counts(0, 4, 1)
     assert set(together) == {1}
