@@ -488,7 +488,10 @@ class Arrivals:
     async def _claim(self, tx: Transaction, sql: str, most: int) -> list[_Held]:
         now = self._instance.clock.ms()
         sql = sql.replace("{for_update}", self._instance.database.for_update)
-        rows = [row for state in STATES for row in await tx.all(sql, state=state, now=now, until=now + LEASE_MS, most=most)]
+        rows: list[Row] = []
+        for state in STATES:
+            if len(rows) < most:
+                rows += await tx.all(sql, state=state, now=now, until=now + LEASE_MS, most=most - len(rows))
         # `returning` promises no order. A row of ours whose lease ran out before it was renewed is in hand already.
         return [_held(row) for row in sorted(rows, key=lambda row: (row["run_at"], row["id"])) if row["id"] not in self._ids]
 
