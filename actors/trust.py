@@ -58,6 +58,9 @@ select border_rule.kind, border_rule.subject, border_rule.level
 from border_rule
 """
 
+MOST_SAID: Final = 20_000
+"""How many verdicts are kept at hand: every arrival and every addressee asks for one."""
+
 ED25519_SPKI: Final = bytes.fromhex("302a300506032b6570032100")
 
 
@@ -84,10 +87,12 @@ class Trust:
     def __init__(self, mode: "Mode", rules: Rules | None = None) -> None:
         self.mode = mode
         self._rules = rules
+        self._said: dict[tuple[Mode, str, Direction], Verdict] = {}
 
     async def refresh(self, database: Database) -> None:
         """Reads the decisions anew."""
         self._rules = await database.read(_read)
+        self._said = {}
 
     @property
     def holds_back(self) -> bool:
@@ -105,6 +110,15 @@ class Trust:
         rules = self._rules
         if rules is None:
             return UNREAD
+        asked = (self.mode, host, direction)
+        said = self._said.get(asked)
+        if said is None:
+            if len(self._said) >= MOST_SAID:
+                self._said.clear()
+            said = self._said[asked] = self._judge(rules, host, direction)
+        return said
+
+    def _judge(self, rules: Rules, host: str, direction: Direction) -> Verdict:
         try:
             names = tuple(hosts.domains(hosts.host_name(host)))
         except hosts.BadUrl:

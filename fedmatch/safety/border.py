@@ -205,17 +205,27 @@ where handle_host = :host
 """
 
 SUSPENDED_OF: Final = """
-select actor.id, actor.uri, actor.handle_host
+select distinct host.id, host.name, actor.handle_host
 from actor
+join host on host.id = actor.host_id
 where (actor.host_id = :host_id or actor.handle_host = :host)
   and actor.local = 0
   and actor.state = 'suspended'
 """
 
+RESUME_HOST: Final = """
+update actor
+set state = 'active'
+where host_id = :host_id
+  and handle_host = :host
+  and local = 0
+  and state = 'suspended'
+"""
+
 SUSPEND: Final = """
 update actor
 set state = 'suspended'
-where id = :id
+where uri = :uri
   and local = 0
   and state = 'active'
 """
@@ -243,11 +253,15 @@ async def _host(tx: Transaction, instance: "Instance", name: str, rules: Trust) 
             await tx.execute(SUSPEND_HOST, host_id=row["id"])
             await tx.execute(SUSPEND_HANDLES, host=row["name"])
         else:
-            for actor in await tx.all(SUSPENDED_OF, host_id=row["id"], host=row["name"]):
-                if _passes(rules, actor["uri"], actor["handle_host"]):
-                    await tx.execute(RESUME, id=actor["id"])
+            # Their documents may lie on one host and their handles on another; both must pass.
+            for those in await tx.all(SUSPENDED_OF, host_id=row["id"], host=row["name"]):
+                if all(rules.verdict(host, "receive").level != "blocked" for host in (those["name"], those["handle_host"])):
+                    await tx.execute(RESUME_HOST, host_id=those["id"], host=those["handle_host"])
             if row["name"] != name and rules.verdict(name, "deliver") == trust.BLOCKED:
                 apart.append(row["name"])
+    for rule in await peers.rules(tx):
+        if rule.kind == "actor" and rule.level == "blocked":
+            await tx.execute(SUSPEND, uri=rule.subject)
     return deliveries, tuple(apart)
 
 
@@ -265,7 +279,7 @@ async def _actor(tx: Transaction, instance: "Instance", uri: Iri, rules: Trust) 
         return 0, 0
     deliveries = await deliver.stop(tx, instance, actor.host_id, "the actor is blocked", inbox=actor.inbox)
     ended = await _part(tx, instance, actor)
-    await tx.execute(SUSPEND, id=actor.id)
+    await tx.execute(SUSPEND, uri=actor.uri)
     return ended, deliveries
 
 
