@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 KNOWN_TO: Final = """
-select distinct delivery.inbox
+select distinct coalesce(actor.shared_inbox, delivery.inbox) as inbox
 from delivery
 join outgoing on outgoing.id = delivery.outgoing_id
+left join actor on actor.inbox = delivery.inbox and actor.local = 0
 where outgoing.actor_id = :actor_id
 """
 
