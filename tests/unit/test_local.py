@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import generations, known, local
+from actors import generations, keys, known, local
 from actors.local import BadName, BadScope, NameTaken, NoAccount
 from schemas.events import ActorGone
 from schemas.objects import PUBLIC, Reference
@@ -219,3 +219,43 @@ async def test_people_are_made_while_the_vault_is_locked(home: House) -> None:
     amina = await local.create(home.instance, "amina")
     home.instance.vault.unlock(house.vault._read_key_file(home.instance.config.vault.file or Path())[0])
     assert (await home.instance.keys.private(home.instance, amina.id)).sign(b"x")
+
+
+async def test_new_keys_take_over_and_the_old_ones_leave_after_a_week(home: House) -> None:
+    # Given a person whose keys are in memory
+    bea = await home.person("bea")
+    ring = home.instance.keys
+    first = await ring.private(home.instance, bea.id)
+    # When the keys are replaced
+    new = keys._make()
+    before = await home.read(generations.read)
+    update = await home.write(local.rotate, home.instance, bea, new)
+    assert (await home.read(generations.read))["keys"] == before.get("keys", 0) + 1
+    ring.forget()
+    # Then the new ones sign, and the oldest is still the first
+    current = await ring.private(home.instance, bea.id)
+    assert current.uri != first.uri
+    assert (await ring.oldest(home.instance, bea.id)).uri == first.uri == f"{bea.uri}#main-key"
+    document = await home.read(local.document, home.instance, bea)
+    assert [(key.algorithm, key.public == (new.rsa_public if key.algorithm == "rsa" else new.ed25519_public)) for key in document.keys] == [
+        ("rsa", True),
+        ("ed25519", True),
+        ("rsa", False),
+        ("ed25519", False),
+    ]
+    assert (update.actor, update.object.keys, update.to) == (bea.uri, document.keys, (PUBLIC,))
+    # And a week later they are neither listed nor kept
+    home.clock.move(days=7)
+    assert len((await home.read(local.document, home.instance, bea)).keys) == 2
+    assert (await ring.oldest(home.instance, bea.id)).uri == current.uri
+    assert await home.write(keys.prune, home.clock.ms()) == 2
+    assert await home.write(keys.prune, home.clock.ms()) == 0
+    assert len((await home.read(local.document, home.instance, bea)).keys) == 2
+
+
+async def test_only_who_lives_here_and_is_active_gets_new_keys(home: House) -> None:
+    stranger, bea = await home.stranger("bo"), await home.person("bea")
+    await home.write(local.suspend, home.instance, bea)
+    for actor in (stranger, await home.read(known.by_id, bea.id)):
+        with pytest.raises(ValueError, match="not ours, or not active"):
+            await home.write(local.rotate, home.instance, actor, house.PAIR)

@@ -9,12 +9,14 @@ import pytest
 
 from actors import follows
 from actors.known import Actor
+from actors.vault import Locked
 from outbox.address import Audience
-from outbox.publish import TooLarge, publish
+from outbox.publish import TooLarge, forward, publish
 from schemas.activities import Accept, Activity, Announce, Create, Delete, Follow, Update
 from schemas.objects import PUBLIC, Note, Tombstone
 from schemas.reading import Iri
-from tests.house import BASE, House, build, configure
+from tests.house import BASE, PAIR, House, build, configure
+from tests.messages import proof_holds
 
 POST = Iri(f"{BASE}/posts/7")
 
@@ -224,3 +226,53 @@ async def test_what_waits_behind_a_retry_is_not_due_before_it(house: House) -> N
     await send(house, amina, update(amina, 1), everybody)
     assert [row["next_at"] for row in await all_of(house, "select next_at from delivery")] == [later, later]
     assert [row["next_at"] for row in await all_of(house, "select next_at from host where name = 'one.example'")] == [later]
+
+
+async def test_what_others_wrote_goes_on_as_it_came_once_and_not_back(house: House) -> None:
+    amina = await house.person("amina")
+    writer = await following(house, amina, "bo", "writer.example")
+    await following(house, amina, "cem", "reader.example")
+    assert writer.host_id is not None
+    body, uri, reply = b'{"type" :  "Create"}', Iri("https://writer.example/activities/1"), Iri("https://writer.example/notes/1")
+
+    async def go_on(kind: str, uri: Iri, body: bytes = body) -> bool:
+        sent: bool = await house.write(
+            forward,
+            house.instance,
+            amina,
+            body,
+            uri=uri,
+            kind=kind,
+            audience=Audience(followers_of=(amina.id,)),
+            leaving_out=frozenset({writer.host_id}),
+            object=reply,
+        )
+        return sent
+
+    assert await go_on("Create", uri)
+    assert not await go_on("Create", uri)
+    assert await deliveries(house) == [("Create", "reader.example", "waiting")]
+    (row,) = await all_of(house, "select id, actor_id, body from outgoing")
+    assert row["actor_id"] == amina.id
+    assert house.instance.vault.open(bytes(row["body"]), f"outgoing:{row['id']}") == body
+    # What was not delivered yet and is taken back is not delivered at all.
+    assert await go_on("Delete", Iri(f"{uri}#delete"))
+    assert await deliveries(house) == [("Create", "reader.example", "superseded"), ("Delete", "reader.example", "waiting")]
+    with pytest.raises(TooLarge):
+        await go_on("Create", Iri(f"{uri}/2"), b"x" * 70_000)
+
+
+async def test_a_proof_is_by_the_senders_own_key_and_waits_for_the_unlock(house: House) -> None:
+    amina = await house.person("amina")
+    await following(house, amina, "bo", "peer.example")
+    audience = Audience(followers_of=(amina.id,))
+    house.instance.vault.lock()
+    with pytest.raises(Locked):
+        await house.write(publish, house.instance, amina, create(amina), audience, object=POST, ordering_key=POST, proven=True)
+    assert await all_of(house, "select id from outgoing") == []
+    house.instance.vault.unlock(bytes.fromhex((house.instance.config.folder / "vault.key").read_text().split()[-1]))
+    await house.write(publish, house.instance, amina, create(amina), audience, object=POST, ordering_key=POST, proven=True)
+    (row,) = await all_of(house, "select id, body from outgoing")
+    sent = json.loads(house.instance.vault.open(bytes(row["body"]), f"outgoing:{row['id']}"))
+    assert sent["proof"]["verificationMethod"] == f"{amina.uri}#ed25519-key"
+    assert proof_holds(sent, PAIR.ed25519_public)

@@ -14,7 +14,10 @@ from hypothesis import strategies as st
 
 from actors.keys import PrivateKey
 from actors.signatures import rfc9421
+from actors.signatures.request import claimed_keys
 from schemas.reading import Iri
+from tests.messages import FEDIFY, MASTODON, message_signed, message_verdict
+from tests.signing import pem
 
 URL = "https://peer.example/inbox"
 BODY = b'{"type":"Create"}'
@@ -147,3 +150,37 @@ def test_rubbish_is_named_bad_and_never_more(stated, value):
         rfc9421.read(stated, value, body=False)
     except rfc9421.BadMessageSignature:
         assert True
+
+
+FIELDS = st.text('abkeyidsg019"=;:,()@-# \t\\é', max_size=80).map(str.encode)
+
+
+@settings(max_examples=150, deadline=None)
+@given(FIELDS, st.none() | FIELDS)
+def test_what_a_request_claims_is_read_from_anything(signature, stated):
+    lines = [(b"signature", signature), *([] if stated is None else [(b"signature-input", stated)])]
+    assert all(isinstance(key, str) for key in claimed_keys(lines))
+
+
+def test_what_a_request_claims_in_either_scheme():
+    headers = rfc9421.sign(RSA, "POST", URL, BODY, CREATED)
+    assert claimed_keys([(name.lower().encode(), value.encode()) for name, value in headers.items()]) == [RSA.uri]
+    assert claimed_keys([(b"signature", f'keyId="{RSA.uri}",signature="AAAA"'.encode())]) == [RSA.uri]
+    assert claimed_keys([]) == []
+
+
+@pytest.mark.parametrize("key", [RSA, EDWARDS], ids=["rsa", "ed25519"])
+@pytest.mark.parametrize(("method", "url", "body"), [("POST", URL, BODY), ("GET", f"{URL}?page=2&a=%20", None)])
+def test_somebody_elses_code_reads_what_we_sign(key, method, url, body):
+    sent = {name.lower(): value for name, value in rfc9421.sign(key, method, url, body, CREATED).items()}
+    now = datetime.fromtimestamp(CREATED, UTC)
+    assert message_verdict(method, url, sent, body or b"", pem(key.key), now) == "valid"
+    assert message_verdict(method, url + "x", sent, body or b"", pem(key.key), now) != "valid"
+
+
+@pytest.mark.parametrize("key", [RSA, EDWARDS], ids=["rsa", "ed25519"])
+@pytest.mark.parametrize("covering", [MASTODON, FEDIFY])
+def test_we_read_what_somebody_elses_code_signs(key, covering):
+    sent = dict(message_signed(key.key, key.uri, "POST", URL, BODY, datetime.fromtimestamp(CREATED, UTC), covering=covering, include_alg=True))
+    assert verified(sent, key)
+    assert not verified(sent, key, url=URL + "x")
