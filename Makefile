@@ -18,6 +18,7 @@ TESTS := $(VENV)/.test-$(PLACE)
 
 CONFIG ?= instance.toml
 PYTEST ?=
+BENCH ?= write_shape inbox delivery home start
 
 .PHONY: run test check demo bench soak lock clean help
 .DEFAULT_GOAL := help
@@ -27,7 +28,7 @@ help:
 	@echo "make test    checks and the whole test suite (PYTEST='-k follow' narrows it)"
 	@echo "make demo    three instances on this machine that exchange requests and offers"
 	@echo "make check   ruff, mypy --strict, import-linter, templates"
-	@echo "make bench   benchmarks, written to benchmarks/results"
+	@echo "make bench   benchmarks, written to benchmarks/results (BENCH=inbox narrows it; about 20 minutes)"
 	@echo "make soak    the long fault runs"
 	@echo "make lock    write the two lock files again (needs uv)"
 
@@ -66,8 +67,7 @@ demo: $(READY)
 	@$(PY) -m fedmatch.demo
 
 bench: $(TESTS)
-	@mkdir -p benchmarks/results
-	@for file in benchmarks/[a-z]*.py; do name=$$(basename $$file .py); echo "== $$name"; $(PY) -m benchmarks.$$name | tee benchmarks/results/local-$$name.txt || exit 1; done
+	@for name in $(BENCH); do echo "== $$name"; $(PY) -m benchmarks.$$name || exit 1; done
 
 soak: $(TESTS)
 	@FEDMATCH_ROUNDS=$${FEDMATCH_ROUNDS:-1000} $(PY) -m pytest -m soak $(PYTEST)
