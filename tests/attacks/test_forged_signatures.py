@@ -2,91 +2,65 @@
 
 import json
 
-import pytest
-
 from tests.fakepeer import FakeActor, FakePeer, pair
-from tests.signing import BROKEN, signed
+from tests.signing import BROKEN, pem, signed
 from tests.wire import http, reply_json
 from tests.world import World
 
 
-async def knocked(world: World, peer: FakePeer, mode: str, key: str = "rsa") -> tuple[int, int, int]:
-    """The status of a direct post signed in `mode`, how many arrivals were kept, and how many posts."""
+async def test_the_door_opens_for_a_right_signature(world: World, peer: FakePeer) -> None:
     reader, p1 = await world.person("reader@a"), peer.actor("p1")
-    answer = await p1.send(p1.create(p1.direct("<p>hello</p>", reader.uri, f"@{reader.handle}")), reader.actor.inbox, mode, key=key)
+    for mode, key in (("cavage", "rsa"), ("hs2019", "rsa"), ("hs2019", "ed25519")):
+        note = p1.direct(f"<p>{mode} {key}</p>", reader.uri, f"@{reader.handle}")
+        assert (await p1.send(p1.create(note), reader.actor.inbox, mode, key=key)).status == 202, (mode, key)
     await world.settle()
-    return answer.status, await reader.site.count("arrival"), await reader.site.count("post")
+    assert sorted(entry["text"] for entry in await reader.home()) == ["cavage rsa", "hs2019 ed25519", "hs2019 rsa"]
 
 
-@pytest.mark.parametrize("mode", ["cavage", "hs2019"])
-async def test_the_door_opens_for_a_right_signature(world: World, peer: FakePeer, mode: str) -> None:
-    assert await knocked(world, peer, mode) == (202, 1, 1)
+async def test_the_door_stays_shut_for_a_forged_one_and_without_any(world: World, peer: FakePeer) -> None:
+    reader, p1 = await world.person("reader@a"), peer.actor("p1")
+    # What cannot be read may be called malformed, and another host's name is misdirected before it is anything else.
+    softer = {"broken:garbage": {400, 401}, "broken:twice": {400, 401}, "broken:empty": {400, 401}, "broken:host": {401, 421}}
+    for mode in ("none", *(f"broken:{kind}" for kind in BROKEN)):
+        create = p1.create(p1.direct("<p>forged</p>", reader.uri, f"@{reader.handle}"))
+        answer = await p1.send(create, reader.actor.inbox, mode)
+        assert answer.status in softer.get(mode, {401}), mode
+        assert await reader.site.count("arrival") == 0, mode
+    await world.settle()
+    assert await reader.site.count("post") == 0
 
 
-@pytest.mark.parametrize("kind", BROKEN)
-async def test_the_door_stays_shut_for_a_forged_one(world: World, peer: FakePeer, kind: str) -> None:
-    status, arrivals, posts = await knocked(world, peer, f"broken:{kind}")
-    # Another host's name is misdirected before it is anything else.
-    assert status in {"garbage": {400, 401}, "twice": {400, 401}, "empty": {400, 401}, "host": {401, 421}}.get(kind, {401})
-    assert (arrivals, posts) == (0, 0)
+RUBBISH = ["", "x", '"', "=", "keyId=", 'keyId=""', 'keyId="x"', ",,,,", "\x7f\x80\xff", 'signature="AAAA"']
+RUBBISH += ['keyId="' + "x" * 8000 + '"', ",".join(f'a{n}="b"' for n in range(2000))]
 
 
-async def test_the_door_stays_shut_without_any(world: World, peer: FakePeer) -> None:
-    assert await knocked(world, peer, "none") == (401, 0, 0)
-
-
-@pytest.mark.parametrize(
-    "header",
-    [
-        "",
-        "x",
-        '"',
-        "=",
-        "keyId=",
-        'keyId=""',
-        'keyId="x"',
-        ",,,,",
-        'keyId="' + "x" * 8000 + '"',
-        ",".join(f'a{n}="b"' for n in range(2000)),
-        "\x7f\x80\xff",
-        'signature="AAAA"',
-    ],
-    ids=range(12),
-)
-async def test_the_door_survives_rubbish_for_a_signature(world: World, header: str) -> None:
+async def test_the_door_survives_rubbish_for_a_signature(world: World) -> None:
     reader = await world.person("reader@a")
-    answer = await http("POST", reader.actor.inbox, [("Signature", header), ("Content-Type", "application/activity+json")], b'{"type": "Follow"}')
-    assert 400 <= answer.status < 500
+    for header in RUBBISH:
+        answer = await http("POST", reader.actor.inbox, [("Signature", header), ("Content-Type", "application/activity+json")], b'{"type": "Follow"}')
+        assert 400 <= answer.status < 500, header[:40]
     assert await reader.site.count("arrival") == 0
 
 
-@pytest.mark.parametrize(
-    "key_id",
-    [
-        "acct:p1@PEER",
-        "javascript:alert(1)",
-        "data:text/plain,x",
-        "/users/p1#main-key",
-        "http://PEER@OURS/users/p1#main-key",
-        "OWN",
-        "http://127.0.0.1:1/x#y",
-        "http://[::1/x",
-    ],
-)
-async def test_a_key_id_that_is_no_address_of_a_key_opens_nothing(world: World, peer: FakePeer, key_id: str) -> None:
+KEY_IDS = ("acct:p1@PEER", "javascript:alert(1)", "data:text/plain,x", "/users/p1#main-key", "http://PEER@OURS/users/p1#main-key")
+KEY_IDS += ("OWN", "http://127.0.0.1:1/x#y", "http://[::1/x")
+
+
+async def test_a_key_id_that_is_no_address_of_a_key_opens_nothing(world: World, peer: FakePeer) -> None:
     reader, p1 = await world.person("reader@a"), peer.actor("p1")
-    forged = key_id.replace("PEER", peer.host).replace("OURS", reader.site.host).replace("OWN", f"{reader.uri}#main-key")
-    p1.overrides["publicKey"] = p1.document()["publicKey"] | {"id": forged}
-    asked = len(peer.log)
+    for key_id in KEY_IDS:
+        forged = key_id.replace("PEER", peer.host).replace("OURS", reader.site.host).replace("OWN", f"{reader.uri}#main-key")
+        p1.overrides["publicKey"] = {"id": forged, "owner": p1.id, "publicKeyPem": pem(p1.keys.rsa)}
+        asked = len(peer.log)
 
-    class Forger(FakeActor):
-        key_id = property(lambda self: forged)  # type: ignore[assignment]  # a forger chooses
+        class Forger(FakeActor):
+            key_id = property(lambda self, forged=forged: forged)  # type: ignore[assignment]  # a forger chooses
 
-    answer = await Forger(peer, "p1").send(p1.create(p1.direct("<p>x</p>", reader.uri, "@r")), reader.actor.inbox)
+        answer = await Forger(peer, "p1").send(p1.create(p1.direct("<p>x</p>", reader.uri, "@r")), reader.actor.inbox)
+        assert answer.status in {400, 401, 403, 503}, key_id
+        assert len(peer.log) - asked <= 2, key_id
     await world.settle()
-    assert answer.status in {400, 401, 403, 503}
     assert await reader.site.count("post") == 0
-    assert len(peer.log) - asked <= 2
 
 
 async def test_a_signature_by_somebody_else_of_the_same_server_is_not_the_actors(world: World, peer: FakePeer) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from tests.fakepeer import FakeActor, FakePeer
+from tests.fakepeer import PUBLIC, FakeActor, FakePeer
 from tests.signing import digest
 from tests.wire import http
 from tests.world import Person, World
@@ -97,13 +97,13 @@ async def house(world: World, peer: FakePeer) -> tuple[Person, FakeActor]:
     return reader, p1
 
 
-@pytest.mark.parametrize("name", RUBBISH)
-async def test_rubbish_is_refused_signed_or_not(world: World, house: tuple[Person, FakeActor], name: str) -> None:
+async def test_rubbish_is_refused_signed_or_not(house: tuple[Person, FakeActor]) -> None:
     reader, p1 = house
     before = await reader.site.count("arrival")
-    for mode in ("cavage", "none"):
-        answer = await p1.send(RUBBISH[name], reader.actor.inbox, mode)
-        assert answer.status in {400, 401, 413}, mode
+    for name, body in RUBBISH.items():
+        for mode in ("cavage", "none"):
+            answer = await p1.send(body, reader.actor.inbox, mode)
+            assert answer.status in {400, 401, 413}, (name, mode)
     assert await reader.site.count("arrival") == before
 
 
@@ -123,67 +123,62 @@ async def test_wrong_shapes_end_in_an_answer_and_never_in_trouble(world: World, 
     assert any("honest words" in entry["text"] for entry in await reader.home())
 
 
-@pytest.mark.parametrize(("size", "status"), [(1024 * 1024, 202), (1024 * 1024 + 1, 413), (3 * 1024 * 1024, 413)])
-async def test_the_largest_body_is_a_mebibyte(house: tuple[Person, FakeActor], size: int, status: int) -> None:
+async def test_the_largest_body_is_a_mebibyte(house: tuple[Person, FakeActor]) -> None:
     reader, p1 = house
-    activity = p1.activity("Like", reader.uri, filler="")
-    body = json.dumps(activity).encode()
-    padded = body[:-2] + b"x" * (size - len(body)) + body[-2:]
-    assert len(padded) == size
-    answer = await p1.send(padded, reader.actor.inbox)
-    assert answer.status in {status, 0} if status == 413 else answer.status == status
+    body = json.dumps(p1.activity("Like", reader.uri, filler="")).encode()
+    for size, allowed in ((1024 * 1024, {202}), (1024 * 1024 + 1, {413, 0}), (3 * 1024 * 1024, {413, 0})):
+        padded = body[:-2] + b"x" * (size - len(body)) + body[-2:]
+        assert len(padded) == size
+        assert (await p1.send(padded, reader.actor.inbox)).status in allowed, size
 
 
-@pytest.mark.parametrize(
-    "headers",
-    [
-        [("Content-Encoding", "gzip")],
-        [("Content-Type", "text/html")],
-        [("Content-Type", "multipart/form-data; boundary=x")],
-        [("Content-Length", "2"), ("Content-Length", "3")],
-        [("Content-Length", "-1")],
-        [("Content-Length", "x")],
-        [("Content-Length", "2"), ("Transfer-Encoding", "chunked")],
-        [("Host", "elsewhere.example")],
-        [("Host", "OURS"), ("Host", "elsewhere.example")],
-        [("Host", "")],
-        [(f"X-{n}", "y") for n in range(300)],
-        [("X-Long", "y" * 100_000)],
-        [("Expect", "100-continue"), ("Content-Length", "99999999999")],
-    ],
-    ids=lambda headers: str(headers[0])[:40],
-)
-async def test_odd_requests_are_refused(house: tuple[Person, FakeActor], headers: list[tuple[str, str]]) -> None:
+ODD: list[list[tuple[str, str]]] = [
+    [("Content-Encoding", "gzip")],
+    [("Content-Type", "text/html")],
+    [("Content-Type", "multipart/form-data; boundary=x")],
+    [("Content-Length", "2"), ("Content-Length", "3")],
+    [("Content-Length", "-1")],
+    [("Content-Length", "x")],
+    [("Content-Length", "2"), ("Transfer-Encoding", "chunked")],
+    [("Host", "elsewhere.example")],
+    [("Host", "OURS"), ("Host", "elsewhere.example")],
+    [("Host", "")],
+    [(f"X-{n}", "y") for n in range(300)],
+    [("X-Long", "y" * 100_000)],
+    [("Expect", "100-continue"), ("Content-Length", "99999999999")],
+]
+
+
+async def test_odd_requests_are_refused(house: tuple[Person, FakeActor]) -> None:
     reader, _ = house
-    sent = [(name, value.replace("OURS", reader.site.host)) for name, value in headers]
-    answer = await http("POST", reader.actor.inbox, [*sent, ("Digest", digest(b"{}"))], b"{}")
-    assert answer.status == 0 or 400 <= answer.status < 500
+    for headers in ODD:
+        sent = [(name, value.replace("OURS", reader.site.host)) for name, value in headers]
+        answer = await http("POST", reader.actor.inbox, [*sent, ("Digest", digest(b"{}"))], b"{}")
+        assert answer.status == 0 or 400 <= answer.status < 500, headers[0]
     assert (await reader.site.get(reader.uri)).status == 200
 
 
-@pytest.mark.parametrize("path", ["/inbox/", "/users/reader/inbox/x", "//inbox", "/users/../inbox", "/INBOX", "/users/nobody/inbox"])
-async def test_only_the_inboxes_are_inboxes(world: World, house: tuple[Person, FakeActor], path: str) -> None:
+async def test_only_the_inboxes_are_inboxes_and_they_take_posts_only(world: World, house: tuple[Person, FakeActor]) -> None:
     reader, p1 = house
-    answer = await p1.send(p1.create(p1.direct("<p>x</p>", reader.uri, "@r")), f"{reader.site.base}{path}")
+    for path in ("/inbox/", "/users/reader/inbox/x", "//inbox", "/users/../inbox", "/INBOX", "/users/nobody/inbox"):
+        answer = await p1.send(p1.create(p1.direct("<p>x</p>", reader.uri, "@r")), f"{reader.site.base}{path}")
+        assert answer.status in {400, 401, 404, 405, 410}, path
+    for method in ("GET", "PUT", "DELETE", "PATCH", "TRACE", "FOO"):
+        assert 400 <= (await http(method, reader.actor.inbox)).status < 500, method
     await world.settle()
-    assert answer.status in {400, 401, 404, 405, 410}
     assert await reader.site.count("post") == 0
 
 
-@pytest.mark.parametrize("method", ["GET", "PUT", "DELETE", "PATCH", "TRACE", "FOO"])
-async def test_an_inbox_takes_posts_only(house: tuple[Person, FakeActor], method: str) -> None:
-    reader, _ = house
-    assert 400 <= (await http(method, reader.actor.inbox)).status < 500
-
-
-@pytest.mark.parametrize("field", ["content", "summary", "name"])
-async def test_what_others_write_is_harmless_on_our_pages(world: World, house: tuple[Person, FakeActor], field: str) -> None:
+async def test_what_others_write_is_harmless_on_our_pages(world: World, house: tuple[Person, FakeActor]) -> None:
     reader, p1 = house
     poison = "<script>alert(1)</script><img src=x onerror=alert(2)><a href='javascript:alert(3)'>x</a><svg onload=alert(4)>"
     poison += "<style>*{display:none}</style><iframe src=//x></iframe>"
-    note = p1.direct("<p>x</p>", reader.uri, f"@{reader.handle}") | {field: poison}
-    await p1.send(p1.create(note), reader.actor.inbox)
+    for field in ("content", "summary", "name"):
+        note = p1.note("<p>x</p>", to=[PUBLIC], cc=[reader.uri]) | {field: poison}
+        await p1.send(p1.create(note), reader.actor.inbox)
     await world.settle()
-    for entry in await reader.home():
+    entries = await reader.home()
+    assert entries
+    for entry in entries:
         html = entry["html"].lower()
         assert not any(evil in html for evil in ("<script", "onerror", "javascript:", "<svg", "<style", "<iframe", "onload"))
