@@ -18,6 +18,8 @@ TESTS := $(VENV)/.test-$(PLACE)
 
 CONFIG ?= instance.toml
 PYTEST ?=
+# How many processes share the test suite; files stay whole, so that each world is built once.
+WORKERS ?= 2
 BENCH ?= write_shape inbox delivery home start
 
 .PHONY: run test check demo bench soak lock clean help
@@ -55,7 +57,7 @@ run: $(READY)
 	@exec $(PY) -m fedmatch --config $(CONFIG) serve
 
 test: check
-	@$(PY) -m pytest $(PYTEST)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
 check: $(TESTS)
 	@$(PY) -m ruff check .
