@@ -24,7 +24,7 @@ from actors.signatures.request import NeedsFetch, Request, Signer, Unsigned, cla
 from actors.vault import Locked
 from schemas import documents
 from schemas.objects import ActorDocument
-from schemas.reading import Document, Iri
+from schemas.reading import Document
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:

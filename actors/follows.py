@@ -4,14 +4,15 @@ Every function that takes `by` or a follower from outside expects the proven sen
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import hosts, known, trust
+from actors import blocks, known, said, trust
 from actors.known import Actor
-from schemas.activities import Accept, Announce, Follow, Like, Other, Reject, Undo
+from actors.said import About
+from schemas.activities import Accept, Follow, Other, Reject, Undo
 from schemas.events import FollowAccepted, Followed, FollowRejected
 from schemas.objects import Reference
 from schemas.reading import Iri, Row
@@ -25,12 +26,8 @@ log = structlog.get_logger()
 
 State = Literal["requested", "accepted", "rejected", "undone"]
 
-REMEMBER_UNDONE_MS: Final = 24 * 3600 * 1000
-"""How long an Undo waits for what it undoes; Mastodon waits 6 hours."""
-
-
 class CannotFollow(ValueError):
-    """Nobody follows themselves, the instance actor, or somebody who is gone or moved."""
+    """Nobody follows themselves, the instance actor, or somebody who is gone, moved, or blocks them or is blocked by them."""
 
 
 class NoFollow(LookupError):
@@ -106,6 +103,8 @@ async def request(tx: Transaction, instance: "Instance", follower: Actor, follow
     """
     if follower.id == followed.id or followed.kind == "Application" or followed.state == "gone" or followed.moved_to is not None:
         raise CannotFollow(f"actor {followed.id} cannot be followed")
+    if await blocks.either(tx, follower.id, followed.id):
+        raise CannotFollow(f"between actor {follower.id} and actor {followed.id} is a block")
     edge = await between(tx, follower.id, followed.id)
     if edge is not None and edge.live:
         return None
@@ -125,17 +124,20 @@ async def received(tx: Transaction, instance: "Instance", follow: Follow, follow
     """Takes a Follow of the proven `follower` for one of ours; the answer to send, or None if there is none (yet).
 
     Known: the stored id becomes the latest and the answer is given again. Undone before it came: dropped.
-    Locked, or its host limited or a stranger's that is held: it waits. Blocked, moved, suspended, or the instance actor: Reject.
+    Locked, or its host limited or a stranger's that is held: it waits. Blocked by either, moved, suspended, or the instance actor: Reject.
     """
     if not followed.local or followed.state == "gone" or follow.object != followed.uri or follow.actor != follower.uri or follower.id == followed.id:
-        return None
-    if follow.id is not None and not hosts.same_origin(follow.id, follower.uri):
         return None
     verdict = instance.trust.actor(follower.uri, "receive")
     if not verdict.allowed or not followed.active or not follower.active or followed.kind == "Application" or followed.moved_to is not None:
         return _reject(instance, follow, followed, follower)
-    if follow.id is not None and await was_undone(tx, instance, follow.id, follower.uri):
-        return None
+    if await blocks.either(tx, follower.id, followed.id):
+        return _reject(instance, follow, followed, follower)
+    if follow.id is not None:
+        standing = await said.say(tx, instance, follower, About("Follow", followed.uri), follow.id)
+        if standing is None:
+            return None
+        follow = replace(follow, id=standing)
     edge = await between(tx, follower.id, followed.id)
     uri = follow.id or (edge.uri if edge is not None else _activity_uri(instance))  # a Follow without id gets one of ours to be stored under
     same = await by_uri(tx, uri)
@@ -149,9 +151,9 @@ async def received(tx: Transaction, instance: "Instance", follow: Follow, follow
         if edge.state == "requested":
             await _move(tx, instance, edge, "accepted")
         return _accept(instance, follow, followed, follower)
-    if edge is not None and edge.uri == follow.id:
-        # The very Follow that was taken back or refused, once more and late.
-        return _reject(instance, follow, followed, follower) if edge.state == "rejected" else None
+    if edge is not None and edge.uri == follow.id and edge.state == "rejected" and instance.clock.ms() - edge.changed_at < said.LATE_MS:
+        # The very Follow that was refused, once more and late.
+        return _reject(instance, follow, followed, follower)
     edge = await _start(tx, instance, edge, uri, follower.id, followed.id)
     if not waits:
         await _move(tx, instance, edge, "accepted")
@@ -182,24 +184,31 @@ async def rejected(tx: Transaction, instance: "Instance", by: Actor, reject: Rej
 async def undone(tx: Transaction, instance: "Instance", by: Actor, undo: Undo) -> bool:
     """Takes the Undo of the proven `by` for its own follow: embedded, by id alone, or by its two actors. True if one of its follows ended.
 
-    An id we do not know is remembered for 24 hours, so that the Follow is dropped if it comes late; so is a bare id that may be something else's
-    (ask `was_undone` before taking a boost).
+    An id we do not know is remembered, so that the Follow is dropped if it comes late; and where a later Follow was said already, that one stands.
     """
-    uri, edge = undo.object.id, None
+    uri, target, edge = undo.object.id, None, None
     match undo.object:
-        case Follow(actor=actor, object=target):
+        case Follow(actor=actor, object=object):
             if actor != by.uri:
                 return False
-            edge = await _by_id(tx, by, uri)
-            if edge is None:
-                followed = await known.by_uri(tx, target)
-                edge = None if followed is None else await between(tx, by.id, followed.id)
+            target = object
         case Reference() | Other():
             edge = await _by_id(tx, by, uri)
-        case Announce() | Like():
+            followed = None if edge is None else await known.by_id(tx, edge.followed_id)
+            target = None if followed is None else followed.uri
+        case _:
             return False
-    if uri is not None and (edge is None or edge.uri != uri):
-        await remember_undone(tx, instance, by, uri)
+    # Without an id of its own what is undone is remembered by the Undo.
+    if (uri := uri or undo.id) is not None:
+        about = await said.take_back(tx, instance, by, uri, None if target is None else About("Follow", target))
+        if about is None or about.kind not in ("", "Follow"):
+            return False
+        if about.kind == "Follow":
+            target = about.object
+            if await said.standing(tx, by, about) is not None:
+                return False
+    if edge is None and target is not None and (followed := await known.by_uri(tx, target)) is not None:
+        edge = await between(tx, by.id, followed.id)
     if edge is None or not edge.live:
         return False
     await _move(tx, instance, edge, "undone")
@@ -238,6 +247,48 @@ async def decide(tx: Transaction, instance: "Instance", followed: Actor, followe
             await instance.tell(tx, event(edge.id, follower.id, followed.id))
     follow = _follow(edge.uri, follower, followed)
     return _accept(instance, follow, followed, follower) if accept else _reject(instance, follow, followed, follower)
+
+
+async def part(tx: Transaction, instance: "Instance", by: Actor, other: Actor) -> list[Undo | Reject]:
+    """Ends the follows between `by` and `other`, both ways, because `by` blocks `other`; what our people have to say then, to be sent if `by` is ours.
+
+    What `by` asked for is taken back; what `other` asked for is refused.
+    """
+    said_now: list[Undo | Reject] = []
+    if (undo := await cancel(tx, instance, by, other)) is not None:
+        said_now.append(undo)
+    if not by.local and (edge := await between(tx, by.id, other.id)) is not None:
+        # Its Follow may still come again, late; it is as if it had been taken back.
+        await said.take_back(tx, instance, by, edge.uri, About("Follow", other.uri))
+    edge = await between(tx, other.id, by.id)
+    if edge is not None and edge.live:
+        await _move(tx, instance, edge, "rejected")
+        if other.local:
+            await instance.tell(tx, FollowRejected(edge.id, edge.follower_id, edge.followed_id))
+        else:
+            said_now.append(_reject(instance, _follow(edge.uri, other, by), by, other))
+    return said_now
+
+
+async def drop(tx: Transaction, instance: "Instance", follower: Actor, followed: Actor) -> None:
+    """Ends a follow of one of ours because the other server does not count it any more (FEP-8fcf); as good as its Reject."""
+    edge = await between(tx, follower.id, followed.id)
+    if edge is not None and edge.live:
+        await _move(tx, instance, edge, "rejected")
+        await instance.tell(tx, FollowRejected(edge.id, edge.follower_id, edge.followed_id))
+
+
+async def confirmed(tx: Transaction, instance: "Instance", follower: Actor, followed: Actor) -> Undo | None:
+    """Takes the other server's word that one of ours follows (FEP-8fcf): as good as its Accept if it was asked for, else the Undo to send."""
+    edge = await between(tx, follower.id, followed.id)
+    if edge is not None and edge.state == "requested":
+        await _move(tx, instance, edge, "accepted")
+        await instance.tell(tx, FollowAccepted(edge.id, edge.follower_id, edge.followed_id))
+        return None
+    if edge is not None and edge.state == "accepted":
+        return None
+    uri = _activity_uri(instance) if edge is None else edge.uri
+    return Undo(id=_activity_uri(instance), actor=follower.uri, object=_follow(uri, follower, followed), to=(followed.uri,))
 
 
 BARRED_FOLLOWED: Final = """
@@ -345,42 +396,6 @@ async def followers(tx: Transaction, actor_id: int, *, state: State = "accepted"
 async def following(tx: Transaction, actor_id: int, *, state: State = "accepted", before: int = LAST, limit: int = 1000) -> Sequence[Actor]:
     """Whom the actor follows (or asked to), the latest first; `before` is a follow id."""
     return [known.from_row(row) for row in await tx.all(FOLLOWING, actor_id=actor_id, state=state, before=before, limit=limit)]
-
-
-UNDONE: Final = """
-select uri
-from undone
-where uri = :uri
-  and actor = :actor
-  and until > :now
-"""
-
-REMEMBER: Final = """
-insert into undone (uri, actor, until)
-values (:uri, :actor, :until)
-on conflict (uri) do nothing
-"""
-
-FORGET: Final = """
-delete from undone
-where until <= :now
-"""
-
-
-async def remember_undone(tx: Transaction, instance: "Instance", by: Actor, uri: Iri) -> None:
-    """Remembers that `by` took back an activity that did not come yet; ids that are not on its own origin are not its to take back."""
-    if hosts.same_origin(uri, by.uri):
-        await tx.execute(REMEMBER, uri=uri, actor=by.uri, until=instance.clock.ms() + REMEMBER_UNDONE_MS)
-
-
-async def was_undone(tx: Transaction, instance: "Instance", uri: str, actor_uri: str) -> bool:
-    """Whether this activity was taken back by its actor before it came."""
-    return await tx.one(UNDONE, uri=uri, actor=actor_uri, now=instance.clock.ms()) is not None
-
-
-async def forget_undone(tx: Transaction, instance: "Instance") -> int:
-    """Deletes what was remembered long enough; how many."""
-    return await tx.execute(FORGET, now=instance.clock.ms())
 
 
 async def _asked(tx: Transaction, by: Actor, object: Follow | Other | Reference) -> Edge | None:

@@ -173,6 +173,7 @@ def web(instance: Instance) -> App:
 
     from actors import endpoints as actor_endpoints
     from fedmatch.web import pages
+    from outbox import collections
     from outbox import endpoints as outbox_endpoints
 
     quart = Quart("fedmatch.web", static_folder=None)
@@ -184,6 +185,7 @@ def web(instance: Instance) -> App:
 
     quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor))
     quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post, note_of))
+    quart.register_blueprint(collections.blueprint(instance))
     quart.register_blueprint(html.blueprint())
     html.answer_errors(quart)
     return Guard(Door(cast(App, quart), instance), instance.config, (Unavailable,))

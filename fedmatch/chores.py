@@ -9,7 +9,7 @@ from actors import keys, known, said
 from actors.vault import Locked
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import border
-from inbox import arrivals, dereference
+from inbox import arrivals, dereference, moves, pins, synchronise
 from outbox import deliver, posts
 from schemas.storage import Transaction
 
@@ -30,6 +30,9 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
     return {
         "thread": dereference.thread,
         "refetch": arrivals.refetch,
+        "featured": pins.read,
+        "moved": moves.carry,
+        "synchronise": synchronise.synchronise,
         "expire": _expire,
         "erase": _erase,
         "clear_away": _clear_away,

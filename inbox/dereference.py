@@ -1,7 +1,7 @@
 """What does its own server say? Objects that others only name, read from their origin, within a budget; never by the word of whoever named them."""
 
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Literal
 
 import structlog
 
@@ -16,7 +16,7 @@ from outbox import posts
 from schemas import documents
 from schemas.activities import parse_note
 from schemas.objects import Note
-from schemas.reading import Document, Iri, Unreadable
+from schemas.reading import Document, Iri, Unreadable, types
 from schemas.storage import Transaction
 
 log = structlog.get_logger()
@@ -68,7 +68,10 @@ async def post(instance: Instance, id: Iri, spending: Budget, *, owner: Actor | 
 
     Author and id lie on one host (FEP-fe34). Raises `Later` where it may be had another time.
     """
-    document = await remote.fetch_document(instance, id, budget=spending)
+    return await _read(instance, id, await remote.fetch_document(instance, id, budget=spending), spending, owner)
+
+
+async def _read(instance: Instance, id: Iri, document: Document | FetchFailed, spending: Budget, owner: Actor | None) -> Origin | None:
     if isinstance(document, FetchFailed):
         _nothing("post", document)
         return None
@@ -86,6 +89,16 @@ async def post(instance: Instance, id: Iri, spending: Budget, *, owner: Actor | 
         _nothing("author", author)
         return None
     return Origin(note, author, original(document))
+
+
+async def look(instance: Instance, id: Iri, spending: Budget) -> Origin | Literal["gone"] | None:
+    """The same, or "gone" where the origin says that it was deleted. Raises `Later`."""
+    document = await remote.fetch_document(instance, id, budget=spending)
+    if isinstance(document, FetchFailed) and document.gone:
+        return "gone"
+    if not isinstance(document, FetchFailed) and "Tombstone" in types(document):
+        return "gone"
+    return await _read(instance, id, document, spending, None)
 
 
 async def thread(instance: Instance, key: str, _payload: bytes) -> None:

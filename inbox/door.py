@@ -12,7 +12,7 @@ import structlog
 from actors import hosts, known
 from actors.instance import Instance
 from actors.signatures.request import Request, claimed_keys
-from inbox import arrivals, gate, verify
+from inbox import arrivals, gate, synchronise, verify
 from inbox.arrivals import Remembered
 from inbox.effects import ask
 from inbox.errors import InboxError, Later, Refused, TooLarge, Unsigned, render
@@ -96,6 +96,7 @@ class Door:
                 if said.kind == "Flag":
                     self._not_too_many_reports(actor.host)
                 _answer(await arrivals.remember(instance, verdict, said, request, to=name))
+                await synchronise.noticed(instance, request, verdict)
             case Forwarded(id=id, carrier=carrier):
                 self._not_too_often(carrier.host)
                 await instance.database.write(_ask_origin, instance, id)

@@ -6,8 +6,9 @@ from typing import Final, Literal
 from actors.instance import Instance
 from schemas.storage import Transaction
 
-JobKind = Literal["refetch", "thread"]
-"""refetch: the activity with this id, from its own origin (inbox.arrivals). thread: the posts above one that arrived (inbox.dereference)."""
+JobKind = Literal["refetch", "thread", "featured", "moved", "synchronise"]
+"""refetch: the activity with this id, from its own origin (inbox.arrivals). thread: the posts above one that arrived (inbox.dereference).
+featured: the pins of an actor (inbox.pins). moved: the followers of an account that moved (inbox.moves). synchronise: FEP-8fcf (inbox.synchronise)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,6 @@ on conflict (kind, key) where state = 'waiting' do nothing
 """
 
 
-async def ask(tx: Transaction, instance: Instance, kind: JobKind, key: str) -> None:
+async def ask(tx: Transaction, instance: Instance, kind: JobKind, key: str, payload: bytes = b"") -> None:
     """Asks for a job, once however often it is asked while it waits. Call `instance.wake("job")` after the commit."""
-    await tx.execute(ASK, id=instance.ids.new(), kind=kind, key=key, payload=b"", now=instance.clock.ms())
+    await tx.execute(ASK, id=instance.ids.new(), kind=kind, key=key, payload=payload, now=instance.clock.ms())

@@ -8,37 +8,55 @@ What it may do was proven before: `verified.actor` is the sender. What may be do
 """
 
 from dataclasses import dataclass
-from typing import Final, assert_never
+from typing import assert_never
 
 import structlog
 
-from actors import follows, known
+from actors import known, said
 from actors.instance import Instance
 from actors.known import Actor
-from inbox import dereference, forward, people, reports
+from inbox import blocks, concern, dereference, forward, moves, people, pins, reactions, reports
 from inbox.dereference import Origin
 from inbox.effects import NOTHING, Effects, ask
 from inbox.errors import Refused
 from inbox.verify import Verified
 from outbox import posts
-from schemas import documents
-from schemas.activities import Accept, Activity, Announce, Create, Delete, Flag, Follow, Like, Other, Reject, Undo, Update
+from schemas.activities import (
+    Accept,
+    Activity,
+    Add,
+    Announce,
+    Block,
+    Create,
+    Delete,
+    EmojiReact,
+    Flag,
+    Follow,
+    Like,
+    Move,
+    Other,
+    Reject,
+    Remove,
+    Undo,
+    Update,
+    Vote,
+)
 from schemas.objects import ActorDocument, Note, Reference
 from schemas.reading import Document, Iri
 from schemas.storage import Transaction
 
 log = structlog.get_logger()
 
-MOST_ADDRESSED: Final = 50
-"""Of how many addressed ids we look whether they are ours; nobody writes to more of us at once but a spammer (security.md A038)."""
-
-
 @dataclass(frozen=True, slots=True)
 class Found:
     """What was fetched from its own origin for one activity."""
 
     post: Origin | None = None
+    gone: bool = False
+    """Its origin says that there was a post, and that it was deleted."""
     refreshed: bool = False
+    moved: tuple[Actor, Actor] | None = None
+    """The two accounts of a Move, read anew."""
 
 
 def needs_network(instance: Instance, activity: Activity) -> bool:
@@ -49,7 +67,9 @@ def needs_network(instance: Instance, activity: Activity) -> bool:
         case Update(object=ActorDocument()):
             return True
         case Announce(object=object):
-            return not _ours(instance, object)
+            return not concern.ours(instance, object)
+        case Move():
+            return True
         case _:
             return False
 
@@ -67,8 +87,13 @@ async def prepare(instance: Instance, verified: Verified, activity: Activity) ->
             return Found(await dereference.post(instance, id, budget, owner=actor))
         case Update(object=ActorDocument() as document) if document.id == actor.uri and not await instance.database.read(people.is_same, actor, document):
             return Found(refreshed=await people.refresh(instance, actor, budget))
-        case Announce(object=object) if await instance.database.read(_wanted_boost, actor, object):
+        case Announce(object=object, wraps=None) if await instance.database.read(_wanted_boost, actor, object):
             return Found(await dereference.post(instance, object, budget))
+        case Announce(object=object, wraps="Update" | "Delete") if await instance.database.read(_passed_on, actor, object):
+            seen = await dereference.look(instance, object, budget)
+            return Found(gone=True) if seen == "gone" else Found(seen)
+        case Move():
+            return Found(moved=await moves.looked_up(instance, actor, activity, budget))
         case _:
             return Found()
 
@@ -105,12 +130,24 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
             return NOTHING if edited is None else await _change(tx, instance, actor, *edited)
         case Delete(object=thing):
             return await _delete(tx, instance, actor, thing.id)
+        case Announce(wraps=None):
+            return await reactions.boosted(tx, instance, actor, activity, found.post)
         case Announce():
-            return await _boost(tx, instance, actor, activity, found)
+            return await _wrapped(tx, instance, activity, found)
+        case Like() | EmojiReact():
+            return await reactions.liked(tx, instance, actor, activity)
+        case Vote():
+            return await reactions.voted(tx, instance, actor, activity)
+        case Block():
+            return await blocks.blocked(tx, instance, actor, activity)
+        case Move():
+            return await moves.moved(tx, instance, actor, found.moved)
+        case Add(target=target) | Remove(target=target):
+            return await pins.changed(tx, instance, actor, target)
         case Flag():
             return await reports.flagged(tx, instance, actor, activity)
-        case Like() | Other():
-            # Likes have no table yet; unknown types are answered politely and forgotten, as by everybody.
+        case Other():
+            # Unknown types are answered politely and forgotten, as by everybody.
             return NOTHING
         case _:
             assert_never(activity)
@@ -126,7 +163,7 @@ def _told(object: Note | Reference, verified: Verified, found: Found) -> tuple[N
 
 
 async def _create(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None) -> Effects:
-    if not actor.active or not await relevant(tx, instance, actor, note):
+    if not actor.active or not await concern.post(tx, instance, actor, note):
         return NOTHING
     return await _stored(tx, instance, note, await posts.store(tx, instance, actor, note, local=False, document=document))
 
@@ -154,7 +191,7 @@ async def _stored(tx: Transaction, instance: Instance, note: Note, outcome: post
 async def _with_thread(tx: Transaction, instance: Instance, note: Note, post: posts.Post) -> Effects:
     """Asks for the posts above this one, later and apart: their server may hang, and nobody waits for it."""
     parent = note.in_reply_to
-    if parent is None or post.in_reply_to_id is not None or not post.public or _ours(instance, parent):
+    if parent is None or post.in_reply_to_id is not None or not post.public or concern.ours(instance, parent):
         return NOTHING
     await ask(tx, instance, "thread", parent)
     return Effects(wake=("job",))
@@ -173,109 +210,66 @@ async def _delete(tx: Transaction, instance: Instance, actor: Actor, id: Iri) ->
             return NOTHING
 
 
-async def _boost(tx: Transaction, instance: Instance, actor: Actor, announce: Announce, found: Found) -> Effects:
-    if announce.id is None or not actor.active or not await _cares(tx, instance, actor, announce.object):
+async def _wrapped(tx: Transaction, instance: Instance, announce: Announce, found: Found) -> Effects:
+    """What a group says about one of its posts (FEP-1b12): an edit or a deletion, as the post's own server shows it."""
+    held = await posts.by_uri(tx, announce.object)
+    author = None if held is None or held.local else await known.by_id(tx, held.actor_id)
+    if author is None:
         return NOTHING
-    if await follows.was_undone(tx, instance, announce.id, actor.uri):
+    if found.gone:
+        return await _delete(tx, instance, author, announce.object)
+    if found.post is None or found.post.author.id != author.id:
         return NOTHING
-    post = await posts.by_uri(tx, announce.object)
-    if post is None and found.post is not None:
-        post = await _boosted(tx, instance, found.post)
-    if post is None:
-        return NOTHING
-    outcome = await posts.boost(tx, instance, actor, announce.id, post, to=announce.to, cc=announce.cc, published=announce.published)
-    if isinstance(outcome, posts.Refused):
-        log.info("boost.refused", actor=actor.id, why=outcome.why)
-    return NOTHING
-
-
-async def _boosted(tx: Transaction, instance: Instance, found: Origin) -> posts.Post | None:
-    """Stores a boosted post as its own origin shows it; what the Announce itself may have carried of it was never looked at."""
-    author = await known.by_id(tx, found.author.id)
-    if author is None or not author.active or posts.visibility(found.note, author.followers) not in ("public", "unlisted"):
-        return None
-    stored = await posts.store(tx, instance, author, found.note, local=False, document=found.document)
-    return stored if isinstance(stored, posts.Post) else stored.post if isinstance(stored, posts.Known) else None
+    return await _change(tx, instance, author, found.post.note, found.post.document)
 
 
 async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo) -> Effects:
     match undo.object:
-        case Announce() as announce:
-            if announce.actor != actor.uri:
-                return NOTHING
-            boost = None if announce.id is None else await posts.by_uri(tx, announce.id)
-            if boost is None and (of := await posts.by_uri(tx, announce.object)) is not None:
-                boost = await posts.boost_by(tx, actor.id, of.id)
-            if boost is None and announce.id is not None:
-                await follows.remember_undone(tx, instance, actor, announce.id)
-            return await _unboost(tx, instance, actor, boost)
+        case Announce() | Like() | EmojiReact() as what:
+            return await reactions.taken_back(tx, instance, actor, undo, what)
+        case Block() as block:
+            return await blocks.taken_back(tx, instance, actor, undo, block)
+        case Accept(actor=by, object=object):
+            # Whoever takes the Accept back refuses now.
+            refused = Reject(id=undo.id, actor=undo.actor, object=object)
+            return await people.rejected(tx, instance, actor, refused) if by == actor.uri else NOTHING
         case Reference(id=id):
-            boost = await posts.by_uri(tx, id)
-            if boost is not None and boost.boost_of is not None:
-                return await _unboost(tx, instance, actor, boost)
-            return await people.undone(tx, instance, actor, undo)
+            return await _undo_by_id(tx, instance, actor, undo, id)
         case Follow() | Other():
             return await people.undone(tx, instance, actor, undo)
-        case Like():
-            return NOTHING
         case _:
             assert_never(undo.object)
 
 
-async def _unboost(tx: Transaction, instance: Instance, actor: Actor, boost: posts.Post | None) -> Effects:
-    if boost is None or boost.boost_of is None or boost.actor_id != actor.id:
+async def _undo_by_id(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, id: Iri) -> Effects:
+    """An Undo that names what it undoes by its id alone: what that was, we wrote down when it came; if it did not come yet, it does not count when it does."""
+    about = await said.take_back(tx, instance, actor, id, None)
+    if about is None:
         return NOTHING
-    # No tombstone: Misskey announces the same post again under the same id.
-    await posts.remove(tx, instance, boost, tombstone=False)
-    return Effects(wake=("job",))
-
-
-FOLLOWED: Final = """
-select id
-from follow
-where followed_id = :actor_id
-  and state = 'accepted'
-limit 1
-"""
-
-
-async def relevant(tx: Transaction, instance: Instance, actor: Actor, note: Note) -> bool:
-    """Whether a post concerns anybody here (protocol 4.1 step 9): its author is followed, one of ours is addressed or answered, or it is a public listing.
-
-    Everything else is spam to us, however well it is signed.
-    """
-    if note.in_reply_to is not None and await _our_post(tx, instance, note.in_reply_to) is not None:
-        return True
-    if note.proposal is not None and not posts.PUBLIC_SPELLINGS.isdisjoint(note.addressed):
-        return instance.trust.actor(actor.uri, "receive").shown
-    for target in [target for target in dict.fromkeys(note.addressed) if _ours(instance, target)][:MOST_ADDRESSED]:
-        addressed = await known.by_uri(tx, target)
-        if addressed is not None and addressed.local and addressed.active:
-            return True
-    return await tx.one(FOLLOWED, actor_id=actor.id) is not None
-
-
-async def _cares(tx: Transaction, instance: Instance, actor: Actor, object: Iri) -> bool:
-    """Whether a boost concerns anybody here: it is of a post of ours, or its author is followed."""
-    return await _our_post(tx, instance, object) is not None or await tx.one(FOLLOWED, actor_id=actor.id) is not None
+    match about.kind:
+        case "Announce" | "Like" | "EmojiReact":
+            return await reactions.settled(tx, instance, actor, about)
+        case "Block":
+            return await blocks.settled(tx, actor, about)
+        case "Follow" | "":
+            return await people.undone(tx, instance, actor, undo)
+        case _:
+            assert_never(about.kind)
 
 
 async def _wanted_boost(tx: Transaction, actor: Actor, object: Iri) -> bool:
     """Whether to fetch what a boost names: somebody follows the booster, and we do not hold it."""
-    return await tx.one(FOLLOWED, actor_id=actor.id) is not None and await posts.by_uri(tx, object) is None
+    return await concern.followed(tx, actor) and await posts.by_uri(tx, object) is None
 
 
-async def _our_post(tx: Transaction, instance: Instance, id: Iri) -> posts.Post | None:
-    post = await posts.by_uri(tx, id) if _ours(instance, id) else None
-    return post if post is not None and post.local else None
-
-
-def _ours(instance: Instance, id: Iri) -> bool:
-    return id.startswith(f"{instance.config.base_url}/")
+async def _passed_on(tx: Transaction, actor: Actor, object: Iri) -> bool:
+    """Whether to look at what a group says was changed: somebody follows the group, and we hold the post."""
+    held = await posts.by_uri(tx, object)
+    return held is not None and not held.local and actor.kind == "Group" and await concern.followed(tx, actor)
 
 
 def _original(document: Document) -> bytes | None:
     """The object as it came, to be kept for a public post."""
     thing = document.get("object")
     thing = thing[0] if isinstance(thing, list) and thing else thing
-    return documents.dumps(thing) if isinstance(thing, dict) else None
+    return dereference.original(thing) if isinstance(thing, dict) else None

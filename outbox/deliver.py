@@ -17,12 +17,13 @@ from urllib.parse import urljoin
 
 import structlog
 
-from actors import follows, hosts, known, trust
+from actors import follows, hosts, known, synchronisation, trust
 from actors.keys import NoKey, PrivateKey
 from actors.network import Fetched, Refused, Unreachable
 from actors.signatures import knock
 from actors.vault import Locked, Tampered
 from outbox.backoff import BREAKS_AFTER, DAY, HOUR, Gone, Judgement, Later, Outcome, Sent, judge, outcome, rest_ms, retry_after, unreachable
+from schemas import documents
 from schemas.activities import Follow, Undo
 from schemas.events import DeliveryGaveUp
 from schemas.reading import Iri, Row
@@ -48,6 +49,9 @@ GONE_AFTER: Final = 3
 """So often in a row a personal inbox answers 410 before its owner stops being a follower; one 410 may be somebody's upgrade."""
 LONGEST_WAIT: Final = DAY + HOUR
 """Nothing is ever put off further than this; what lies further ahead was written by a clock that was wrong."""
+
+FOR_FOLLOWERS: Final = frozenset({"Create", "Update", "Announce"})
+"""What tells a server who our followers there are; the rest is for everybody, or for one."""
 
 HEADERS: Final = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
 
@@ -607,15 +611,16 @@ class Deliverer:
             log.error("deliver.tampered", outgoing=delivery.outgoing_id)
             return _Attempt(Gone("its body was not sealed here"))
         url: str = delivery.inbox
+        headers = await self._headers(lane, delivery, body)
         took: knock.Scheme | None = None
         for _ in range(MOST_HOPS):
             # Asked at the last moment: a peer that was cut off a second ago gets nothing more.
             verdict = trust.verdict(instance, lane.host, "deliver")
             if not verdict.allowed:
                 return _Attempt(Gone(verdict.why))
-            answer = await self._post(key, url, body, lane.scheme)
+            answer = await self._post(key, url, body, lane.scheme, headers)
             if isinstance(answer, Fetched) and answer.status in knock.REFUSED:
-                answer, took = await self._knock_again(lane, key, url, body, answer)
+                answer, took = await self._knock_again(lane, key, url, body, answer, headers)
             if isinstance(answer, Unreachable):
                 return _Attempt(unreachable(answer.why))
             if isinstance(answer, Refused):
@@ -635,18 +640,27 @@ class Deliverer:
             return await instance.keys.oldest(instance, delivery.actor_id)
         return key
 
-    async def _post(self, key: PrivateKey, url: str, body: bytes, scheme: knock.Scheme) -> Fetched | Unreachable | Refused:
+    async def _headers(self, lane: _Lane, delivery: _Delivery, body: bytes) -> Mapping[str, str]:
+        """The headers to send it with; beside what is for followers, how many we believe to have there (FEP-8fcf), as it is now."""
+        if delivery.kind not in FOR_FOLLOWERS or b'/followers"' not in body or documents.ADDRESSES_ALL in body:
+            return HEADERS
+        told = await self._instance.database.read(_synchronisation, delivery.actor_id, lane.host_id, body)
+        return HEADERS if told is None else {**HEADERS, synchronisation.HEADER: told}
+
+    async def _post(self, key: PrivateKey, url: str, body: bytes, scheme: knock.Scheme, extra: Mapping[str, str]) -> Fetched | Unreachable | Refused:
         # Signed at the last moment (F38): the Date is fresh.
         try:
-            headers = knock.sign(scheme, key, "POST", url, HEADERS, body, self._instance.clock.now())
+            headers = knock.sign(scheme, key, "POST", url, extra, body, self._instance.clock.now())
         except hosts.BadUrl as error:
             return Refused(f"its inbox is no address: {error}")
         return await self._instance.network.post(url, body, headers)
 
-    async def _knock_again(self, lane: _Lane, key: PrivateKey, url: str, body: bytes, first: Fetched) -> tuple[Fetched, knock.Scheme | None]:
+    async def _knock_again(
+        self, lane: _Lane, key: PrivateKey, url: str, body: bytes, first: Fetched, headers: Mapping[str, str]
+    ) -> tuple[Fetched, knock.Scheme | None]:
         """The answer to the same body signed the other way, and that way if it was read; else the answer that speaks of what may mend itself."""
         scheme = knock.other(lane.scheme)
-        second = await self._post(key, url, body, scheme)
+        second = await self._post(key, url, body, scheme, headers)
         if isinstance(second, Fetched) and knock.taken(second.status):
             lane.scheme = scheme
             return second, scheme
@@ -837,6 +851,14 @@ class Deliverer:
         kept = [{"id": delivery_id, "until": until} for _, delivery_ids in lanes for delivery_id in delivery_ids]
         if kept:
             await tx.many(LEASE_DELIVERY, kept)
+
+
+async def _synchronisation(tx: Transaction, actor_id: int, host_id: int, body: bytes) -> str | None:
+    """FEP-8fcf's header for what is addressed to the followers of its sender; None for everything else."""
+    sender = await known.by_id(tx, actor_id)
+    if sender is None or sender.followers is None or b'"%s"' % sender.followers.encode() not in body:
+        return None
+    return await synchronisation.header(tx, sender, host_id)
 
 
 def _delivery(row: Row) -> _Delivery:

@@ -1,21 +1,20 @@
 """What do others find here at the ids of our posts? Documents for servers, pages for people, and the same answer for what is missing and what is hidden."""
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from quart import Blueprint, Response, abort, request
 
 from actors import known
-from actors.endpoints import _refused_host as refused_host
-from actors.endpoints import ap_error, ap_response, not_found, reader, signed_only
+from actors.endpoints import ap_error, ap_response, not_found, reader, refused_host, signed_only
 from actors.known import Actor
 from actors.media import ACTIVITY_JSON, wants_activitypub
 from actors.signatures.errors import HostRefused
 from actors.signatures.request import Signer
 from actors.vault import Locked
-from outbox import posts
+from outbox import posts, reactions
 from outbox.posts import Post
 from outbox.visible import Anonymous, Remote, Viewer, can_read
 from schemas import documents
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
 AGE_S: Final = 30
 """How long caches may keep a post: what is deleted is unreadable within a minute, in other people's proxies too."""
 PAGE: Final = 20
-MOST_REPLIES: Final = 100
 LAST: Final = 2**63 - 1
 
 Html = Callable[[str, Post], Awaitable[Response]]
@@ -41,10 +39,11 @@ NoteOf = Callable[[Transaction, Post], Awaitable[Note | None]]
 
 
 @dataclass(frozen=True, slots=True)
-class _Found:
-    """A post of ours that the asker may read."""
+class Found:
+    """A post of ours that the asker may read, and who asks."""
 
     post: Post
+    viewer: Viewer
 
 
 OUTBOX: Final = """
@@ -70,18 +69,6 @@ where post.actor_id = :actor_id
   and (post.boost_of is null or boosted.visibility in ('public', 'unlisted'))
 """
 
-REPLIES: Final = """
-select post.uri
-from post
-join actor on actor.id = post.actor_id
-where post.in_reply_to_id = :post_id
-  and post.local = 1
-  and post.visibility = 'public'
-  and actor.state = 'active'
-order by post.id
-limit :limit
-"""
-
 
 def blueprint(instance: "Instance", html: Html | None = None, note_of: NoteOf | None = None) -> Blueprint:
     """The routes of this room. `html` renders pages at the ids of posts, `note_of` makes the Notes of what the product built on posts.
@@ -102,42 +89,33 @@ def _posts(made: Blueprint, instance: "Instance", html: Html | None, note_of: No
         uri = Iri(f"{base}/posts/{number}")
         if html is not None and not wants_activitypub(request.headers.get("Accept", "")):
             return await _page(instance, uri, html)
-        found = await _find(instance, uri)
+        found = await find_post(instance, uri)
         if isinstance(found, Response):
             return found
         return await _answer(instance, found, note_of, documents.note)
 
     @made.get("/posts/<number>/activity")
     async def activity(number: str) -> Response:
-        found = await _find(instance, Iri(f"{base}/posts/{number}"))
+        found = await find_post(instance, Iri(f"{base}/posts/{number}"))
         if isinstance(found, Response):
             return found
         return await _answer(instance, found, note_of, lambda note: documents.activity(_create(note)))
 
     @made.get("/posts/<number>/proposal")
     async def proposal(number: str) -> Response:
-        found = await _find(instance, Iri(f"{base}/posts/{number}"))
+        found = await find_post(instance, Iri(f"{base}/posts/{number}"))
         if isinstance(found, Response):
             return found
         return await _answer(instance, found, note_of, lambda note: None if note.proposal is None else documents.proposal(note))
 
-    @made.get("/posts/<number>/replies")
-    async def replies(number: str) -> Response:
-        found = await _find(instance, Iri(f"{base}/posts/{number}"))
-        if isinstance(found, Response):
-            return found
-        uris = await instance.database.read(_replies, found.post.id)
-        document = documents.collection(Iri(f"{found.post.uri}/replies"), len(uris), items=uris)
-        return ap_response(document, max_age_s=AGE_S, by_signer=_by_signer(instance, found.post))
-
     @made.get("/activities/<number>")
     async def other(number: str) -> Response:
         # Boosts alone: who follows or answers whom is nobody else's business.
-        found = await _find(instance, Iri(f"{base}/activities/{number}"), boosts=True)
+        found = await find_post(instance, Iri(f"{base}/activities/{number}"), boosts=True)
         if isinstance(found, Response):
             return found
         document = await instance.database.read(_announced, found.post)
-        return not_found() if document is None else ap_response(document, max_age_s=AGE_S, by_signer=_by_signer(instance, found.post))
+        return not_found() if document is None else ap_response(document, max_age_s=AGE_S, by_signer=by_signer(instance, found.post))
 
 
 def _collections(made: Blueprint, instance: "Instance", note_of: NoteOf | None) -> None:
@@ -165,7 +143,7 @@ def _collections(made: Blueprint, instance: "Instance", note_of: NoteOf | None) 
             total = await instance.database.read(_count, person.id)
             document = documents.collection(person.outbox, total, Iri(f"{person.outbox}?page=true"))
             return ap_response(document, max_age_s=AGE_S, by_signer=signed_only(instance))
-        before = _max_id(request.args.get("max_id"))
+        before = key_of_page("max_id", LAST)
         if before is None:
             return ap_error(400, "`max_id` is no number")
         document = await instance.database.read(_outbox_page, instance, person, before, note_of)
@@ -180,7 +158,7 @@ def _collections(made: Blueprint, instance: "Instance", note_of: NoteOf | None) 
         return response
 
 
-async def _find(instance: "Instance", uri: Iri, *, boosts: bool = False) -> _Found | Response:
+async def find_post(instance: "Instance", uri: Iri, *, boosts: bool = False) -> Found | Response:
     """The post at `uri` if the asker may read it, or the refusal: 401 or 403 of the policy, 410 where something public was, else the one 404."""
     asker = None
     if signed_only(instance):
@@ -197,10 +175,12 @@ async def _find(instance: "Instance", uri: Iri, *, boosts: bool = False) -> _Fou
         asker = await reader(instance)
         if isinstance(asker, Response):
             return asker
+    if post is None and isinstance(asker, Signer) and (gone := await instance.database.read(_gone_for, uri, asker.actor)) is not None:
+        return ap_response(gone, status=410, by_signer=True)
     viewer: Viewer = Remote(asker.actor.id, asker.actor.host) if isinstance(asker, Signer) and asker.actor.active else Anonymous()
     if post is None or not await instance.database.read(can_read, viewer, post.id):
         return not_found()
-    return _Found(post)
+    return Found(post, viewer)
 
 
 async def _look(tx: Transaction, uri: Iri, boosts: bool) -> tuple[Post | None, Document | None]:
@@ -214,22 +194,61 @@ async def _look(tx: Transaction, uri: Iri, boosts: bool) -> tuple[Post | None, D
     return None, documents.tombstone(uri, row["former_type"], datetime.fromtimestamp(row["deleted_at"] / 1000, UTC))
 
 
-async def _answer(instance: "Instance", found: _Found, note_of: NoteOf | None, write: Callable[[Note], Document | None]) -> Response:
+GONE_FOR: Final = """
+select tombstone.former_type, tombstone.deleted_at
+from tombstone
+where tombstone.uri = :uri
+  and exists (
+    select 1
+    from delivery
+    join outgoing on outgoing.id = delivery.outgoing_id
+    where delivery.ordering_key = :uri
+      and delivery.state = 'sent'
+      and outgoing.object = :uri
+      and outgoing.kind <> 'Delete'
+      and (
+        delivery.inbox = :inbox
+        or (
+          delivery.inbox = :shared_inbox
+          and exists (
+            select 1
+            from follow
+            where follow.followed_id = outgoing.actor_id
+              and follow.follower_id = :actor_id
+              and follow.state = 'accepted'
+          )
+        )
+      )
+  )
+"""
+
+
+async def _gone_for(tx: Transaction, uri: Iri, asker: Actor) -> Document | None:
+    """The tombstone of what was never public, for somebody it was sent to; known as long as finished deliveries are kept, then it is missing for all."""
+    row = await tx.one(GONE_FOR, uri=uri, inbox=asker.inbox, shared_inbox=asker.shared_inbox or "", actor_id=asker.id)
+    return None if row is None else documents.tombstone(uri, row["former_type"], datetime.fromtimestamp(row["deleted_at"] / 1000, UTC))
+
+
+async def _answer(instance: "Instance", found: Found, note_of: NoteOf | None, write: Callable[[Note], Document | None]) -> Response:
     try:
         note = await instance.database.read(_note, instance, found.post, note_of)
     except Locked:
         return ap_error(503, "the instance is locked, come back later", retry_after_s=300)
     document = write(note)
-    return not_found() if document is None else ap_response(document, max_age_s=AGE_S, by_signer=_by_signer(instance, found.post))
+    return not_found() if document is None else ap_response(document, max_age_s=AGE_S, by_signer=by_signer(instance, found.post))
 
 
-def _by_signer(instance: "Instance", post: Post) -> bool:
+def by_signer(instance: "Instance", post: Post) -> bool:
+    """Whether the answer about this post depends on who asks."""
     return signed_only(instance) or not post.public
 
 
 async def _note(tx: Transaction, instance: "Instance", post: Post, note_of: NoteOf | None) -> Note:
     made = None if note_of is None else await note_of(tx, post)
-    return made or await posts.note(tx, instance, post)
+    if made is not None:
+        return made
+    note = await posts.note(tx, instance, post)
+    return replace(note, tallies=await reactions.tallies(tx, post.id)) if post.public else note
 
 
 def _create(note: Note) -> Create:
@@ -257,10 +276,6 @@ async def _announced(tx: Transaction, boost: Post) -> Document | None:
     return None if announce is None else documents.activity(announce)
 
 
-async def _replies(tx: Transaction, post_id: int) -> list[Iri]:
-    return [Iri(row["uri"]) for row in await tx.all(REPLIES, post_id=post_id, limit=MOST_REPLIES)]
-
-
 async def _count(tx: Transaction, actor_id: int) -> int:
     row = await tx.one(COUNT, actor_id=actor_id)
     return 0 if row is None else int(row["total"])
@@ -280,10 +295,11 @@ async def _outbox_page(tx: Transaction, instance: "Instance", person: Actor, bef
     return documents.collection_page(Iri(here if before == LAST else f"{here}&max_id={before}"), Iri(f"{person.outbox}"), items, next=more)
 
 
-def _max_id(text: str | None) -> int | None:
-    """The `max_id` of a page: the end if there is none, None if it is rubbish."""
+def key_of_page(parameter: str, otherwise: int) -> int | None:
+    """Where the page that is asked for begins: the number in `parameter`, `otherwise` if there is none, None if it is rubbish."""
+    text = request.args.get(parameter)
     if text is None:
-        return LAST
+        return otherwise
     return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else None
 
 

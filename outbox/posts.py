@@ -14,10 +14,11 @@ import structlog
 
 from actors import hosts, known
 from actors.known import Actor
+from outbox import polls
 from schemas import html
 from schemas.events import Answer, Boosted, Mentioned, PostArrived, PostChanged, PostGone, PostStored
-from schemas.objects import PUBLIC, Attachment, Hashtag, Mention, Note, Visibility
-from schemas.reading import Iri, Row
+from schemas.objects import PUBLIC, Attachment, Emoji, Hashtag, Mention, Note, Option, Poll, Visibility
+from schemas.reading import Document, Iri, Row
 from schemas.storage import Transaction, Value
 
 if TYPE_CHECKING:
@@ -59,6 +60,11 @@ class Post:
     mentions: tuple[Mention, ...] = field(default=(), repr=False)
     hashtags: tuple[Hashtag, ...] = field(default=(), repr=False)
     attachments: tuple[Attachment, ...] = field(default=(), repr=False)
+    emojis: tuple[Emoji, ...] = field(default=(), repr=False)
+    translations: tuple[tuple[str, str], ...] = field(default=(), repr=False)
+    """The same text in other languages, by language."""
+    poll: Poll | None = field(default=None, repr=False)
+    """The words of a poll; its numbers are in `outbox.polls.numbers`."""
 
     @property
     def public(self) -> bool:
@@ -154,6 +160,9 @@ def from_row(row: Row) -> Post:
         mentions=tags.mentions,
         hashtags=tags.hashtags,
         attachments=tags.attachments,
+        emojis=tags.emojis,
+        translations=tags.translations,
+        poll=tags.poll,
     )
 
 
@@ -185,6 +194,9 @@ def opened(instance: "Instance", post: Post) -> Post:
         mentions=tags.mentions,
         hashtags=tags.hashtags,
         attachments=tags.attachments,
+        emojis=tags.emojis,
+        translations=tags.translations,
+        poll=tags.poll,
     )
 
 
@@ -214,7 +226,7 @@ async def note(tx: Transaction, instance: "Instance", post: Post) -> Note:
         sensitive=text.sensitive,
         language=text.language,
         # The entry is byte-identical to `content` and comes first: GoToSocial and Mastodon find the language so.
-        content_map=((text.language, text.content),) if text.language else (),
+        content_map=((text.language, text.content), *text.translations) if text.language else (),
         source=text.source,
         url=text.url,
         published=_time(text.published),
@@ -227,6 +239,8 @@ async def note(tx: Transaction, instance: "Instance", post: Post) -> Note:
         mentions=text.mentions,
         hashtags=text.hashtags,
         attachments=text.attachments,
+        emojis=text.emojis,
+        poll=None if text.poll is None else await polls.numbers(tx, text.id, text.poll),
     )
 
 
@@ -322,6 +336,8 @@ async def store(
         document=_kept(document, how_far),
         **_text(instance, new_id, note, how_far),
     )
+    if note.poll is not None:
+        await polls.keep(tx, new_id, note.poll)
     local_readers = await _write_audience(tx, new_id, note)
     await _write_tags(tx, new_id, note, how_far)
     await tx.execute(ADOPT_REPLIES, post_id=new_id, uri=note.id)
@@ -359,6 +375,8 @@ async def change(tx: Transaction, instance: "Instance", actor: Actor, note: Note
     # Our own edits may run a few seconds ahead: each has a later second than the one before.
     updated = None if note.updated is None else _clamped(note.updated, now + DAY_MS if stored.local else now)
     if updated is None or updated <= (stored.updated or stored.published):
+        if note.poll is not None and not stored.local:
+            await polls.told(tx, stored.id, note.poll)  # new numbers are no edit: they come without a new time
         return Known(stored)
     if not stored.local:
         note = _sanitised(note)
@@ -371,6 +389,8 @@ async def change(tx: Transaction, instance: "Instance", actor: Actor, note: Note
         document=_kept(document, stored.visibility),
         **_text(instance, stored.id, note, stored.visibility),
     )
+    if note.poll is not None and not stored.local:
+        await polls.told(tx, stored.id, note.poll, edited=True)
     await _write_audience(tx, stored.id, note)
     await tx.execute(DELETE_TAGS, post_id=stored.id)
     await _write_tags(tx, stored.id, note, stored.visibility)
@@ -493,6 +513,9 @@ class _Tags:
     mentions: tuple[Mention, ...] = ()
     hashtags: tuple[Hashtag, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    emojis: tuple[Emoji, ...] = ()
+    translations: tuple[tuple[str, str], ...] = ()
+    poll: Poll | None = None
     source: str | None = None
 
     @classmethod
@@ -504,6 +527,9 @@ class _Tags:
             tuple(Mention(Iri(href), name) for href, name in kept.get("mentions", ())),
             tuple(Hashtag(name, None if href is None else Iri(href)) for name, href in kept.get("hashtags", ())),
             tuple(Attachment(Iri(url), media_type, description) for url, media_type, description in kept.get("attachments", ())),
+            tuple(Emoji(name, None if icon is None else Iri(icon)) for name, icon in kept.get("emojis", ())),
+            tuple((language, words) for language, words in kept.get("translations", ())),
+            _asked(kept["poll"]) if "poll" in kept else None,
             kept.get("source"),
         )
 
@@ -516,9 +542,21 @@ class _Tags:
             kept["hashtags"] = [(tag.name, tag.href) for tag in note.hashtags[:MOST_TAGS]]
         if note.attachments:
             kept["attachments"] = [(file.url, file.media_type, file.description) for file in note.attachments[:MOST_TAGS]]
+        if note.emojis:
+            kept["emojis"] = [(emoji.name, emoji.icon) for emoji in note.emojis[:MOST_TAGS]]
+        if others := [(language, words) for language, words in note.content_map if language != note.language]:
+            kept["translations"] = others
+        if note.poll is not None:
+            ends = None if note.poll.ends is None else int(note.poll.ends.timestamp() * 1000)
+            kept["poll"] = {"options": [option.name for option in note.poll.options], "multiple": note.poll.multiple, "ends": ends}
         if note.source is not None:
             kept["source"] = note.source
         return json.dumps(kept, ensure_ascii=False) if kept else None
+
+
+def _asked(kept: Document) -> Poll:
+    ends = kept["ends"]
+    return Poll(tuple(Option(name) for name in kept["options"]), kept["multiple"], None if ends is None else _time(ends))
 
 
 def _text(instance: "Instance", id: int, note: Note, how_far: Visibility) -> Mapping[str, Value]:
@@ -549,6 +587,9 @@ def _with_text(post: Post, note: Note) -> Post:
         mentions=note.mentions,
         hashtags=note.hashtags,
         attachments=note.attachments,
+        emojis=note.emojis,
+        translations=tuple(entry for entry in note.content_map if entry[0] != note.language),
+        poll=note.poll,
     )
 
 

@@ -1,6 +1,6 @@
 """Who may read this post? The one predicate: in SQL for lists, and `can_read` for a single post. Whether a host may speak with us at all is actors.trust.
 
-public and unlisted: everybody. followers: the author, accepted followers, those it addresses. direct: the author and those it addresses.
+public and unlisted: everybody. followers: the author, accepted followers, those it addresses. direct: the author and those it addresses. Never across a block.
 """
 
 from dataclasses import dataclass
@@ -87,6 +87,12 @@ VISIBLE: Final = """
       )
     )
   )
+  and not exists (
+    select 1
+    from block
+    where (block.actor_id = post.actor_id and block.blocked_id = :viewer_actor)
+       or (block.actor_id = :viewer_actor and block.blocked_id = post.actor_id)
+  )
   and (
     post.boost_of is null
     or exists (
@@ -94,11 +100,18 @@ VISIBLE: Final = """
       from post as boosted
       where boosted.id = post.boost_of
         and (boosted.visibility in ('public', 'unlisted') or boosted.actor_id = post.actor_id)
+        and not exists (
+          select 1
+          from block
+          where (block.actor_id = boosted.actor_id and block.blocked_id = :viewer_actor)
+             or (block.actor_id = :viewer_actor and block.blocked_id = boosted.actor_id)
+        )
     )
   )
 )
 """
-"""A condition over `post` for any `where`; takes the values of `seen_by`. A boost is as visible as itself, of a public post or of the booster's own."""
+"""A condition over `post` for any `where`; takes the values of `seen_by`. A boost is as visible as itself, of a public post or of the booster's own.
+Of two of whom one blocks the other, neither sees the other's posts."""
 
 CAN_READ: Final = (
     """

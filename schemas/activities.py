@@ -1,18 +1,19 @@
 """What can arrive, and what can we send? The closed union of activities; handled by `match` with `assert_never`."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, TypedDict
+from typing import Any, Final, Literal, TypedDict
 
-from schemas.notes import audience, is_vote, kind_of, parse_note, read
-from schemas.objects import ActorDocument, Note, Reference, Tombstone
+from schemas.notes import MOST_OPTION, MOST_OPTIONS, audience, emoji, is_vote, kind_of, parse_note, read
+from schemas.objects import ActorDocument, Emoji, Note, Reference, Tombstone
 from schemas.profiles import ACTORS, parse_actor, parse_keys
-from schemas.reading import Document, Iri, Unreadable, first, iri, iris, moment, text, types
+from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, moment, text, types
 
 __all__ = [
-    "Accept", "Activity", "Announce", "Base", "Create", "Delete", "Flag", "Follow", "Like", "Other", "Reject", "Undo", "Update",
-    "parse", "parse_actor", "parse_keys", "parse_note",
+    "Accept", "Activity", "Add", "Announce", "Base", "Block", "Create", "Delete", "EmojiReact", "Flag", "Follow", "Like", "Move", "Other", "Reject", "Remove",
+    "Undo", "Undoable", "Update", "Vote", "parse", "parse_actor", "parse_keys", "parse_note",
 ]  # fmt: skip
 
 
@@ -52,7 +53,7 @@ class Reject(Base):
 class Undo(Base):
     """`actor` takes back its own `object`: the embedded activity, or its id alone."""
 
-    object: "Follow | Announce | Like | Other | Reference"
+    object: "Undoable | Other | Reference"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,16 +79,68 @@ class Delete(Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Announce(Base):
-    """`actor` boosts the post with the id `object`."""
+    """`actor` boosts the post with the id `object`.
+
+    A group wraps what it passes on (FEP-1b12). Of a wrapped Create its post remains; a wrapped Update or Delete, named in `wraps`, says to look at the origin.
+    """
+
+    object: Iri
+    wraps: Literal["Update", "Delete"] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Like(Base):
+    """`actor` likes the post with the id `object`; Misskey's people say so with an `emoji`."""
+
+    object: Iri
+    emoji: Emoji | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EmojiReact(Base):
+    """`actor` answers the post `object` with one emoji, a character or a custom one (FEP-c0e0); it may do so with several."""
+
+    object: Iri
+    emoji: Emoji
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Vote(Base):
+    """`actor` votes for `choices` in the poll `question`. On the wire a Create of Notes with a name and no content; GoToSocial sends several at once."""
+
+    question: Iri
+    choices: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Block(Base):
+    """`actor` wants to see and hear nothing of the actor `object`."""
 
     object: Iri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Like(Base):
-    """`actor` likes the post with the id `object`."""
+class Move(Base):
+    """The actor `object` is `target` from now on; said by the old one, or by the new one (FEP-7628)."""
 
     object: Iri
+    target: Iri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Add(Base):
+    """`actor` puts `object` into its collection `target`."""
+
+    object: Iri
+    target: Iri
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Remove(Base):
+    """`actor` takes `object` out of its collection `target`."""
+
+    object: Iri
+    target: Iri
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +158,14 @@ class Other(Base):
     kind: str
 
 
-Activity = Follow | Accept | Reject | Undo | Create | Update | Delete | Announce | Like | Flag | Other
+Undoable = Follow | Announce | Like | EmojiReact | Block | Accept
+Activity = Follow | Accept | Reject | Undo | Create | Update | Delete | Announce | Like | EmojiReact | Vote | Block | Move | Add | Remove | Flag | Other
+
+_UNDOABLE: Final = frozenset({"Follow", "Announce", "Like", "EmojiReact", "EmojiReaction", "Block", "Accept"})
+_PICTURE: Final = r"[\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff][\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]{0,2}"
+_ONE_EMOJI: Final = re.compile(
+    rf"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_PICTURE}(?:\u200d{_PICTURE}){{0,6}}[\U000e0020-\U000e007f]{{0,12}}"
+)
 
 MOST_FLAGGED = 20
 LONGEST_FLAG = 5000
@@ -156,7 +216,18 @@ def _activity(document: Document, kinds: Sequence[str], actor: Iri) -> Activity:
             case "Follow":
                 return Follow(**head, object=_object(value))
             case "Like":
-                return Like(**head, object=_object(value))
+                return Like(**head, object=_object(value), emoji=_reaction(document))
+            case "EmojiReact" | "EmojiReaction":   # the second is litepub's old name
+                reacted = _reaction(document)
+                return Other(**head, kind=kind) if reacted is None else EmojiReact(**head, object=_object(value), emoji=reacted)
+            case "Block":
+                return Block(**head, object=_object(value))
+            case "Move":
+                return Move(**head, object=_object(value), target=_target(document))
+            case "Add":
+                return Add(**head, object=_object(value), target=_target(document))
+            case "Remove":
+                return Remove(**head, object=_object(value), target=_target(document))
             case "Announce":
                 return _announce(head, value)
             case "Flag":
@@ -169,7 +240,7 @@ def _activity(document: Document, kinds: Sequence[str], actor: Iri) -> Activity:
                 return Reject(**head, object=refused if isinstance(refused, Follow | Reference) else _other(refused))
             case "Undo":
                 undone = _inner(value, actor)
-                return Undo(**head, object=undone if isinstance(undone, Follow | Announce | Like | Reference) else _other(undone))
+                return Undo(**head, object=undone if isinstance(undone, Undoable | Reference) else _other(undone))
             case _:
                 continue
     return Other(**head, kind=kinds[0][:100])
@@ -197,12 +268,43 @@ def _flag(head: _Head, value: Any, content: Any) -> Flag:
     return Flag(**head, objects=objects, content=words)
 
 
+def _target(document: Document) -> Iri:
+    named = iri(document.get("target"))
+    if named is None:
+        raise Unreadable("target", "is missing or no http(s) IRI")
+    return named
+
+
+def _reaction(document: Document) -> Emoji | None:
+    """The emoji somebody reacts with: one character as people see it, or the one custom emoji that is tagged (Misskey, Pleroma); None if it is neither."""
+    content = text(document.get("content"), 200) or text(document.get("_misskey_reaction"), 200)
+    if content is None:
+        return None
+    content = content.strip()
+    if _ONE_EMOJI.fullmatch(content):
+        return Emoji(content)
+    tags = [tag for tag in each(document.get("tag"))[:20] if isinstance(tag, dict) and "Emoji" in types(tag)]
+    tagged = emoji(tags[0]) if len(tags) == 1 else None
+    return tagged if tagged is not None and tagged.name.strip(":") == content.strip(":") else None
+
+
+def _vote(head: _Head, value: Any) -> Activity:
+    notes = [one for one in each(value)[:MOST_OPTIONS] if isinstance(one, dict) and is_vote(one)]
+    question = iri(notes[0].get("inReplyTo"))
+    if question is None:
+        raise Unreadable("object.inReplyTo", "is no http(s) IRI")
+    choices = (text(one.get("name"), MOST_OPTION) for one in notes if iri(one.get("inReplyTo")) == question)
+    return Vote(**head, question=question, choices=tuple(dict.fromkeys(choice for choice in choices if choice)))
+
+
 def _create(head: _Head, value: Any) -> Activity:
-    value = first(value)   # GoToSocial sends several poll votes as a list
+    several, value = value, first(value)   # GoToSocial sends several poll votes as a list
     if isinstance(value, dict) and types(value):
         kind = kind_of(value)
-        if kind is None or is_vote(value):
+        if kind is None:
             return Other(**head, kind="Create")
+        if is_vote(value):
+            return _vote(head, several)
         return Create(**head, object=read(value, kind, head["actor"], head["to"], head["cc"]))
     return Create(**head, object=Reference(_object(value)))
 
@@ -230,8 +332,11 @@ def _deleted(value: Any) -> Tombstone | Reference:
 def _announce(head: _Head, value: Any) -> Activity:
     value = first(value)
     if isinstance(value, dict) and "object" in value:
-        # A group wraps activities (FEP-1b12). A wrapped Create stands for its post; other wrapped activities are nothing to boost.
-        if "Create" not in types(value):
+        # A group wraps activities (FEP-1b12). A wrapped Create stands for its post, an Update or Delete says where to look; nothing else is there to boost.
+        inner = types(value)
+        if "Update" in inner or "Delete" in inner:
+            return Announce(**head, object=_object(value["object"]), wraps="Update" if "Update" in inner else "Delete")
+        if "Create" not in inner:
             return Other(**head, kind="Announce")
         value = value["object"]
     return Announce(**head, object=_object(value))
@@ -243,7 +348,7 @@ def _inner(value: Any, actor: Iri | None) -> Activity | Reference:
     if isinstance(value, dict) and (kinds := types(value)):
         by = iri(value.get("actor")) or actor
         named = iri(value.get("id") or value.get("@id"))
-        if by is not None and kinds[0] in {"Follow", "Announce", "Like"}:
+        if by is not None and kinds[0] in _UNDOABLE:
             try:
                 return _activity(value, kinds, by)
             except Unreadable:

@@ -12,12 +12,33 @@ from xml.sax.saxutils import quoteattr
 import msgspec
 
 from schemas import publickeys, vocabulary
-from schemas.activities import Accept, Activity, Announce, Create, Delete, Flag, Follow, Like, Other, Reject, Undo, Update
-from schemas.objects import PUBLIC, ActorDocument, Note, Proposal, Reference, Tombstone
+from schemas.activities import (
+    Accept,
+    Activity,
+    Add,
+    Announce,
+    Block,
+    Create,
+    Delete,
+    EmojiReact,
+    Flag,
+    Follow,
+    Like,
+    Move,
+    Other,
+    Reject,
+    Remove,
+    Undo,
+    Update,
+    Vote,
+)
+from schemas.objects import PUBLIC, ActorDocument, Emoji, Note, Poll, Proposal, Reference, Tombstone
 from schemas.reading import Document, Iri
 
 AS: Final = "https://www.w3.org/ns/activitystreams"
 SECURITY: Final = "https://w3id.org/security/v1"
+ADDRESSES_ALL: Final = b'"https://www.w3.org/ns/activitystreams#Public"'
+"""What stands in everything we wrote for everybody, and in nothing else of ours but as a text within a text, where the marks around it are escaped."""
 ACTIVITY_JSON: Final = "application/activity+json"
 """The one media type every peer takes, in exactly this spelling."""
 
@@ -26,6 +47,9 @@ NOTE_TERMS: Final = {
     "conversation": "ostatus:conversation",
     "sensitive": "as:sensitive",
     "Hashtag": "as:Hashtag",
+    "toot": "http://joinmastodon.org/ns#",
+    "Emoji": "toot:Emoji",
+    "votersCount": "toot:votersCount",
 }
 LISTING_TERMS: Final = NOTE_TERMS | {
     "vf": vocabulary.VF,
@@ -297,14 +321,33 @@ def _note(post: Note) -> Document:
     document["tag"] = [
         *({"type": "Mention", "href": one.href, "name": one.name} for one in post.mentions),
         *(_put({"type": "Hashtag", "name": f"#{one.name}"}, href=one.href) for one in post.hashtags),
+        *(_emoji(one) for one in post.emojis),
     ]
     # Servers disagree about `name` and `summary` as the description; both say the same.
     document["attachment"] = [
         _put({"type": "Document"}, mediaType=one.media_type, url=one.url, name=one.description, summary=one.description) for one in post.attachments
     ]
+    if post.poll:
+        document |= _poll(post.poll)
+    if post.tallies:
+        # Objects with their totals and never bare ids: Mastodon digs for the numbers, and a text has no depth.
+        document["replies"] = f"{post.id}/replies"
+        document["likes"] = {"id": f"{post.id}/likes", "type": "Collection", "totalItems": post.tallies.likes}
+        document["shares"] = {"id": f"{post.id}/shares", "type": "Collection", "totalItems": post.tallies.shares}
     if post.proposal:
         document |= _listing(post, post.proposal)
     return document
+
+
+def _emoji(what: Emoji) -> Document:
+    return _put({"type": "Emoji", "name": what.name}, icon=what.icon and {"type": "Image", "url": what.icon})
+
+
+def _poll(what: Poll) -> Document:
+    """The members of a Question (FEP-9967): each option is a Note with a name, its votes the total of its replies."""
+    options = [{"type": "Note", "name": one.name, "replies": {"type": "Collection", "totalItems": one.votes}} for one in what.options]
+    document: Document = {"anyOf" if what.multiple else "oneOf": options}
+    return _put(document, endTime=what.ends and moment(what.ends), closed=what.closed and moment(what.closed), votersCount=what.voters)
 
 
 def _listing(post: Note, what: Proposal) -> Document:
@@ -346,13 +389,23 @@ def _intent(owner: Iri, what: Proposal) -> Document:
 
 def _activity(act: Activity) -> Document:
     document: Document = {"id": act.id} if act.id else {}
-    document |= {"type": act.kind if isinstance(act, Other) else type(act).__name__, "actor": act.actor}
+    document |= {"type": _type(act), "actor": act.actor}
     _put(document, published=act.published and moment(act.published), to=list(act.to))
     if act.to or act.cc:
         document["cc"] = list(act.cc)
     match act:
-        case Follow() | Announce() | Like():
+        case Announce(object=object, wraps=wraps):
+            document["object"] = {"type": wraps, "object": object} if wraps else object
+        case Follow() | Block():
             document["object"] = act.object
+        case Like(object=object, emoji=emoji) | EmojiReact(object=object, emoji=emoji):
+            document["object"] = object
+            if emoji is not None:
+                document |= {"content": emoji.name} | ({"tag": [_emoji(emoji)]} if emoji.name.startswith(":") else {})
+        case Move() | Add() | Remove():
+            document |= {"object": act.object, "target": act.target}
+        case Vote(question=question, choices=choices):
+            document["object"] = [{"type": "Note", "name": name, "attributedTo": act.actor, "inReplyTo": question, "to": list(act.to)} for name in choices]
         case Accept() | Reject() | Undo():
             document["object"] = act.object.id if isinstance(act.object, Reference) else _activity(act.object)
         case Create() | Update() | Delete():
@@ -364,6 +417,16 @@ def _activity(act: Activity) -> Document:
         case _:
             assert_never(act)
     return document
+
+
+def _type(act: Activity) -> str:
+    match act:
+        case Other(kind=kind):
+            return kind
+        case Vote():
+            return "Create"
+        case _:
+            return type(act).__name__
 
 
 def _object(thing: Note | ActorDocument | Tombstone | Reference) -> Any:

@@ -6,7 +6,7 @@ from html import escape
 from typing import Any, Final
 
 from schemas import html, vocabulary
-from schemas.objects import PUBLIC, Attachment, Hashtag, Mention, Note, Proposal, Purpose, Urgency
+from schemas.objects import PUBLIC, Attachment, Emoji, Hashtag, Mention, Note, Option, Poll, Proposal, Purpose, Urgency
 from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, language, moment, page, text, types
 
 POSTS: Final = frozenset({"Note", "Question", "Article", "Page", "Event", "Image", "Video", "Audio", "Document", "Proposal"})
@@ -26,9 +26,14 @@ MOST_SUMMARY: Final = 20_000
 MOST_NAME: Final = 2048
 MOST_LANGUAGES: Final = 20
 MOST_SLUGS: Final = 20
+MOST_OPTIONS: Final = 20
+MOST_OPTION: Final = 500
+MOST_VOTES: Final = 1_000_000_000
+"""Tallies are what others say: negative ones, fractions and absurd ones are none (security.md A034)."""
 
 _PUBLIC: Final = frozenset({PUBLIC, "as:Public", "Public"})
 _NO_TAG: Final = re.compile(r"[\s#<>]")
+_SHORTCODE: Final = re.compile(r":[\w.+-]{1,64}(?:@[\w.-]{1,253})?:")
 _SLUG: Final = re.compile(r"[\w.-]{1,64}")
 _VF: Final = ("", "vf:", vocabulary.VF, "ValueFlows:", "valueflows:")
 _FM: Final = ("", "fm:", vocabulary.NAMESPACE, "fedmatch:")
@@ -95,7 +100,7 @@ def read(document: Document, kind: str, sender: Iri | None, to: tuple[Iri, ...],
     own_to, own_cc = audience(get("to")), audience(get("cc"))
     if not own_to and not own_cc:
         own_to, own_cc = to, cc   # Mastodon: those of the activity are used if the object has none
-    mentions, hashtags = _tags(get("tag"))
+    mentions, hashtags, emojis = _tags(get("tag"))
     attached = get("attachment")
     source = first(get("source"))
     original = text(source.get("content"), MOST_CONTENT) if isinstance(source, dict) else None
@@ -120,6 +125,8 @@ def read(document: Document, kind: str, sender: Iri | None, to: tuple[Iri, ...],
         mentions=mentions,
         hashtags=hashtags,
         attachments=tuple(_attachments(attached)) if attached else (),
+        emojis=emojis,
+        poll=_poll(document) if kind == "Question" else None,
         proposal=_proposal(document, kind, content),
     )
 
@@ -178,9 +185,10 @@ def _conversation(value: Any) -> str | None:
     return value if isinstance(value, str) and 0 < len(value) <= MOST_NAME else None
 
 
-def _tags(value: Any) -> tuple[tuple[Mention, ...], tuple[Hashtag, ...]]:
+def _tags(value: Any) -> tuple[tuple[Mention, ...], tuple[Hashtag, ...], tuple[Emoji, ...]]:
     mentions: dict[Iri, Mention] = {}
     hashtags: dict[str, Hashtag] = {}
+    emojis: dict[str, Emoji] = {}
     for tag in each(value)[:MOST_TAGS]:
         if not isinstance(tag, dict):
             continue
@@ -194,7 +202,48 @@ def _tags(value: Any) -> tuple[tuple[Mention, ...], tuple[Hashtag, ...]]:
             word = name.strip().removeprefix("#").removeprefix("＃")[:200]
             if word and not _NO_TAG.search(word) and word not in hashtags and len(hashtags) < MOST_MENTIONS:
                 hashtags[word] = Hashtag(word, iri(tag.get("href")))
-    return tuple(mentions.values()), tuple(hashtags.values())
+        elif "Emoji" in kinds and (found := emoji(tag)) is not None and len(emojis) < MOST_MENTIONS:
+            emojis[found.name] = found
+    return tuple(mentions.values()), tuple(hashtags.values()), tuple(emojis.values())
+
+
+def emoji(tag: Document) -> Emoji | None:
+    """The custom emoji of a tag, None if its name is no `:shortcode:`."""
+    name = tag.get("name")
+    if not isinstance(name, str) or not name:
+        return None
+    name = name if name.startswith(":") else f":{name}:"   # Misskey's users write both
+    icon = first(tag.get("icon"))
+    return Emoji(name, iri(first(icon.get("url")) if isinstance(icon, dict) else icon)) if _SHORTCODE.fullmatch(name) else None
+
+
+def _poll(document: Document) -> Poll | None:
+    """The options of a Question, None if there are none to choose from; they are plain text."""
+    several = document.get("anyOf")
+    options = tuple(_options(several or document.get("oneOf")))
+    if len(options) < 2:
+        return None
+    closed = document.get("closed")
+    ends = moment(first(document.get("endTime")))
+    voters = document.get("votersCount")
+    return Poll(
+        options=options,
+        multiple=bool(several),
+        ends=ends,
+        closed=ends if closed is True else moment(first(closed)),   # Pleroma says true
+        voters=None if voters is None else _count(voters),
+    )
+
+
+def _options(value: Any) -> Iterator[Option]:
+    for one in each(value)[:MOST_OPTIONS]:
+        if isinstance(one, dict) and (name := text(one.get("name"), MOST_OPTION)):
+            replies = first(one.get("replies"))
+            yield Option(name, _count(replies.get("totalItems")) if isinstance(replies, dict) else 0)
+
+
+def _count(value: Any) -> int:
+    return value if isinstance(value, int) and not isinstance(value, bool) and 0 <= value <= MOST_VOTES else 0
 
 
 def _attachments(value: Any) -> Iterator[Attachment]:

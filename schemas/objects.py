@@ -94,6 +94,41 @@ class Attachment:
 
 
 @dataclass(frozen=True, slots=True)
+class Emoji:
+    """A custom emoji: `name` with its colons, and where its picture lies (a reference, never hot-linked)."""
+
+    name: str
+    icon: Iri | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Option:
+    """One thing to vote for, in plain text, and how many did so far."""
+
+    name: str
+    votes: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """What makes a post a Question (FEP-9967). Open until `ends`, or until somebody `closed` it; `voters` counts people, options count votes."""
+
+    options: tuple[Option, ...]
+    multiple: bool = False
+    ends: datetime | None = None
+    closed: datetime | None = None
+    voters: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Tallies:
+    """How often a post of ours was liked and boosted: numbers beside the addresses of its collections."""
+
+    likes: int = 0
+    shares: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
     """The members that make a Note a request or an offer (FEP-0837 plus https://w3id.org/fedmatch/ns#)."""
 
@@ -114,7 +149,8 @@ class Note:
     """A post as it stands on the wire. `kind` is the AS2 type we read it as (Note, Question, Article, Page, ...).
 
     `content` and `summary` are what their author sent: `schemas.html` makes them safe before they are kept or shown. `content` is the original, in `language`;
-    `content_map` holds the same text in other languages. `source` is the plain text `content` was made of.
+    `content_map` holds the same text in other languages. `source` is the plain text `content` was made of. `tallies` are for posts of ours, written
+    and never read: what others count is theirs to say.
     """
 
     id: Iri
@@ -137,6 +173,9 @@ class Note:
     mentions: tuple[Mention, ...] = ()
     hashtags: tuple[Hashtag, ...] = ()
     attachments: tuple[Attachment, ...] = ()
+    emojis: tuple[Emoji, ...] = ()
+    poll: Poll | None = None
+    tallies: Tallies | None = None
     proposal: Proposal | None = None
 
     @property

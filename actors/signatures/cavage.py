@@ -24,6 +24,8 @@ from actors.targets import target
 LONGEST_HEADER: Final = 8192
 MOST_PARAMETERS: Final = 16
 MOST_HEADERS: Final = 64
+COVERED: Final = ("content-type", "collection-synchronization")
+"""What of the headers of a POST of ours is signed beside its digest; FEP-8fcf asks for the second."""
 
 _PARAMETER = re.compile(r'\s*([A-Za-z][A-Za-z0-9_-]{0,31})\s*=\s*(?:"([^"\\]*)"|([^\s",\\]+))\s*(?:,|\Z)')
 _TOKEN = re.compile(r"\(?[a-z0-9!#$%&'*+.^_`|~-]+\)?\Z")
@@ -221,8 +223,8 @@ def verify(key: PublicKey, signature: CavageSignature, method: str, raw_path: by
 def sign(key: PrivateKey, method: str, url: str, headers: Mapping[str, str], body: bytes | None, date: datetime) -> dict[str, str]:
     """The complete headers of a signed request: `headers` with Host, Date, Digest (where there is a body) and Signature added.
 
-    Covers `(request-target) host date`, and `digest content-type` of a POST: what every peer requires and none trips over. `(request-target)` is the path
-    as `actors.network` will send it, with its query. `date` is aware. About 300 us with RSA-2048; raises `BadUrl`.
+    Covers `(request-target) host date`, and of a POST `digest content-type` (what every peer requires and none trips over) and FEP-8fcf's header.
+    `(request-target)` is the path as `actors.network` will send it, with its query. `date` is aware. About 300 us with RSA-2048; raises `BadUrl`.
     """
     spelled = target(url)
     complete = {name: value for name, value in headers.items() if name.lower() not in ("host", "date", "digest", "signature")}
@@ -231,7 +233,7 @@ def sign(key: PrivateKey, method: str, url: str, headers: Mapping[str, str], bod
     names = ["(request-target)", "host", "date"]
     if body is not None:
         values["digest"] = "SHA-256=" + base64.b64encode(hashlib.sha256(body).digest()).decode()
-        names += ["digest", "content-type"] if "content-type" in values else ["digest"]
+        names += ["digest", *(name for name in COVERED if name in values)]
     values["(request-target)"] = f"{method.lower()} {spelled.path}"
     signed = base64.b64encode(key.sign("\n".join(f"{name}: {values[name]}" for name in names).encode())).decode()
     complete |= {"Host": values["host"], "Date": values["date"]}

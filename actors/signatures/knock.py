@@ -40,7 +40,8 @@ def sign(scheme: Scheme, key: PrivateKey, method: str, url: str, headers: Mappin
             spelled = target(url)
             complete = {name: value for name, value in headers.items() if name.lower() not in OURS}
             complete |= {"Host": spelled.authority, "Date": format_datetime(now.astimezone(UTC), usegmt=True)}
-            return complete | rfc9421.sign(key, method, spelled.url, body, int(now.timestamp()))
+            also = {name.lower(): value for name, value in headers.items() if name.lower() == "collection-synchronization"}
+            return complete | rfc9421.sign(key, method, spelled.url, body, int(now.timestamp()), also)
         case _:
             assert_never(scheme)
 

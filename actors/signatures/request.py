@@ -109,6 +109,19 @@ def claimed_keys(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
         return []
 
 
+def covered(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[str]:
+    """The header names, in lower case, that every signature of a request covers; empty where nothing can be read."""
+    found = cavage.joined(headers)
+    signature, stated = found.get(b"signature", b"").decode("latin-1"), found.get(b"signature-input")
+    try:
+        if stated is None:
+            return frozenset(cavage.parse(signature).headers)
+        sets = [frozenset(one.components) for one in rfc9421.read(stated.decode("latin-1"), signature, body=False)]
+    except (SignatureError, BadMessageSignature):
+        return frozenset()
+    return frozenset.intersection(*sets) if sets else frozenset()
+
+
 async def find_key(
     instance: "Instance", key_id: str, holds: Callable[[PublicKey], bool], *, fetch: bool = True, budget: Budget | None = None
 ) -> PublicKey | NeedsFetch:

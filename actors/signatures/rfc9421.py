@@ -79,16 +79,20 @@ def base(signature: MessageSignature, method: str, target_uri: str, headers: Hea
     return "\n".join([*lines, f'"@signature-params": {signature.parameters}']).encode("utf-8", "surrogateescape")
 
 
-def sign(key: PrivateKey, method: str, url: str, body: bytes | None, created: int) -> dict[str, str]:
-    """The headers that sign a request of ours: Signature-Input and Signature, and Content-Digest where it has a body. `created` in seconds."""
-    headers = {} if body is None else {"content-digest": content_digest(body)}
+def sign(key: PrivateKey, method: str, url: str, body: bytes | None, created: int, also: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The headers that sign a request of ours: Signature-Input and Signature, and Content-Digest where it has a body. `created` in seconds.
+
+    `also` are headers to be covered as well, by lower-case name.
+    """
+    headers = dict(also or {}) | ({} if body is None else {"content-digest": content_digest(body)})
     components = ["@method", "@target-uri", *headers]
     covered = " ".join(f'"{name}"' for name in components)
     parameters = f'({covered});created={created};keyid="{key.uri}"'
     lines = [f'"{name}": {_value(name, method, url, {at: [value] for at, value in headers.items()})}' for name in components]
     signed = "\n".join([*lines, f'"@signature-params": {parameters}']).encode()
     value = base64.b64encode(key.sign(signed)).decode()
-    return {"Signature-Input": f"{LABEL}={parameters}", "Signature": f"{LABEL}=:{value}:", **({"Content-Digest": headers["content-digest"]} if headers else {})}
+    digest = {} if body is None else {"Content-Digest": headers["content-digest"]}
+    return {"Signature-Input": f"{LABEL}={parameters}", "Signature": f"{LABEL}=:{value}:", **digest}
 
 
 def content_digest(body: bytes) -> str:

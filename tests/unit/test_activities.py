@@ -16,12 +16,14 @@ from schemas.activities import (
     Announce,
     Create,
     Delete,
+    EmojiReact,
     Follow,
     Like,
     Other,
     Reject,
     Undo,
     Update,
+    Vote,
     parse,
     parse_actor,
     parse_keys,
@@ -74,7 +76,7 @@ def test_documents_of_other_servers_are_understood(name: str) -> None:
     what = name.rpartition("/")[2].partition("-")[2].removesuffix(".json")
     expected = {
         "create": Create, "direct": Create, "actor": ActorDocument, "group": ActorDocument, "follow": Follow, "undo": Undo, "accept": Accept,
-        "announce": Announce, "delete": Delete, "vote": Other, "votes": Other, "like": Like, "emoji": Other, "proposal": Note,
+        "announce": Announce, "delete": Delete, "vote": Vote, "votes": Vote, "like": Like, "emoji": EmojiReact, "proposal": Note,
     }  # fmt: skip
     if what == "announce-like":
         assert isinstance(found, Other)

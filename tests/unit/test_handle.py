@@ -14,7 +14,7 @@ from actors import follows, known
 from actors.known import Actor
 from fedmatch.database.migrate import migrate
 from fedmatch.database.sqlite import open_sqlite
-from inbox import handle, people
+from inbox import concern, handle, people
 from schemas.events import ActorGone, FollowAccepted, Followed, PostStored
 from schemas.notes import parse_note
 from tests.house import House
@@ -366,10 +366,10 @@ async def test_relevance_looks_at_so_many_addresses_and_no_more(quick: House) ->
                 looked.append(sql)
                 return await tx.one(sql, **values)
 
-        return await handle.relevant(Counting(), quick.instance, bo, spam)
+        return await concern.post(Counting(), quick.instance, bo, spam)
 
     await quick.read(count)
-    assert len(looked) <= handle.MOST_ADDRESSED + 2
+    assert len(looked) <= concern.MOST_ADDRESSED + 2
 
 
 async def test_what_is_stored_twice_is_told_once(quick: House) -> None:
