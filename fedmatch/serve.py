@@ -46,6 +46,10 @@ class _Http1Only(H11Protocol):
         # An `Upgrade: h2c` is ignored, as HTTP allows; the preface `PRI * HTTP/2.0` is an unknown method, which the guard refuses.
         return
 
+    async def _send_error_response(self, status_code: int) -> None:
+        # A Transfer-Encoding nobody knows is the asker's trouble, not ours: Mastodon would take a 501 for an answer for ever.
+        await super()._send_error_response(400 if status_code >= 500 else status_code)
+
 
 async def serve_forever(config: Config, *, passphrase: str | None, bind: str | None, worker: bool, json: bool, config_path: Path) -> None:
     """Serves requests, and works unless `worker` is False, until SIGTERM or SIGINT."""

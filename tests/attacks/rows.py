@@ -10,9 +10,9 @@
 A035 (matches) and A063 (streams) come with what they attack.
 """
 
-from tests.attacks import authority, bounds, keys, signatures
+from tests.attacks import authority, bounds, keys, outbound, signatures, transport
 from tests.attacks.stage import Case
 
 ROWS = [f"A{number:03}" for number in range(1, 77) if number not in {35, 63}]
 
-CASES: list[Case] = [*signatures.rows(), *keys.rows(), *authority.rows(), *bounds.rows()]
+CASES: list[Case] = [*signatures.rows(), *keys.rows(), *authority.rows(), *bounds.rows(), *transport.rows(), *outbound.rows()]

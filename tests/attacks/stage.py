@@ -8,7 +8,7 @@ import hashlib
 import json
 import socket
 import sys
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,12 +18,15 @@ from urllib.parse import urlsplit
 from actors.hosts import Limits
 from fedmatch import serve
 from outbox.posts import Post
+from schemas.reading import Row
+from schemas.storage import Transaction
 from tests.attacks.envelope import envelope
 from tests.fakepeer import FakeActor, FakePeer
 from tests.wire import Answer, http
 from tests.world import Person, Site, World
 
 State = dict[str, Any]
+Names = dict[str, list[str] | Callable[[], list[str]]]
 
 _alarms: list[list[tuple[Any, ...]]] = []
 
@@ -38,7 +41,7 @@ _hearing = False
 
 
 @asynccontextmanager
-async def alarmed(names: dict[str, list[str]] | None = None) -> AsyncIterator["Alarm"]:
+async def alarmed(names: Names | None = None) -> AsyncIterator["Alarm"]:
     """Hears every connection this process tries, whoever tries it, and answers look-ups of names itself: `names` maps them to addresses.
 
     A name it does not know does not exist, and that somebody asked is heard too. `localhost` and addresses are looked up as usual.
@@ -54,7 +57,12 @@ async def alarmed(names: dict[str, list[str]] | None = None) -> AsyncIterator["A
     def look_up(host: Any, port: Any, *rest: Any, **more: Any) -> Any:
         name = host.decode() if isinstance(host, bytes) else str(host)
         if name in alarm.names:
-            return [found for address in alarm.names[name] for found in real(address, port, *rest, **{**more, "family": 0, "flags": socket.AI_NUMERICHOST})]
+            known = alarm.names[name]
+            return [
+                found
+                for address in (known() if callable(known) else known)
+                for found in real(address, port, *rest, **{**more, "family": 0, "flags": socket.AI_NUMERICHOST})
+            ]
         try:
             socket.inet_pton(socket.AF_INET6 if ":" in name else socket.AF_INET, name.partition("%")[0])
         except OSError:
@@ -76,7 +84,7 @@ async def alarmed(names: dict[str, list[str]] | None = None) -> AsyncIterator["A
 class Alarm:
     """What was heard: addresses somebody connected to, and names nobody has."""
 
-    names: dict[str, list[str]]
+    names: Names
     connected: list[tuple[Any, ...]] = field(default_factory=list)
     looked_up: list[str] = field(default_factory=list)
     ours: set[tuple[str, int]] = field(default_factory=set)
@@ -86,6 +94,19 @@ class Alarm:
         found = [address for address in self.connected if tuple(address[:2]) not in self.ours]
         self.connected.clear()
         return found
+
+
+STATE = (
+    "select post.uri, actor.uri as author, post.visibility, post.kind, post.published, post.content, post.summary, post.sensitive, post.in_reply_to "
+    "from post join actor on actor.id = post.actor_id order by post.uri",
+    "select one.uri as follower, two.uri as followed, follow.state from follow "
+    "join actor one on one.id = follow.follower_id join actor two on two.id = follow.followed_id order by one.uri, two.uri",
+    "select uri, state, username, handle_host, inbox, name, moved_to from actor order by uri",
+    "select actor_key.uri, actor_key.public_key from actor_key join actor on actor.id = actor_key.actor_id where actor.local = 0",
+    "select state, count(*) as n from arrival group by state",
+    "select post_id, state from listing order by post_id",
+)
+"""What an attack must not change: posts, follows, actors, their keys, what was believed, the board."""
 
 
 @dataclass
@@ -112,6 +133,8 @@ class Stage:
     whispered: Post
     """A direct post of `reader` to `victim`."""
     fresh: int = 0
+    seen: State | None = None
+    """How the last row left everything; the next one begins there."""
 
     @property
     def inbox(self) -> str:
@@ -164,19 +187,11 @@ class Stage:
 
     async def state(self) -> State:
         """What an attack must not change."""
-        rows = self.site.rows
-        posts = await rows(
-            "select post.uri, actor.uri as author, post.visibility, post.kind, post.published, post.content, post.summary, post.sensitive, post.in_reply_to "
-            "from post join actor on actor.id = post.actor_id order by post.uri"
-        )
-        follows = await rows(
-            "select one.uri as follower, two.uri as followed, follow.state from follow "
-            "join actor one on one.id = follow.follower_id join actor two on two.id = follow.followed_id order by one.uri, two.uri"
-        )
-        actors = await rows("select uri, state, username, handle_host, inbox, name, moved_to from actor order by uri")
-        keys = await rows("select actor_key.uri, actor_key.public_key from actor_key join actor on actor.id = actor_key.actor_id where actor.local = 0")
-        arrivals = await rows("select state, count(*) as n from arrival group by state")
-        listings = await rows("select post_id, state from listing order by post_id")
+
+        async def read(tx: Transaction) -> list[Sequence[Row]]:
+            return [await tx.all(sql) for sql in STATE]
+
+        posts, follows, actors, keys, arrivals, listings = await self.site.instance.database.read(read)
         return {
             "posts": [tuple(dict(row).values()) for row in posts],
             "follows": [tuple(dict(row).values()) for row in follows],
@@ -215,7 +230,7 @@ def _difference(old: Any, new: Any) -> dict[str, Any]:
 async def set_up(world: World, software: str = "hypercorn") -> AsyncIterator[Stage]:
     """The stage, with everybody introduced."""
     async with alarmed() as alarm:
-        site = await world.site("a", start=False, allow_networks='["127.0.0.1/32"]', inbox_per_host_per_minute="100000")
+        site = await world.site("a", start=False, allow_networks='["127.0.0.1/32"]', inbox_per_host_per_minute="100000", request_seconds="3")
         await serve_really(site, software)
         peer, elsewhere = await world.peer(), await world.peer()
         alarm.ours = {("127.0.0.1", int(one.base.rpartition(":")[2])) for one in (site, peer, elsewhere)}
