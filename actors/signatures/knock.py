@@ -96,8 +96,13 @@ class Knocks:
         return self._signed(other(await self._liked(url)), url)
 
     async def taken(self, url: str) -> None:
-        """The second was read: its scheme is the first from now on."""
+        """The second was read: where it was cavage, that is the first again from now on.
+
+        A GET never teaches RFC 9421: a delivery would be signed so too, and a server that answers 202 before it verifies (snac) would lose it without a word.
+        """
         scheme = other(await self._liked(url))
+        if scheme == "rfc9421":
+            return
         await self.instance.database.write(_keep_by_name, self.instance, authority(url), scheme)
 
     async def _liked(self, url: str) -> Scheme:

@@ -159,10 +159,8 @@ async def test_d4_a_fetch_knocks_twice_as_well(world: World, amina: Person, peer
     p1 = peer.actor("p1")
     assert (await people.find(amina.site.instance, p1.handle)).uri == p1.id
     assert [(scheme(heard), heard.status) for heard in peer.asked("/users/p1")] == [("cavage", 401), ("rfc9421", 200)]
-    assert await remembered(amina, peer) == "rfc9421"
-    peer.actor("p2")
-    await people.find(amina.site.instance, f"p2@{peer.host}")
-    assert [(scheme(heard), heard.status) for heard in peer.asked("/users/p2")] == [("rfc9421", 200)]
+    # What a GET shows is not held against deliveries: a server that answers 202 before it verifies would lose them without a word.
+    assert await remembered(amina, peer) == "cavage"
 
 
 async def test_d5_every_hop_is_signed_anew(world: World, amina: Person, peer: FakePeer) -> None:
