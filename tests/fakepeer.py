@@ -188,9 +188,9 @@ class FakePeer:
         self._keys: dict[str, str] = {}
         self._server = Server(self._answer)
 
-    async def start(self, port: int = 0) -> "FakePeer":
-        await self._server.start(port)
-        self.host = f"localhost:{self._server.port}"
+    async def start(self, port: int = 0, name: str = "localhost", address: str = "127.0.0.1") -> "FakePeer":
+        await self._server.start(port, address)
+        self.host = f"{name}:{self._server.port}"
         self.port = self._server.port
         self.base = f"http://{self.host}"
         return self

@@ -126,8 +126,8 @@ class Server:
         self._tasks: set[asyncio.Task[None]] = set()
         self.port = 0
 
-    async def start(self, port: int = 0) -> None:
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", port)
+    async def start(self, port: int = 0, address: str = "127.0.0.1") -> None:
+        self._server = await asyncio.start_server(self._accept, address, port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:
