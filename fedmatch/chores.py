@@ -34,6 +34,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "moved": moves.carry,
         "synchronise": synchronise.synchronise,
         "expire": _expire,
+        "end_poll": _end_poll,
         "erase": _erase,
         "clear_away": _clear_away,
         "tidy": _tidy,
@@ -60,6 +61,22 @@ async def _expire(instance: "Instance", key: str, _payload: bytes) -> None:
     except Locked:
         # An offer's Update carries a proof, and its key is sealed: it waits for the unlock, as everything that leaves does.
         await instance.database.write(expire_at, instance, int(key), instance.clock.ms() + LOCKED_MS)
+        return
+    instance.wake("delivery")
+
+
+async def end_poll_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: int) -> None:
+    """Asks for a poll of ours to be closed when its time is over."""
+    await enqueue(tx, instance, "end_poll", str(post_id), at_ms)
+
+
+async def _end_poll(instance: "Instance", key: str, _payload: bytes) -> None:
+    from fedmatch.board import publish  # it asks for jobs itself
+
+    try:
+        await instance.database.write(publish.end_poll, instance, int(key))
+    except Locked:
+        await instance.database.write(end_poll_at, instance, int(key), instance.clock.ms() + LOCKED_MS)
         return
     instance.wake("delivery")
 

@@ -9,7 +9,7 @@ from actors import follows, known, remote
 from actors.instance import Instance
 from actors.known import Actor, NotStored
 from actors.remote import Budget, FetchFailed
-from inbox.effects import NOTHING, Effects
+from inbox.effects import NOTHING, Effects, ask
 from inbox.errors import Later
 from outbox.address import Audience
 from outbox.publish import publish
@@ -43,8 +43,11 @@ def between(follower: Actor, followed: Actor) -> str:
 
 async def accepted(tx: Transaction, instance: Instance, actor: Actor, activity: Accept) -> Effects:
     """Takes the Accept of a follow of ours; of anything else, or by anybody else, nothing happens."""
-    await follows.accepted(tx, instance, actor, activity)
-    return NOTHING
+    if not await follows.accepted(tx, instance, actor, activity) or actor.featured is None:
+        return NOTHING
+    # Whom we follow from now on: what they put on top of their profile belongs to it.
+    await ask(tx, instance, "featured", actor.uri)
+    return Effects(wake=("job",))
 
 
 async def rejected(tx: Transaction, instance: Instance, actor: Actor, activity: Reject) -> Effects:

@@ -1,21 +1,24 @@
 """What leaves, and to whom? One activity becomes one sealed body and one delivery row for each inbox, in the transaction of its cause."""
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from actors import keys
+from actors import blocks, keys
 from actors.known import Actor
 from actors.signatures import proofs
 from outbox import address
 from outbox.address import Audience, Inbox
 from outbox.posts import PUBLIC_SPELLINGS
 from schemas import documents
-from schemas.activities import Activity
+from schemas.activities import Accept, Activity, Delete, Reject, Undo
 from schemas.reading import Document, Iri
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
     from actors.instance import Instance
 
+TAKES_BACK: Final = Accept | Reject | Undo | Delete
+"""What is said also to somebody who is blocked or who blocks."""
 MOST_BODY: Final = 64 * 1024
 """Misskey takes no more (protocol.md 5.1); what is longer would be lost there without a word."""
 
@@ -126,6 +129,8 @@ async def publish(
     body = documents.dumps(await prove(tx, instance, sender, document) if proven else document)
     if len(body) > MOST_BODY:
         raise TooLarge(len(body))
+    if not isinstance(activity, TAKES_BACK) and (away := await blocks.kept_from(tx, sender.id)):
+        audience = replace(audience, actors=tuple(actor for actor in audience.actors if actor not in away))
     addressed = (*activity.to, *activity.cc)
     fold = not PUBLIC_SPELLINGS.isdisjoint(addressed) or (sender.followers is not None and sender.followers in addressed)
     inboxes = await address.inboxes(tx, instance, audience, fold=fold)

@@ -15,7 +15,7 @@ from fedmatch.board import listings
 from fedmatch.board.listings import Listing
 from inbox import dereference
 from inbox.errors import Later
-from outbox import posts
+from outbox import polls, posts
 from outbox import publish as outbox
 from outbox.address import Audience
 from outbox.posts import Post
@@ -23,7 +23,7 @@ from outbox.visible import Member, can_read
 from schemas import html
 from schemas import listings as wording
 from schemas.activities import Create, Delete, Update
-from schemas.objects import PUBLIC, Hashtag, Mention, Note, Proposal, Tombstone
+from schemas.objects import PUBLIC, Hashtag, Mention, Note, Option, Poll, Proposal, Tallies, Tombstone
 from schemas.reading import Iri
 from schemas.states import LISTING, IllegalMove
 from schemas.storage import Transaction
@@ -36,6 +36,8 @@ log = structlog.get_logger()
 AudienceName = Literal["public", "followers", "direct"]
 
 LONGEST_POST: Final = 10_000
+MOST_OPTIONS: Final = 10
+LONGEST_OPTION: Final = 200
 MOST_MENTIONS: Final = 20
 THREAD_BUDGET: Final = 20
 CHUNK: Final = 50
@@ -55,10 +57,12 @@ async def post(
     to: Sequence[str] = (),
     reply_to: str | None = None,
     language: str | None = None,
+    poll: Poll | None = None,
 ) -> Post:
     """Publishes a post of `actor`: plain text of at most 10,000 letters, to everybody, to followers, or to those it names and nobody else.
 
-    `to` are handles; `@name@host` in the text addresses too. Raises `CannotPublish`, and `people.NotFound` for somebody who cannot be found.
+    `to` are handles; `@name@host` in the text addresses too. With a `poll` (`asked` makes one) it asks its readers to choose. Raises `CannotPublish`, and
+    `people.NotFound` for somebody who cannot be found.
     """
     if len(words) > LONGEST_POST:
         raise CannotPublish(f"the text has {len(words)} letters; {LONGEST_POST} are the most")
@@ -90,6 +94,7 @@ async def post(
         id=uri,
         attributed_to=actor.uri,
         content=content,
+        kind="Note" if poll is None else "Question",
         language=language,
         content_map=((language, content),) if language else (),
         source=words,
@@ -101,8 +106,32 @@ async def post(
         cc=second,
         mentions=tuple(Mention(person.uri, f"@{person.handle}") for person in addressed.values()),
         hashtags=tuple(Hashtag(tag, _tag_page(instance, tag)) for tag in tags),
+        poll=poll,
+        tallies=Tallies() if audience == "public" else None,
     )
     return await _create(instance, actor, note, post_id, Audience(actors=tuple(addressed), followers_of=() if audience == "direct" else (actor.id,)))
+
+
+def asked(options: Sequence[str], *, multiple: bool, until: datetime) -> Poll:
+    """A poll of 2 to 10 different options, open `until` then. Raises `CannotPublish`."""
+    names = [" ".join(option.split()) for option in options]
+    if not 2 <= len(names) <= MOST_OPTIONS or len(set(names)) != len(names) or not all(names):
+        raise CannotPublish(f"a poll has 2 to {MOST_OPTIONS} different options")
+    if max(map(len, names)) > LONGEST_OPTION:
+        raise CannotPublish(f"an option has at most {LONGEST_OPTION} letters")
+    return Poll(tuple(Option(name) for name in names), multiple, until, voters=0)
+
+
+async def end_poll(tx: Transaction, instance: "Instance", id: int) -> None:
+    """Closes a poll of ours whose time is over, and sends the numbers to everybody who may hold it. Raises `actors.vault.Locked` for one that is not public."""
+    held = await posts.by_id(tx, id)
+    actor = None if held is None else await known.by_id(tx, held.actor_id)
+    if held is None or actor is None or not held.local or not actor.active or not await polls.close(tx, instance, id):
+        return
+    note = await posts.note(tx, instance, held)
+    now = instance.clock.now().replace(microsecond=0)
+    activity = Update(id=Iri(f"{held.uri}#updates/{instance.clock.ms()}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=now)
+    await outbox.publish(tx, instance, actor, activity, await holders(tx, actor, held), object=held.uri, ordering_key=held.uri)
 
 
 async def _create(instance: "Instance", actor: Actor, note: Note, id: int, audience: Audience) -> Post:
@@ -120,6 +149,8 @@ async def _created(tx: Transaction, instance: "Instance", actor: Actor, note: No
         raise CannotPublish("it was not stored; try again")
     activity = Create(id=Iri(f"{note.id}/activity"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=note.published)
     await outbox.publish(tx, instance, actor, activity, audience, object=note.id, ordering_key=note.id, proven=_is_offer(note))
+    if note.poll is not None and note.poll.ends is not None:
+        await chores.end_poll_at(tx, instance, id, times.milliseconds(note.poll.ends))
     log.info("board.published", post=id, actor=actor.id)
     return made
 
@@ -158,21 +189,23 @@ async def _parent(instance: "Instance", actor: Actor, url: str) -> tuple[Post, A
 
     parent = await instance.database.read(look)
     if parent is None:
-        await _fetch(instance, url)
+        await bring(instance, url)
         parent = await instance.database.read(look)
     if parent is None:
         raise CannotPublish(f"{url} cannot be answered: it is not here, and its own server does not show it to us")
     return parent
 
 
-async def _fetch(instance: "Instance", url: str) -> None:
-    """Brings in the post `url` from its own server, if it shows it."""
+async def bring(instance: "Instance", url: str) -> None:
+    """Fetches the post `url` from its own server, if it is not here and that shows it. Raises `CannotPublish` where it cannot be asked."""
+    if await instance.database.read(posts.by_uri, url) is not None:
+        return
     try:
         if hosts.authority(url) in known.ours(instance):
             return
         found = await dereference.post(instance, Iri(url), remote.Budget(THREAD_BUDGET))
     except (hosts.BadUrl, Later) as error:
-        raise CannotPublish(f"{url} cannot be answered: {error}") from error
+        raise CannotPublish(f"{url} cannot be read: {error}") from error
     if found is None and instance.vault.locked:
         raise Locked
     if found is not None:

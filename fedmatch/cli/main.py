@@ -2,7 +2,7 @@
 
 import click
 
-from fedmatch.cli import deliveries, follow, init, listing, peers, post, report, run, status, timeline, unlock, user
+from fedmatch.cli import deliveries, follow, init, listing, peers, post, report, run, social, status, timeline, unlock, user
 from fedmatch.cli.house import Group
 
 
@@ -26,6 +26,12 @@ for command in (
     follow.follow,
     post.post,
     post.delete,
+    social.like,
+    social.boost,
+    social.pin,
+    social.unfollow,
+    social.block,
+    social.move,
     timeline.timeline,
     deliveries.deliveries,
     listing.listing,

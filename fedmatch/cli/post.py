@@ -1,5 +1,6 @@
 """What is said, and taken back? `fedmatch post` and `fedmatch delete`."""
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import click
@@ -18,8 +19,20 @@ if TYPE_CHECKING:
 @click.option("--to", "to", multiple=True, metavar="HANDLE", help="Addressed to `name@host`; may be given more than once.")
 @click.option("--reply-to", metavar="URL", help="The post this answers; fetched if it is not known here.")
 @click.option("--language", metavar="CODE", help="The language of the text, as in ar, en, zh-Hans.")
+@click.option("--option", "options", multiple=True, metavar="WORDS", help="Something to vote for; given twice and more it is a poll.")
+@click.option("--multiple", is_flag=True, help="Several options of the poll may be chosen.")
+@click.option("--days", type=click.IntRange(1, 90), default=7, show_default=True, help="How long the poll is open.")
 def post(
-    text: str | None, text_option: str | None, name: str, audience: "AudienceName", to: tuple[str, ...], reply_to: str | None, language: str | None
+    text: str | None,
+    text_option: str | None,
+    name: str,
+    audience: "AudienceName",
+    to: tuple[str, ...],
+    reply_to: str | None,
+    language: str | None,
+    options: tuple[str, ...],
+    multiple: bool,
+    days: int,
 ) -> None:
     """Publish TEXT (`-` reads standard input). @name@host in the text addresses people too."""
     from actors.instance import Instance
@@ -38,7 +51,9 @@ def post(
     async def work(instance: Instance) -> None:
         author = await person(instance, name)
         try:
-            written = await publish.post(instance, author, words, audience, to=to, reply_to=reply_to, language=language)
+            until = instance.clock.now().replace(microsecond=0) + timedelta(days=days)
+            poll = publish.asked(options, multiple=multiple, until=until) if options else None
+            written = await publish.post(instance, author, words, audience, to=to, reply_to=reply_to, language=language, poll=poll)
         except (people.NotFound, publish.CannotPublish) as error:
             fail(str(error))
         hint(border.notice(instance) if audience != "direct" else None)

@@ -14,7 +14,7 @@ from actors import follows, known
 from actors.known import Actor
 from fedmatch.database.migrate import migrate
 from fedmatch.database.sqlite import open_sqlite
-from inbox import concern, handle, people
+from inbox import concern, people
 from schemas.events import ActorGone, FollowAccepted, Followed, PostStored
 from schemas.notes import parse_note
 from tests.house import House
