@@ -141,8 +141,21 @@ class FakeActor:
     def follow(self, whom: str) -> dict[str, Any]:
         return self.activity("Follow", whom)
 
-    async def send(self, activity: dict[str, Any] | bytes, inbox: str, mode: str = "cavage", *, key: str = "rsa", repeat: int = 1) -> Answer:
-        """Posts an activity to an inbox, signed in `mode` (`rfc9421`, or one of tests/signing.py); the last of `repeat` identical requests answers."""
+    async def send(
+        self,
+        activity: dict[str, Any] | bytes,
+        inbox: str,
+        mode: str = "cavage",
+        *,
+        key: str = "rsa",
+        repeat: int = 1,
+        more: tuple[tuple[str, str], ...] = (),
+        unsigned: tuple[tuple[str, str], ...] = (),
+    ) -> Answer:
+        """Posts an activity to an inbox, signed in `mode` (`rfc9421`, or one of tests/signing.py); the last of `repeat` identical requests answers.
+
+        `more` are headers beside it that are signed too (not with `rfc9421`), `unsigned` such that are not.
+        """
         body = activity if isinstance(activity, bytes) else json.dumps(activity, ensure_ascii=False).encode()
         parts = urlsplit(inbox)
         private = self.keys.rsa if key == "rsa" else self.keys.ed25519
@@ -150,7 +163,8 @@ class FakeActor:
         if mode == "rfc9421":
             headers = message_signed(private, key_id, "POST", inbox, body, self.peer.now())
         else:
-            headers = signed(private, key_id, "POST", parts.netloc, parts.path, body, self.peer.now(), mode, pair("a stranger").rsa)
+            headers = signed(private, key_id, "POST", parts.netloc, parts.path, body, self.peer.now(), mode, pair("a stranger").rsa, more)
+        headers = [*headers, *unsigned]
         sent = body.replace(b'"', b' "', 1) if mode == "broken:body" else body
         answer = Answer(0)
         for _ in range(repeat):

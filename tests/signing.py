@@ -60,11 +60,20 @@ BROKEN = ("body", "digest", "undigested", "old", "future", "dateless", "stranger
 
 
 def signed(
-    key: Private, key_id: str, method: str, host: str, target: str, body: bytes | None, now: datetime, mode: str = "cavage", other: Private | None = None
+    key: Private,
+    key_id: str,
+    method: str,
+    host: str,
+    target: str,
+    body: bytes | None,
+    now: datetime,
+    mode: str = "cavage",
+    other: Private | None = None,
+    more: tuple[tuple[str, str], ...] = (),
 ) -> list[tuple[str, str]]:
     """The headers of a request signed in `mode`: `cavage`, `hs2019` (with created and expires), `none`, or `broken:<kind>`.
 
-    The kinds are in BROKEN; `stranger` signs with `other`.
+    The kinds are in BROKEN; `stranger` signs with `other`. `more` are headers to be signed as well.
     """
     kind = mode.removeprefix("broken:") if mode.startswith("broken:") else ""
     when = {"old": now - timedelta(hours=13), "future": now + timedelta(hours=13)}.get(kind, now)
@@ -72,10 +81,12 @@ def signed(
     if body is not None:
         headers["digest"] = digest(body + b" " if kind == "digest" else body)
         headers["content-type"] = "application/activity+json"
+    headers |= {name.lower(): value for name, value in more}
     sent = [(name.title(), value) for name, value in headers.items()]
     if mode == "none":
         return [line for line in sent if line[0] != "Digest"]
     names = ["(request-target)", "host", "date", *(["digest"] if body is not None else [])]
+    names += [name.lower() for name, _ in more]
     parameters = {"keyId": key_id, "algorithm": "rsa-sha256"}
     signed_values = dict(headers)
     if mode == "hs2019":
