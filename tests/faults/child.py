@@ -46,7 +46,7 @@ async def live(order: dict) -> None:
             post = await publish.post(instance, author, f"number {number} of {os.getpid()}", "public", to=(), reply_to=None, language=None)
             say(f"posted {post.uri}")
             with suppress(TimeoutError):
-                await asyncio.wait_for(instance.stopping.wait(), 0.01)
+                await asyncio.wait_for(instance.stopping.wait(), 0.03)
     await instance.stopping.wait()
     await site.stop()
 
@@ -60,7 +60,7 @@ def main() -> None:
             say(f"ended {os.waitstatus_to_exitcode(status)}")
             continue
         sys.stdin.close()
-        crashpoint._WANTED, _, crashpoint._NTH = order["crashpoint"].partition("#")
+        crashpoint.arm(order["crashpoint"])
         asyncio.run(live(order))
         os._exit(0)
 
