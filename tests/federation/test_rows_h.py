@@ -1,0 +1,740 @@
+"""Rows H1-H26: what arrives about posts and people, and what comes of it; between our server and a strange one. One world for all."""
+
+import json
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+
+from fedmatch import people
+from fedmatch.board import publish, social, timelines
+from fedmatch.safety import reports
+from tests.fakepeer import AS2, PUBLIC, FakeActor, FakePeer
+from tests.wire import Reply
+from tests.world import Person, World, open_world
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
+    folder: Path = tmp_path_factory.mktemp("rows_h")
+    async with open_world(folder) as opened:
+        yield opened
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def amina(world: World) -> Person:
+    return await world.person("amina@a")
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def bilal(world: World, amina: Person) -> Person:
+    """Somebody beside her who follows nobody."""
+    return await world.person("bilal@a")
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def peer(world: World) -> AsyncIterator[FakePeer]:
+    """A server nobody has heard of, gone after the test."""
+    made = await world.peer()
+    yield made
+    await made.stop()
+    world.peers.remove(made)
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def p1(world: World, amina: Person, peer: FakePeer) -> FakeActor:
+    """Somebody there whom she follows; the log starts afterwards."""
+    actor = peer.actor("p1")
+    await befriend(world, peer, amina, actor)
+    return actor
+
+
+async def befriend(world: World, peer: FakePeer, who: Person, actor: FakeActor) -> None:
+    await who.follow(actor.handle)
+    await world.settle()
+    await actor.send(actor.activity("Accept", peer.activities("Follow")[-1]), who.actor.inbox)
+    await world.settle()
+    assert await who.following(actor.handle) == "accepted"
+    peer.log.clear()
+
+
+async def send(world: World, actor: FakeActor, activity: dict[str, Any], to: Person, *, shared: bool = False) -> int:
+    answer = await actor.send(activity, f"{to.site.base}/inbox" if shared else to.actor.inbox)
+    await world.settle()
+    return answer.status
+
+
+async def held(who: Person, note: dict[str, Any]) -> list[Any]:
+    return list(await who.site.rows("select * from post where uri = :uri", uri=note["id"]))
+
+
+async def reads(who: Person, words: str) -> int:
+    return (await who.reads()).count(words)
+
+
+async def likes(who: Person, url: str) -> int:
+    total = (await who.site.get(f"{url}/likes")).json["totalItems"]
+    assert isinstance(total, int)
+    return total
+
+
+async def test_h1_a_post_is_there_once_however_often_it_comes(world: World, amina: Person, p1: FakeActor) -> None:
+    note = p1.note("<p>h1</p>")
+    create = p1.create(note)
+    for shared in (False, True, False):
+        world.clock.move(seconds=1)
+        assert await send(world, p1, create, amina, shared=shared) == 202
+    await send(world, p1, p1.create(note), amina)  # another activity about the same post
+    assert await reads(amina, "h1") == 1
+    assert len(await held(amina, note)) == 1
+
+
+async def test_h2_every_shape_is_understood(world: World, amina: Person, p1: FakeActor) -> None:
+    page = {"type": "Link", "mediaType": "text/html", "href": f"{p1.peer.base}/@p1/2"}
+    image = {"type": "Image", "mediaType": "image/png", "url": f"{p1.peer.base}/media/1.png", "name": "A gate"}
+    tag = {"type": "Mention", "href": amina.uri, "name": f"@{amina.handle}"}
+    film = {"type": "Link", "mediaType": "video/mp4", "href": "https://x.example/1"}
+    note = p1.note("<p>h2</p>", type=["Note", "Strange"], tag=tag, attachment=image, url=[film, page])
+    note |= {"to": PUBLIC, "cc": p1.followers}
+    await send(world, p1, p1.create(note), amina)
+    [row] = await held(amina, note)
+    kept = json.loads(row["tags"])
+    assert (row["kind"], row["visibility"], row["url"]) == ("Note", "public", page["href"])
+    assert kept["mentions"] == [[amina.uri, f"@{amina.handle}"]]
+    assert kept["attachments"] == [[image["url"], "image/png", "A gate"]]
+
+
+async def test_h2_emoji_translations_and_files_are_kept_and_never_loaded(world: World, amina: Person, p1: FakeActor) -> None:
+    emoji = {"type": "Emoji", "id": f"{p1.peer.base}/emojis/1", "name": ":gate:", "icon": {"type": "Image", "url": f"{p1.peer.base}/media/gate.png"}}
+    words = {"fa": "<p>سلام</p>", "en": "<p>hello <script>alert(1)</script></p>"}
+    picture = {"type": "Document", "mediaType": "image/png", "url": f"{p1.peer.base}/media/2.png", "name": "x"}
+    note = p1.note("<p>سلام</p>", tag=[emoji, {"type": "Hashtag", "name": "#Legal"}], contentMap=words, attachment=[picture])
+    await send(world, p1, p1.create(note), amina)
+    [row] = await held(amina, note)
+    kept = json.loads(row["tags"])
+    assert (row["language"], kept["translations"]) == ("fa", [["en", "<p>hello </p>"]])
+    assert kept["emojis"] == [[":gate:", f"{p1.peer.base}/media/gate.png"]]
+    assert [word["name"] for word in await amina.site.rows("select name from post_tag where post_id = :id", id=row["id"])] == ["legal"]
+    assert p1.peer.asked("/media/gate.png") + p1.peer.asked("/media/2.png") == []
+    assert [entry["html"] for entry in await amina.home() if entry["url"] == note["id"]] == ["<p>سلام</p>"]
+
+
+@pytest.mark.parametrize(
+    ("members", "shown"),
+    [({"contentMap": {"en": "<p>only mapped</p>"}}, "<p>only mapped</p>"), ({"name": "only a name"}, "<p>only a name</p>"), ({}, "")],
+)
+async def test_h3_without_content_there_is_what_there_is(world: World, amina: Person, p1: FakeActor, members: dict[str, Any], shown: str) -> None:
+    note = p1.note("", **members)
+    del note["content"]
+    assert await send(world, p1, p1.create(note), amina) == 202
+    [row] = await held(amina, note)
+    assert row["content"] == shown
+
+
+async def test_h4_a_warning_stays_a_warning(world: World, amina: Person, p1: FakeActor) -> None:
+    note = p1.note("<p>h4</p>", summary="About <b>violence</b>", sensitive=True)
+    await send(world, p1, p1.create(note), amina)
+    [row] = await held(amina, note)
+    assert (row["summary"], row["sensitive"]) == ("About violence", 1)
+
+
+XSS = [
+    "<script>alert(1)</script>", "<img src=x onerror=alert(1)>", '<a href="javascript:alert(1)">x</a>', '<a href="data:text/html,x">x</a>',
+    "<svg onload=alert(1)><g/></svg>", "<p style='background:url(//x.example)'>x</p>", "<iframe src='//x.example'></iframe>",
+    "<math><mi//xlink:href='data:x'>",
+    '<a href="https://ok.example" onclick="x()" target=_top>x</a>', "<style>@import '//x.example'</style>", "<object data=x></object>",
+    "<form action=//x.example>",
+]  # fmt: skip
+HARMFUL = ["<script", "onerror", "javascript:", "data:", "<svg", "style=", "<iframe", "<math", "onclick", "<style", "<object", "<form", "onload"]
+
+
+async def test_h5_nothing_that_runs_gets_through(world: World, amina: Person, p1: FakeActor) -> None:
+    every = "".join(XSS)
+    # Given a post, a request that everybody sees, and a profile, full of it
+    note = p1.note(every, summary=every, contentMap={"en": every, "de": every})
+    request = p1.note(every, purpose="request", publishes={"type": "Intent", "action": "deliverService", "name": every})
+    await send(world, p1, p1.create(note), amina)
+    await send(world, p1, p1.create(request), amina)
+    p1.overrides |= {"name": every, "summary": every, "attachment": [{"type": "PropertyValue", "name": every, "value": every}]}
+    await send(world, p1, p1.activity("Update", p1.document()), amina)
+    # Then what is kept as HTML is harmless
+    [row] = await held(amina, note)
+    [profile] = await amina.site.rows("select summary, fields from actor where uri = :uri", uri=p1.id)
+    shown = [row["content"], *(words for _, words in json.loads(row["tags"])["translations"]), profile["summary"], json.loads(profile["fields"])[0][1]]
+    for text in (*shown, *(entry["html"] for entry in await amina.home())):
+        assert [one for one in HARMFUL if one in text.lower()] == []
+    # And so is the page that shows it
+    page = (await amina.site.get("/", "text/html")).text
+    assert request["id"] in page
+    for one in XSS:
+        assert one not in page
+    assert "<script" not in page
+
+
+async def test_h6_only_who_is_addressed_is_told(world: World, amina: Person, bilal: Person, p1: FakeActor) -> None:
+    tags = [{"type": "Mention", "href": who.uri, "name": f"@{who.handle}"} for who in (amina, bilal)]
+    note = p1.note("<p>h6</p>", to=[PUBLIC, bilal.uri], tag=tags)
+    await send(world, p1, p1.create(note), bilal)
+    assert await reads(bilal, "h6") == 1
+    # Named, but not addressed, and followed by nobody: it is not even kept
+    stranger = p1.peer.actor("p2")
+    other = stranger.note("<p>h6 tag only</p>", to=[PUBLIC], tag=[tags[1]])
+    await send(world, stranger, stranger.create(other), bilal)
+    assert await held(bilal, other) == []
+
+
+async def test_h7_what_is_for_followers_is_for_followers(world: World, amina: Person, bilal: Person, p1: FakeActor) -> None:
+    note = p1.note("<p>h7 canary</p>", to=[p1.followers])
+    await send(world, p1, p1.create(note), amina, shared=True)
+    assert await reads(amina, "h7 canary") == 1
+    assert await reads(bilal, "h7 canary") == 0
+    everything = await bilal.site.instance.database.read(timelines.public, bilal.site.instance, bilal.actor, timelines.Page(limit=1000))
+    assert "h7 canary" not in [entry.text for entry in everything]
+
+
+async def test_h8_what_is_direct_is_for_whom_it_names(world: World, amina: Person, bilal: Person, p1: FakeActor) -> None:
+    note = p1.direct("<p>h8 canary</p>", bilal.uri, f"@{bilal.handle}")
+    await send(world, p1, p1.create(note), bilal)
+    assert (await reads(bilal, "h8 canary"), await reads(amina, "h8 canary")) == (1, 0)
+    for path in ("/", "/users/bilal/outbox?page=true", "/users/amina/outbox?page=true"):
+        assert "h8 canary" not in (await amina.site.get(path)).text
+    [row] = await held(bilal, note)
+    assert (row["content"], row["visibility"]) == (None, "direct")
+
+
+async def test_h9_a_newer_edit_counts_an_older_does_not(world: World, amina: Person, p1: FakeActor) -> None:
+    note = p1.note("<p>h9 first</p>")
+    await send(world, p1, p1.create(note), amina)
+    older = p1.peer.stamp()
+    world.clock.move(seconds=5)
+    await send(world, p1, p1.update(note, content="<p>h9 newer</p>"), amina)
+    await send(world, p1, p1.update(note, content="<p>h9 older</p>", updated=older), amina)
+    assert (await held(amina, note))[0]["content"] == "<p>h9 newer</p>"
+
+
+async def test_h10_an_edit_of_something_new_is_a_post(world: World, amina: Person, p1: FakeActor) -> None:
+    note = p1.note("<p>h10</p>")
+    world.clock.move(seconds=1)
+    await send(world, p1, p1.update(note), amina)
+    assert await reads(amina, "h10") == 1
+
+
+@pytest.mark.parametrize("what", ["author", "published"])
+async def test_h11_author_and_date_never_change(world: World, amina: Person, p1: FakeActor, what: str) -> None:
+    note = p1.note("<p>h11</p>")
+    await send(world, p1, p1.create(note), amina)
+    world.clock.move(seconds=5)
+    changes = {"attributedTo": f"{p1.peer.base}/users/p2"} if what == "author" else {"published": "2020-01-01T00:00:00Z"}
+    await send(world, p1, p1.update(note, content="<p>changed</p>", **changes), amina)
+    [row] = await held(amina, note)
+    assert row["content"] == "<p>h11</p>"
+
+
+@pytest.mark.parametrize("form", ["id", "Tombstone", "whole"])
+async def test_h12_what_is_deleted_stays_deleted(world: World, amina: Person, p1: FakeActor, form: str) -> None:
+    note = p1.note("<p>h12</p>")
+    await send(world, p1, p1.create(note), amina)
+    await send(world, p1, p1.activity("Delete", {"id": note["id"], "Tombstone": {"id": note["id"], "type": "Tombstone"}, "whole": note}[form]), amina)
+    world.clock.move(seconds=5)
+    for late in (p1.create(note), p1.update(note)):
+        await send(world, p1, late, amina)
+    assert await held(amina, note) == []
+    assert await reads(amina, "h12") == 0
+
+
+async def test_h13_a_deletion_that_comes_first_wins(world: World, amina: Person, p1: FakeActor) -> None:
+    note = p1.note("<p>h13</p>")
+    await send(world, p1, p1.activity("Delete", note["id"]), amina)
+    await send(world, p1, p1.create(note), amina)
+    assert await held(amina, note) == []
+
+
+@pytest.mark.parametrize("key_gone", [False, True])
+async def test_h14_whoever_deletes_themselves_leaves_nothing(world: World, amina: Person, p1: FakeActor, key_gone: bool) -> None:
+    note = p1.note("<p>h14</p>")
+    await send(world, p1, p1.create(note), amina)
+    if key_gone:
+        p1.peer.always("/users/p1", Reply(410, b"{}"))
+        amina.site.instance.keys.forget()
+        await _forget_keys(amina, p1)
+    assert await send(world, p1, p1.activity("Delete", p1.id), amina) == 202
+    assert await held(amina, note) == []
+    assert await amina.site.rows("select follow.id from follow join actor on actor.id in (follower_id, followed_id) where actor.uri = :uri", uri=p1.id) == []
+
+
+async def _forget_keys(who: Person, actor: FakeActor) -> None:
+    """As if the key had been removed from memory and tables since."""
+
+    async def body(tx: Any) -> None:
+        await tx.execute("delete from actor_key where uri like :start", start=f"{actor.id}%")
+
+    await who.site.instance.database.write(body)
+
+
+async def test_h15_a_stranger_who_deletes_themselves_costs_nothing(world: World, amina: Person, peer: FakePeer) -> None:
+    nobody = peer.actor("nobody")
+    assert await send(world, nobody, nobody.activity("Delete", nobody.id), amina) == 202
+    assert peer.log == []
+    assert await amina.site.count("actor", "uri = :uri", uri=nobody.id) == 0
+
+
+@pytest.mark.parametrize("bare", [False, True])
+async def test_h16_a_like_counts_once_and_can_be_taken_back(world: World, amina: Person, p1: FakeActor, bare: bool) -> None:
+    post = await amina.post("h16")
+    other = p1.peer.actor("p2")
+    like = p1.activity("Like", post.uri)
+    for activity, by in ((like, p1), (like, p1), (p1.activity("Like", post.uri), p1), (other.activity("Like", post.uri), other)):
+        world.clock.move(seconds=1)
+        await send(world, by, activity, amina)
+    assert await likes(amina, post.uri) == 2
+    # Nobody takes back what another said
+    await send(world, other, other.activity("Undo", like), amina)
+    assert await likes(amina, post.uri) == 2
+    # One of his two is still meant, until he takes back that as well
+    await send(world, p1, p1.activity("Undo", like["id"] if bare else like), amina)
+    assert await likes(amina, post.uri) == 2
+    await send(world, p1, p1.activity("Undo", {"type": "Like", "id": f"{p1.peer.base}/likes/fresh", "actor": p1.id, "object": post.uri}), amina)
+    assert await likes(amina, post.uri) == 1
+
+
+async def test_h16_emoji_are_reactions(world: World, amina: Person, p1: FakeActor) -> None:
+    post = await amina.post("h16 emoji")
+    custom = {"type": "Emoji", "name": ":gate:", "icon": {"type": "Image", "url": f"{p1.peer.base}/media/gate.png"}}
+    said = [
+        p1.activity("EmojiReact", post.uri, content="🔥"), p1.activity("EmojiReact", post.uri, content="👩🏽‍⚖️"),
+        p1.activity("EmojiReact", post.uri, content=":gate:", tag=[custom]), p1.activity("Like", post.uri, content="❤", _misskey_reaction="❤"),
+        p1.activity("EmojiReact", post.uri, content="words"), p1.activity("EmojiReact", post.uri, content="🔥🔥"),
+        p1.activity("EmojiReact", post.uri, content=":gate:", tag=[custom, custom | {"name": ":other:"}]), p1.activity("EmojiReact", post.uri),
+    ]  # fmt: skip
+    for one in said:
+        assert await send(world, p1, one, amina) == 202
+    every = "select emoji from reaction join post on post.id = reaction.post_id where post.uri = :uri order by emoji"
+    assert {row["emoji"] for row in await amina.site.rows(every, uri=post.uri)} == {"🔥", "👩🏽‍⚖️", ":gate:", "❤"}
+    assert await likes(amina, post.uri) == 1
+    await send(world, p1, p1.activity("Undo", said[0]), amina)
+    assert {row["emoji"] for row in await amina.site.rows(every, uri=post.uri)} == {"👩🏽‍⚖️", ":gate:", "❤"}
+    assert p1.peer.asked("/media/gate.png") == []
+
+
+async def test_h16_likes_of_what_one_cannot_read_do_not_count(world: World, amina: Person, bilal: Person, p1: FakeActor) -> None:
+    secret = await amina.post("h16 secret", "direct", to=[bilal.handle])
+    await send(world, p1, p1.activity("Like", secret.uri), amina)
+    await send(world, p1, p1.activity("Like", p1.note("<p>not ours</p>")["id"]), amina)
+    assert await amina.site.rows("select id from reaction where post_id = :id", id=secret.id) == []
+
+
+async def test_h17_public_posts_are_boosted_and_nothing_else(world: World, amina: Person, p1: FakeActor) -> None:
+    author = p1.peer.actor("p2")
+    public, private = author.note("<p>h17 public</p>"), author.note("<p>h17 private</p>", to=[author.followers])
+    # What the boost carries of it is not believed
+    forged = public | {"content": "<p>h17 forged</p>"}
+    boost = p1.activity("Announce", forged, to=[PUBLIC], cc=[p1.followers])
+    await send(world, p1, boost, amina)
+    await send(world, p1, p1.activity("Announce", private["id"], to=[PUBLIC]), amina)
+    assert (await reads(amina, "h17 public"), await reads(amina, "h17 forged"), await reads(amina, "h17 private")) == (1, 0, 0)
+    # Again, or a boost of the boost, is nothing new
+    await send(world, p1, p1.activity("Announce", public["id"], to=[PUBLIC]), amina)
+    await send(world, p1, p1.activity("Announce", boost["id"], to=[PUBLIC]), amina)
+    assert await reads(amina, "h17 public") == 1
+    assert await amina.site.count("post", "actor_id = (select id from actor where uri = :uri) and boost_of is not null", uri=p1.id) == 1
+
+
+async def test_h17_a_boost_of_ours_counts_and_shows(world: World, amina: Person, p1: FakeActor) -> None:
+    post = await amina.post("h17 ours")
+    boost = p1.activity("Announce", post.uri, to=[PUBLIC], cc=[p1.followers])
+    await send(world, p1, boost, amina)
+    shares = (await amina.site.get(f"{post.uri}/shares")).json
+    assert shares["totalItems"] == 1
+    assert (await amina.site.get(shares["first"])).json["orderedItems"] == [boost["id"]]
+    assert (await amina.site.get(post.uri)).json["shares"]["totalItems"] == 1
+    await send(world, p1, p1.activity("Undo", boost), amina)
+    assert (await amina.site.get(f"{post.uri}/shares")).json["totalItems"] == 0
+
+
+async def test_h17_what_a_group_passes_on_is_looked_up(world: World, amina: Person, peer: FakePeer) -> None:
+    # Given a group that she follows, and somebody who writes there
+    group, author = peer.actor("help", "Group"), peer.actor("p2")
+    await befriend(world, peer, amina, group)
+    note = author.note("<p>h17 group</p>", to=[PUBLIC, group.id], cc=[])
+    await send(world, group, group.activity("Announce", author.create(note), to=[PUBLIC], cc=[group.followers]), amina)
+    assert await reads(amina, "h17 group") == 1
+    # When it passes on an edit that was not made, nothing changes; when it was made, it is seen
+    world.clock.move(seconds=5)
+    edited = note | {"content": "<p>h17 edited</p>", "updated": peer.stamp()}
+    announced = group.activity("Announce", author.activity("Update", edited), to=[PUBLIC])
+    await send(world, group, announced, amina)
+    assert await reads(amina, "h17 edited") == 0
+    peer.documents[note["id"].removeprefix(peer.base)] = {"@context": AS2, **edited}
+    await send(world, group, group.activity("Announce", author.activity("Update", edited), to=[PUBLIC]), amina)
+    assert await reads(amina, "h17 edited") == 1
+    # And a deletion counts when its origin says so
+    gone = group.activity("Announce", author.activity("Delete", note["id"]), to=[PUBLIC])
+    await send(world, group, gone, amina)
+    assert await reads(amina, "h17 edited") == 1
+    peer.always(note["id"].removeprefix(peer.base), Reply(410, b"{}"))
+    await send(world, group, group.activity("Announce", author.activity("Delete", note["id"]), to=[PUBLIC]), amina)
+    assert await held(amina, note) == []
+
+
+def ballot(voter: FakeActor, question: str, *choices: str) -> dict[str, Any]:
+    """A vote as Mastodon sends it; several at once as GoToSocial does."""
+    votes = [
+        {"type": "Note", "id": f"{voter.peer.base}/votes/{next(voter.peer.counter)}", "name": name, "inReplyTo": question, "attributedTo": voter.id}
+        for name in choices
+    ]
+    return voter.activity("Create", votes if len(votes) > 1 else votes[0])
+
+
+@pytest.mark.parametrize("multiple", [False, True])
+async def test_h18_votes_in_a_poll_of_ours_are_counted_once(world: World, amina: Person, p1: FakeActor, multiple: bool) -> None:
+    instance = amina.site.instance
+    poll = publish.asked(["Yes", "No", "Maybe"], multiple=multiple, until=instance.clock.now())
+    open_until = poll.__class__(poll.options, poll.multiple, world.clock.now().replace(year=world.clock.now().year + 1, microsecond=0), voters=0)
+    post = await publish.post(instance, amina.actor, f"h18 {multiple}?", poll=open_until)
+    p2 = p1.peer.actor("p2")
+    for voter, choices in ((p1, ["Yes"]), (p1, ["No"]), (p2, ["No", "Maybe"]), (p2, ["Nothing of it"])):
+        assert await send(world, voter, ballot(voter, post.uri, *choices), amina) == 202
+    shown = (await amina.site.get(post.uri)).json
+    options = shown["anyOf" if multiple else "oneOf"]
+    assert shown["type"] == "Question"
+    assert {one["name"]: one["replies"]["totalItems"] for one in options} == ({"Yes": 1, "No": 2, "Maybe": 1} if multiple else {"Yes": 1, "No": 1, "Maybe": 0})
+    assert shown["votersCount"] == 2
+    # Votes are no replies, and who chose what is in no file
+    assert (await amina.site.get(f"{post.uri}/replies")).json["totalItems"] == 0
+    assert await amina.site.count("post", "in_reply_to = :uri", uri=post.uri) == 0
+    # When its time is over it is closed, and its readers are told
+    p1.peer.log.clear()
+    follow = p1.follow(amina.uri)
+    await send(world, p1, follow, amina)
+    await instance.database.write(publish.end_poll, instance, post.id)
+    instance.wake("delivery")
+    await world.settle()
+    [update] = p1.peer.activities("Update")
+    assert (update["object"]["type"], "closed" in update["object"]) == ("Question", True)
+    await send(world, p2, ballot(p2, post.uri, "Yes"), amina)
+    assert (await amina.site.get(post.uri)).json["votersCount"] == 2
+
+
+async def test_h18_a_poll_of_theirs_shows_their_numbers(world: World, amina: Person, p1: FakeActor) -> None:
+    def options(*votes: object) -> list[dict[str, Any]]:
+        return [{"type": "Note", "name": name, "replies": {"type": "Collection", "totalItems": n}} for name, n in zip("AB", votes, strict=True)]
+
+    note = p1.note("<p>h18 theirs</p>", type="Question", oneOf=options(0, 0), votersCount=0, endTime="2099-01-01T00:00:00Z")
+    await send(world, p1, p1.create(note), amina)
+    votes = "select poll.votes from poll join post on post.id = poll.post_id where post.uri = :uri"
+    for told, expected in (((2, 1), "[2, 1]"), ((1, 0), "[2, 1]"), ((-5, 10**30), "[2, 1]")):
+        await send(world, p1, p1.activity("Update", note | {"oneOf": options(*told)}), amina)
+        assert [row["votes"] for row in await amina.site.rows(votes, uri=note["id"])] == [expected]
+    # Somebody else's numbers are nobody's
+    p2 = p1.peer.actor("p2")
+    await send(world, p2, p2.activity("Update", note | {"oneOf": options(9, 9)}), amina)
+    assert [row["votes"] for row in await amina.site.rows(votes, uri=note["id"])] == ["[2, 1]"]
+    assert await reads(amina, "h18 theirs") == 1
+
+
+async def test_h18_a_vote_in_no_poll_is_never_shown(world: World, amina: Person, p1: FakeActor) -> None:
+    post = await amina.post("h18 no poll")
+    assert await send(world, p1, ballot(p1, post.uri, "Yes"), amina) == 202
+    assert await amina.site.count("post", "in_reply_to = :uri", uri=post.uri) == 0
+    assert await reads(amina, "Yes") == 0
+
+
+@pytest.mark.parametrize(
+    "activity",
+    [
+        {"type": "Arrive"}, {"type": "Listen", "object": "https://x.example/1"}, {"type": "https://x.example/ns#Strange", "object": {}}, {"type": "Offer"},
+        {"type": "Create", "object": {"type": "Strange", "id": "NOTE"}}, {"type": "Collection", "items": [{"type": "Create"}]}, {"type": "Question"},
+        {"type": "Add", "object": "https://x.example/1", "target": "https://x.example/2"}, {"type": ["Read", "View"], "object": "https://x.example/1"},
+    ],
+)  # fmt: skip
+async def test_h19_what_nobody_knows_is_forgotten(world: World, amina: Person, p1: FakeActor, activity: dict[str, Any]) -> None:
+    tables = ("post", "follow", "reaction", "actor", "pin", "block", "said")
+    before = [await amina.site.count(table) for table in tables]
+    document = json.loads(json.dumps(p1.activity("x", None) | activity).replace("NOTE", f"{p1.peer.base}/notes/strange"))
+    answer = await p1.send({name: value for name, value in document.items() if value is not None}, amina.actor.inbox)
+    await world.settle()
+    assert answer.status in (202, 400)
+    assert [await amina.site.count(table) for table in tables] == before
+    assert p1.peer.log == []
+
+
+async def test_h20_a_reply_brings_what_it_answers(world: World, amina: Person, p1: FakeActor) -> None:
+    author = p1.peer.actor("p2")
+    parent = author.note("<p>h20 parent</p>")
+    reply = p1.note("<p>h20 reply</p>", inReplyTo=parent["id"])
+    await send(world, p1, p1.create(reply), amina)
+    [above], [below] = await held(amina, parent), await held(amina, reply)
+    assert below["in_reply_to_id"] == above["id"]
+    # What cannot be had leaves the reply standing by itself
+    lonely = p1.note("<p>h20 lonely</p>", inReplyTo=f"{p1.peer.base}/notes/missing")
+    await send(world, p1, p1.create(lonely), amina)
+    assert await reads(amina, "h20 lonely") == 1
+
+
+async def test_h21_a_thread_without_end_is_climbed_only_so_far(world: World, amina: Person, p1: FakeActor) -> None:
+    author = p1.peer.actor("p2")
+    number = 150
+    for at in range(number):
+        chained = author.note(f"<p>h21 {at}</p>", inReplyTo=f"{p1.peer.base}/notes/h21-{at + 1}")
+        p1.peer.documents[f"/notes/h21-{at}"] = {"@context": AS2, **chained, "id": f"{p1.peer.base}/notes/h21-{at}"}
+    reply = p1.note("<p>h21 reply</p>", inReplyTo=f"{p1.peer.base}/notes/h21-0")
+    await send(world, p1, p1.create(reply), amina)
+    asked = [heard for heard in p1.peer.log if heard.asked.method == "GET"]
+    assert len(asked) < 30
+    assert await reads(amina, "h21 reply") == 1
+
+
+async def test_h22_a_report_of_another_server_is_for_moderators(world: World, amina: Person, bilal: Person, peer: FakePeer) -> None:
+    reporter = peer.actor("actor", "Application")
+    post = await bilal.post("h22")
+    flags = [
+        reporter.activity("Flag", [bilal.uri, post.uri], content="spam"),
+        reporter.activity("Flag", bilal.uri, content="x" * 9000),
+        reporter.activity("Flag", bilal.uri),
+        reporter.activity("Flag", bilal.uri, content=f"Note: {post.uri}\n-----\nrude"),
+    ]
+    for flag in flags:
+        assert (await reporter.send(flag, f"{amina.site.base}/inbox")).status == 202
+    await world.settle()
+    instance = amina.site.instance
+    made = [one for one in await instance.database.read(reports.newest) if one.about == bilal.handle]
+    assert made
+    shown = [await instance.database.read(reports.show, instance, one.id) for one in made]
+    assert all(len(words.text) <= 5000 for _, words in shown)
+    assert {one.host for one, _ in shown} == {peer.host}
+    assert await reads(bilal, "spam") == 0
+
+
+async def test_h23_a_report_of_ours_names_nobody(world: World, amina: Person, p1: FakeActor) -> None:
+    note = p1.note("<p>h23</p>")
+    await send(world, p1, p1.create(note), amina)
+    await reports.send(amina.site.instance, amina.actor, note["id"], "it is cruel", forward=True)
+    await world.settle()
+    [flag] = p1.peer.activities("Flag")
+    assert flag["actor"] == f"{amina.site.base}/actor"
+    assert flag["object"] == [p1.id, note["id"]]
+    [heard] = [one for one in p1.peer.log if one.asked.method == "POST"]
+    assert "amina" not in heard.asked.body.decode() + str(heard.asked.headers)
+
+
+async def _moves(world: World, amina: Person, p1: FakeActor, p2: FakeActor, **more: Any) -> tuple[str | None, str | None]:
+    """The old account says that it moved; how she stands to both afterwards."""
+    await send(world, p1, p1.activity("Move", p1.id, **({"target": p2.id, "to": [p1.followers]} | more)), amina)
+    return await amina.following(p1.handle), await amina.following(p2.handle)
+
+
+async def test_h24_followers_follow_to_the_new_account(world: World, amina: Person, p1: FakeActor) -> None:
+    # Given an account that names the one she follows
+    other = await world.peer()
+    p2, p3 = other.actor("p2"), other.actor("p3")
+    p2.overrides["alsoKnownAs"] = [p1.id]
+    p3.overrides["alsoKnownAs"] = [p1.id, p2.id]
+    # When that one moves there
+    assert await _moves(world, amina, p1, p2) == ("undone", "requested")
+    # Then she asks to follow the new one, and takes the old follow back
+    [follow], [undo] = other.activities("Follow"), p1.peer.activities("Undo")
+    assert (follow["actor"], follow["object"]) == (amina.uri, p2.id)
+    assert (undo["object"]["type"], undo["object"]["object"]) == ("Follow", p1.id)
+    # And a second move within seven days is none
+    await amina.site.instance.database.write(_follow_again, amina, p1)
+    assert await _moves(world, amina, p1, p3) == ("accepted", None)
+
+
+async def _follow_again(tx: Any, who: Person, actor: FakeActor) -> None:
+    sql = "update follow set state = 'accepted' where follower_id = :me and followed_id = (select id from actor where uri = :uri)"
+    await tx.execute(sql, me=who.actor.id, uri=actor.id)
+
+
+@pytest.mark.parametrize("case", ["no back link", "to itself", "by somebody else", "moved on", "of another"])
+async def test_h24_a_move_that_is_not_proven_is_none(world: World, amina: Person, p1: FakeActor, case: str) -> None:
+    other = await world.peer()
+    p2, eve = other.actor("p2"), p1.peer.actor("eve")
+    if case != "no back link":
+        p2.overrides["alsoKnownAs"] = [p1.id, eve.id]
+    if case == "moved on":
+        p2.overrides["movedTo"] = f"{other.base}/users/p3"
+    if case == "by somebody else":
+        await send(world, eve, eve.activity("Move", p1.id, target=p2.id), amina)
+    elif case == "of another":
+        await send(world, eve, eve.activity("Move", eve.id, target=p2.id), amina)
+    else:
+        await _moves(world, amina, p1, p2, **({"target": p1.id} if case == "to itself" else {}))
+    assert await amina.following(p1.handle) == "accepted"
+    assert await amina.following(p2.handle) is None
+    assert other.activities("Follow") == []
+
+
+@pytest.mark.parametrize("proof", ["movedTo", "alsoKnownAs"])
+async def test_h24_the_new_account_may_say_it_if_the_old_one_points_there(world: World, amina: Person, p1: FakeActor, proof: str) -> None:
+    other = await world.peer()
+    p2 = other.actor("p2")
+    p2.overrides["alsoKnownAs"] = [p1.id]
+    p1.overrides[proof] = p2.id if proof == "movedTo" else [p2.id]
+    await send(world, p2, p2.activity("Move", p1.id, target=p2.id), amina)
+    assert await amina.following(p2.handle) == ("requested" if proof == "movedTo" else None)
+
+
+async def test_h24_ours_moves_away(world: World, amina: Person, peer: FakePeer) -> None:
+    # Given one of ours with followers here and there, and a new account elsewhere
+    dana = await world.person(f"dana{peer.port}@a")
+    fan, new = peer.actor("fan"), peer.actor("dana")
+    await send(world, fan, fan.follow(dana.uri), dana)
+    await amina.follow(dana.handle)
+    await world.settle()
+    peer.log.clear()
+    instance = dana.site.instance
+    # When the new one does not say that it is her, she does not move
+    with pytest.raises(social.CannotDo, match="alsoKnownAs"):
+        await social.move(instance, dana.actor, new.handle)
+    # When it does, followers elsewhere are told, and followers here follow there
+    new.overrides["alsoKnownAs"] = [dana.uri]
+    await social.move(instance, dana.actor, new.handle)
+    await world.settle()
+    [move] = peer.activities("Move")
+    assert (move["actor"], move["object"], move["target"], move["to"]) == (dana.uri, dana.uri, new.id, [dana.actor.followers])
+    [update] = peer.activities("Update")
+    assert update["object"]["movedTo"] == new.id
+    assert [follow["actor"] for follow in peer.activities("Follow")] == [amina.uri]
+    assert (await dana.site.get(f"/users/{dana.actor.username}")).json["movedTo"] == new.id
+    # And nobody can follow the old one any more, nor does it move again this week
+    late = peer.actor("late")
+    await send(world, late, late.follow(dana.uri), dana)
+    assert peer.activities()[-1]["type"] == "Reject"
+    with pytest.raises(people.NotFound):
+        await amina.follow(dana.handle)
+    with pytest.raises(social.CannotDo, match="seven days"):
+        await social.move(instance, dana.actor, new.handle)
+
+
+async def test_h24_somebody_moves_to_us(world: World, amina: Person, p1: FakeActor) -> None:
+    omar = await world.person(f"omar{p1.peer.port}@a")
+    assert (await social.expect(omar.site.instance, omar.actor, p1.handle)).uri == p1.id
+    assert (await omar.site.get(f"/users/{omar.actor.username}")).json["alsoKnownAs"] == [p1.id]
+    await send(world, p1, p1.activity("Move", p1.id, target=omar.uri, to=[p1.followers]), amina)
+    assert await amina.following(omar.handle) == "accepted"
+    assert await amina.following(p1.handle) == "undone"
+
+
+async def test_h25_a_profile_changes_by_its_own_word_alone(world: World, amina: Person, p1: FakeActor) -> None:
+    p2 = p1.peer.actor("p2")
+    await befriend(world, p1.peer, amina, p2)
+    forged = p2.document() | {"name": "Forged"}
+    await send(world, p1, p1.activity("Update", forged), amina)
+    p1.overrides["name"] = "A new name"
+    await send(world, p1, p1.activity("Update", p1.document()), amina)
+    names = {row["uri"]: row["name"] for row in await amina.site.rows("select uri, name from actor where local = 0")}
+    assert (names[p1.id], names[p2.id]) == ("A new name", "P2")
+
+
+@pytest.mark.parametrize(
+    "poison",
+    [
+        b'{"a": NaN, REST', b'{"a": 1e999, REST', b'{"a": 99999999999999999999999999, REST', b'{"type": "Follow", REST', b'{"a": "\\ud800", REST',
+        b'{"a": "\\u0000", REST',
+        b'\xef\xbb\xbf{REST', b'{"a": "\xff", REST', b'{"a": -Infinity, REST', b'{"a": ' + b"[" * 200 + b"]" * 200 + b", REST", b"[{REST]",
+    ],
+)  # fmt: skip
+async def test_h26_poisoned_json_is_no_trouble(world: World, amina: Person, p1: FakeActor, poison: bytes) -> None:
+    whole = json.dumps(p1.create(p1.note("<p>h26</p>"))).encode()
+    answer = await p1.send(poison.replace(b"REST", whole.removeprefix(b"{")), amina.actor.inbox)
+    await world.settle()
+    assert answer.status in (202, 400)
+    assert (await amina.site.get("/healthz", "*/*")).status == 200
+
+
+async def test_pins_are_what_their_own_server_lists(world: World, amina: Person, peer: FakePeer) -> None:
+    # Given a collection of pins with two posts of his, one of somebody else, and one of another host
+    path, p1 = "/users/p1/collections/featured", peer.actor("p1")
+    mine, older, hers = p1.note("<p>pin 1</p>"), p1.note("<p>pin 2</p>"), peer.actor("p2").note("<p>not his</p>")
+    p1.overrides["featured"] = f"{peer.base}{path}"
+    listed = [mine["id"], older, hers["id"], "https://elsewhere.example/notes/1"]
+    peer.documents[path] = {"@context": AS2, "id": f"{peer.base}{path}", "type": "OrderedCollection", "orderedItems": []}
+    await befriend(world, peer, amina, p1)
+    # When he says that something was added, or removed, whatever it be
+    peer.documents[path]["orderedItems"] = listed
+    pinned = "select post.uri from pin join post on post.id = pin.post_id join actor on actor.id = pin.actor_id where actor.uri = :uri order by pin.place"
+    await send(world, p1, p1.activity("Add", hers["id"], target=p1.overrides["featured"]), amina)
+    # Then his pins are the posts of his own that his server lists
+    assert [row["uri"] for row in await amina.site.rows(pinned, uri=p1.id)] == [mine["id"], older["id"]]
+    p1.peer.documents[path]["orderedItems"] = [older["id"]]
+    await send(world, p1, p1.activity("Remove", mine["id"], target=p1.overrides["featured"]), amina)
+    assert [row["uri"] for row in await amina.site.rows(pinned, uri=p1.id)] == [older["id"]]
+    # And nobody adds to another's
+    asked = len(p1.peer.asked(path))
+    p2 = p1.peer.actors["p2"]
+    await send(world, p2, p2.activity("Add", hers["id"], target=p1.overrides["featured"]), amina)
+    assert len(p1.peer.asked(path)) == asked
+
+
+async def test_ours_likes_boosts_and_pins(world: World, amina: Person, p1: FakeActor) -> None:
+    instance, note = amina.site.instance, p1.note("<p>ours likes</p>")
+    await send(world, p1, p1.follow(amina.uri), amina)
+    await send(world, p1, p1.create(note), amina)
+    p1.peer.log.clear()
+    # Given what we do with a post of theirs, each twice, and taken back
+    for work in (social.like, social.boost):
+        for undo in (False, False, True, True):
+            await work(instance, amina.actor, note["id"], undo=undo)
+    await world.settle()
+    # Then each is said once, with the whole of it in its Undo
+    said = p1.peer.activities()
+    assert sorted({(one["type"], one["object"]["type"] if isinstance(one["object"], dict) else one["object"]) for one in said}) == [
+        ("Announce", note["id"]), ("Like", note["id"]), ("Undo", "Announce"), ("Undo", "Like"),
+    ]  # fmt: skip
+    assert len({one["id"] for one in said}) == 4
+    assert {one["object"]["id"] for one in said if one["type"] == "Undo"} == {one["id"] for one in said if one["type"] != "Undo"}
+    # And a pin is told to followers, and stands in the collection
+    post = await amina.post("pinned")
+    await social.pin(instance, amina.actor, post.uri)
+    featured = await amina.site.get(f"{amina.uri}/collections/featured")
+    assert featured.json["orderedItems"] == [post.uri]
+    await social.pin(instance, amina.actor, post.uri, undo=True)
+    await world.settle()
+    assert [(one["type"], one["object"], one["target"]) for one in p1.peer.activities() if one["type"] in ("Add", "Remove")] == [
+        (kind, post.uri, f"{amina.uri}/collections/featured") for kind in ("Add", "Remove")
+    ]
+    with pytest.raises(social.CannotDo):
+        await social.pin(instance, amina.actor, note["id"])
+    with pytest.raises(social.CannotDo):
+        await social.boost(instance, amina.actor, (await amina.post("for followers", "followers")).uri + "0")
+
+
+async def test_collections_are_read_no_further_than_they_are_worth(world: World, amina: Person, p1: FakeActor) -> None:
+    from actors.remote import Budget
+    from inbox import collections
+    from schemas.reading import Iri
+
+    peer, instance = p1.peer, amina.site.instance
+
+    def serve(name: str, kind: str, **members: Any) -> Iri:
+        peer.documents[f"/c/{name}"] = {"@context": AS2, "id": f"{peer.base}/c/{name}", "type": kind, **members}
+        return Iri(f"{peer.base}/c/{name}")
+
+    ids = [f"{peer.base}/notes/{at}" for at in range(200)]
+    page = "OrderedCollectionPage"
+    # Pages that lead on for ever, in a circle, to another host, to themselves; a million items; a lie about how many
+    for at in range(6):
+        serve(f"on{at}", page, orderedItems=ids[at * 5 : at * 5 + 5], next=f"{peer.base}/c/on{at + 1}")
+    serve("round1", page, items=ids[:3], next=f"{peer.base}/c/round2")
+    serve("round2", page, items=ids[3:6], next=f"{peer.base}/c/round1")
+    serve("away1", page, orderedItems=ids[:3], next="http://127.0.0.1:1/c/away2")
+    whole = serve("whole", "OrderedCollection", totalItems=7, orderedItems=[{"id": ids[0], "type": "Note"}, ids[1], ids[1], 5, None])
+    inside = serve("inside", "Collection", first={"type": "CollectionPage", "items": ids[:2]})
+    long = serve("long", "OrderedCollection", totalItems=10**9, orderedItems=ids)
+    itself = serve("itself", "OrderedCollection", first=f"{peer.base}/c/itself", orderedItems=ids[:1])
+    expected: dict[Iri, tuple[int, bool, int]] = {
+        serve("endless", "OrderedCollection", first=f"{peer.base}/c/on0"): (15, False, 4),
+        serve("round", "Collection", first=f"{peer.base}/c/round1"): (6, False, 3),
+        serve("away", "Collection", first=f"{peer.base}/c/away1"): (3, False, 2),
+        whole: (2, True, 1), inside: (2, True, 1), long: (60, False, 1), itself: (1, False, 1),
+    }  # fmt: skip
+    for url, (number, is_whole, requests) in expected.items():
+        peer.log.clear()
+        found = await collections.members(instance, url, Budget(100))
+        assert isinstance(found, collections.Members), url
+        assert (len(found.ids), found.whole, len(peer.log)) == (number, is_whole, requests), url
+    assert not isinstance(await collections.members(instance, Iri(f"{peer.base}/users/p1"), Budget(9)), collections.Members)
