@@ -15,11 +15,13 @@ import hypercorn.asyncio
 import hypercorn.config
 import hypercorn.protocol
 import structlog
+from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.h11 import H11Protocol
 
 from actors.instance import Instance
 from actors.vault import WrongSecret
 from fedmatch import app, control
+from fedmatch.listener import Listener
 from fedmatch.logs import Enduring
 from fedmatch.worker import Worker
 from schemas.config import Config, bind
@@ -46,9 +48,24 @@ class _Http1Only(H11Protocol):
         # An `Upgrade: h2c` is ignored, as HTTP allows; the preface `PRI * HTTP/2.0` is an unknown method, which the guard refuses.
         return
 
+    async def handle(self, event: Event) -> None:
+        await super().handle(event)
+        if isinstance(event, Closed):
+            # Hypercorn keeps the socket of whoever left until the idle time of 75 s is over, unless it is told that nothing idles any more.
+            await self.send(Updated(idle=False))
+
     async def _send_error_response(self, status_code: int) -> None:
         # A Transfer-Encoding nobody knows is the asker's trouble, not ours: Mastodon would take a 501 for an answer for ever.
         await super()._send_error_response(400 if status_code >= 500 else status_code)
+
+
+class _Settings(hypercorn.config.Config):
+    """Hypercorn's settings, with a socket of ours in place of one that it would make."""
+
+    listener: Listener
+
+    def create_sockets(self) -> hypercorn.config.Sockets:
+        return hypercorn.config.Sockets([], [self.listener], [])
 
 
 async def serve_forever(config: Config, *, passphrase: str | None, bind: str | None, worker: bool, json: bool, config_path: Path) -> None:
@@ -139,8 +156,7 @@ async def _web(instance: Instance, address: str, started: "Callable[[str], None]
 
 
 async def _hypercorn(application: App, instance: Instance, address: str, started: "Callable[[str], None]") -> None:
-    settings = hypercorn.config.Config()
-    settings.bind = [address]
+    settings = _Settings()
     settings.accesslog = None  # an access log would write addresses down
     settings.errorlog = None
     settings.alpn_protocols = ["http/1.1"]
@@ -154,9 +170,10 @@ async def _hypercorn(application: App, instance: Instance, address: str, started
     async def shutdown() -> None:
         await instance.stopping.wait()
 
-    socket = _listen(address)
-    started(_name(socket))
-    settings.bind = [f"fd://{socket.detach()}"]
+    listener = _listen(address)
+    started(_name(listener))
+    settings.listener = Listener(fileno=listener.detach())
+    settings.listener.setblocking(False)
     setattr(hypercorn.protocol, "H11Protocol", _Http1Only)  # noqa: B010  # hypercorn has no switch for it, and exports no name to replace
     await hypercorn.asyncio.serve(application, settings, shutdown_trigger=shutdown)  # type: ignore[arg-type]  # any ASGI callable
 

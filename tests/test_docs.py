@@ -89,11 +89,20 @@ def test_every_file_a_document_names_exists(name: str) -> None:
     assert [path for path in sorted(named) if not (ROOT / path).exists()] == []
 
 
-@pytest.mark.parametrize("name", ["SECURITY.md", "ARCHITECTURE.md"])
+@pytest.mark.parametrize("name", ["SECURITY.md", "ARCHITECTURE.md", "docs/faults.md"])
 def test_every_test_and_function_a_document_names_exists(name: str) -> None:
     """`tests/x.py::test_y` and `outbox/x.py::y` name things that are there."""
     for path, function in re.findall(r"`([\w/]+\.py)::(\w+)`", read(name)):
         assert re.search(rf"^\s*(?:async )?(?:def|class) {function}\b|^{function}\b", read(path), re.MULTILINE), f"{name} names {path}::{function}"
+
+
+def test_every_fault_has_a_test_or_says_not_yet() -> None:
+    rows = dict(re.findall(r"^\| (F\d\d) \|(.*)\|$", read("docs/faults.md"), re.MULTILINE))
+    assert list(rows) == [f"F{number:02}" for number in (*range(1, 29), *range(37, 41))]
+    assert [row for row, text in rows.items() if not re.search(r"::test_|the same;|not yet", text)] == []
+    # And no test of a row is left out
+    written = set(re.findall(r"^(?:async )?def (test_f\d\d_\w+)", read("tests/faults/test_rows.py"), re.MULTILINE))
+    assert written == set(re.findall(r"test_rows\.py::(\w+)", read("docs/faults.md")))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
