@@ -74,7 +74,7 @@ def note(author: str, number: int, when: datetime) -> dict[str, Any]:
     uri = f"{author}/statuses/{number}"
     at = when.astimezone(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
     tags = "".join(f' <a href="{base}/tags/{tag}" class="mention hashtag" rel="tag">#<span>{tag}</span></a>' for tag in ("radio", "mutualaid"))
-    content = f"<p>{number}. {WORDS}</p><p>{WORDS}{tags}</p>"
+    content = f"<p>{number}. {WORDS * 2}</p><p>{WORDS}{tags}</p>"
     return {
         "id": uri,
         "type": "Note",
