@@ -1,7 +1,8 @@
 """How do we write to one SQLite file, durably and fast? One writer thread that commits many bodies at once, and a few reader threads.
 
-Up to 100 waiting bodies run in the writer's thread, one after the other, each in a savepoint of one transaction, and share one commit (one fsync). There is no
-timer: while the thread works, the next batch gathers. Figures and the roads not taken: docs/decisions/0001-write-shape.md.
+Up to 100 waiting bodies run in the writer's thread, one after the other in one transaction, and share one commit (one fsync). When one of them fails, all is
+rolled back and each runs again in a savepoint of its own, so that only the guilty fails. There is no timer: while the thread works, the next batch gathers.
+Figures and the roads not taken: docs/decisions/0001-write-shape.md.
 """
 
 import asyncio
@@ -309,10 +310,37 @@ class SqliteDatabase:
         connection.close()
 
     def _write_batch(self, connection: sqlite3.Connection, batch: Sequence[_Waiting]) -> None:
-        """Runs the bodies as consecutive savepoints of one transaction, commits once, then answers all of them."""
+        """Runs the bodies in one transaction, commits once, then answers all of them."""
         changes = connection.total_changes
-        left = list(batch)
-        alone = False
+        left = self._begin(connection, batch)
+        if left:
+            outcome = self._run_together(connection, left)
+            if outcome != "done":
+                self._run_apart(connection, left, alone=outcome == "too much")
+        self._answer(batch, wrote=connection.total_changes != changes)
+
+    def _run_together(self, connection: sqlite3.Connection, bodies: Sequence[_Waiting]) -> Literal["done", "failed", "too much"]:
+        """Runs and commits the bodies as if they were one, which saves two statements each; everything is undone if one fails, or the disk refuses them all."""
+        for waiting in bodies:
+            tx = _Transaction(connection, _translate)
+            try:
+                self._run(tx, waiting)
+            except BaseException:  # whatever it is: run again by itself, it goes to whoever called `write`
+                if connection.in_transaction:
+                    connection.execute("rollback")
+                return "failed"
+            finally:
+                tx.failed = OVER
+        error = self._commit(connection)
+        if isinstance(error, Unwritable) and len(bodies) > 1:
+            return "too much"
+        for waiting in bodies:
+            waiting.error = error
+        return "done"
+
+    def _run_apart(self, connection: sqlite3.Connection, bodies: Sequence[_Waiting], *, alone: bool) -> None:
+        """Runs the bodies as consecutive savepoints of one transaction, so that an error undoes its own body and no other; `alone`: each in its own commit."""
+        left = list(bodies)
         while left := self._begin(connection, left):
             ran: list[_Waiting] = []
             for waiting in left[:1] if alone else left:
@@ -332,7 +360,6 @@ class SqliteDatabase:
                 left = [waiting for waiting in left if waiting.error is None and waiting not in done]
             else:
                 left = [waiting for waiting in left if waiting.error is None]
-        self._answer(batch, wrote=connection.total_changes != changes)
 
     def _begin(self, connection: sqlite3.Connection, left: Sequence[_Waiting]) -> list[_Waiting]:
         """Takes the file for writing; gives those who may run, without those who waited too long for another process."""
@@ -350,14 +377,11 @@ class SqliteDatabase:
         return list(left)
 
     def _run_in_savepoint(self, connection: sqlite3.Connection, waiting: _Waiting) -> None:
-        started = time.monotonic()
         for again in range(REDRAWS, -1, -1):
             tx = _Transaction(connection, _translate)
             try:
                 connection.execute("savepoint body")
-                waiting.answer = waiting.context.run(_step, waiting.name, waiting.body(tx))
-                if tx.failed is not None:  # a body that swallowed an error must not half happen
-                    raise tx.failed
+                self._run(tx, waiting)
                 connection.execute("release body")
                 break
             except BaseException as error:  # whatever it is, it belongs to whoever called `write`
@@ -370,6 +394,12 @@ class SqliteDatabase:
                 break
             finally:
                 tx.failed = OVER
+
+    def _run(self, tx: _Transaction, waiting: _Waiting) -> None:
+        started = time.monotonic()
+        waiting.answer = waiting.context.run(_step, waiting.name, waiting.body(tx))
+        if tx.failed is not None:  # a body that swallowed an error must not half happen
+            raise tx.failed
         took = time.monotonic() - started
         if took > SLOW_S:
             log.warning("a write body held everybody up", body=waiting.name, ms=round(took * 1000))

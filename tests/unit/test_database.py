@@ -195,7 +195,7 @@ async def test_an_id_that_is_taken_is_drawn_again(database):
     await database.write(_insert_account_with, iter([7]))
     assert await database.write(_insert_account_with, iter([7, 7, 8])) == 8
     with pytest.raises(Conflict):
-        await database.write(_insert_account_with, iter([7, 7, 7, 7, 9]))  # but not for ever
+        await database.write(_insert_account_with, iter([7, 7, 7, 7, 7, 9]))  # but not for ever
 
 
 async def _insert_account_with(tx, drawn):
