@@ -42,6 +42,7 @@ def authority(url: str) -> str:
     return origin(url)[1]
 
 
+@lru_cache(maxsize=4096)  # one activity asks for the same few several times
 def origin(url: str) -> tuple[str, str]:
     """Scheme and authority of `url`; raises `BadUrl` as `authority` does."""
     if len(url) > LONGEST_URL:
@@ -154,12 +155,19 @@ async def ensure(tx: Transaction, instance: "Instance", name: str) -> int:
     return int(row["id"])
 
 
+HEARD_EACH_MS: Final = 60_000
+
 HEARD: Final = """
 update host
 set last_heard = :now, open_until = 0, down_since = null
 where id = :id
   and (last_heard is null or last_heard < :stale or down_since is not null)
 """
+
+
+def is_news(last_heard: int | None, down_since: int | None, now_ms: int) -> bool:
+    """Whether `heard` would change the row of a host that has these values; asked first, for nearly always it would not."""
+    return last_heard is None or last_heard < now_ms - HEARD_EACH_MS or down_since is not None
 
 
 async def heard(tx: Transaction, instance: "Instance", host_id: int) -> None:
@@ -169,7 +177,7 @@ async def heard(tx: Transaction, instance: "Instance", host_id: int) -> None:
     Failures are not forgotten, because a host can talk well and listen badly.
     """
     now = instance.clock.ms()
-    await tx.execute(HEARD, id=host_id, now=now, stale=now - 60_000)
+    await tx.execute(HEARD, id=host_id, now=now, stale=now - HEARD_EACH_MS)
 
 
 @dataclass(slots=True)

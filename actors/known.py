@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
@@ -100,9 +101,9 @@ def from_row(row: Row) -> Actor:
         icon=row["icon"],
         locked=bool(row["locked"]),
         discoverable=bool(row["discoverable"]),
-        also_known_as=tuple(json.loads(row["also_known_as"])),
+        also_known_as=() if row["also_known_as"] == "[]" else tuple(json.loads(row["also_known_as"])),
         moved_to=row["moved_to"],
-        fields=tuple(Field(name, value) for name, value in json.loads(row["fields"])),
+        fields=() if row["fields"] == "[]" else tuple(Field(name, value) for name, value in json.loads(row["fields"])),
         published=row["published"],
         updated=row["updated"],
         fetched_at=row["fetched_at"],
@@ -261,7 +262,12 @@ async def store(tx: Transaction, instance: "Instance", document: ActorDocument, 
 
 def ours(instance: "Instance") -> frozenset[str]:
     """The hosts that speak for this instance: where its documents live, and the host of its handles."""
-    return frozenset((hosts.authority(instance.config.base_url), hosts.host_name(instance.config.host)))
+    return _ours(instance.config.base_url, instance.config.host)
+
+
+@lru_cache(maxsize=64)
+def _ours(base_url: str, host: str) -> frozenset[str]:
+    return frozenset((hosts.authority(base_url), hosts.host_name(host)))
 
 
 KEYS_OF: Final = """

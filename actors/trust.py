@@ -107,15 +107,17 @@ class Trust:
         A sub-domain with a decision of its own keeps that, except from a block in mode allowlist (GoToSocial's rule: there a block beats an allow, elsewhere an
         allow beats a block). Modes: `open` lets strangers pass, `approve` marks what they send as held, `allowlist` refuses them both ways.
         """
+        # In this order: a write body asks from its own thread, and what it judges by old rules while they change must not be kept among the new.
+        kept = self._said
         rules = self._rules
         if rules is None:
             return UNREAD
         asked = (self.mode, host, direction)
-        said = self._said.get(asked)
+        said = kept.get(asked)
         if said is None:
-            if len(self._said) >= MOST_SAID:
-                self._said.clear()
-            said = self._said[asked] = self._judge(rules, host, direction)
+            if len(kept) >= MOST_SAID:
+                kept.clear()
+            said = kept[asked] = self._judge(rules, host, direction)
         return said
 
     def _judge(self, rules: Rules, host: str, direction: Direction) -> Verdict:

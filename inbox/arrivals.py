@@ -90,10 +90,11 @@ on conflict (uri) do nothing
 """
 
 SENDER: Final = """
-select state, host_id
+select actor.state, actor.host_id, host.last_heard, host.down_since
 from actor
-where id = :id
-  and local = 0
+left join host on host.id = actor.host_id
+where actor.id = :id
+  and actor.local = 0
 """
 
 LOCAL_INBOX: Final = """
@@ -189,7 +190,8 @@ async def _write(tx: Transaction, instance: Instance, new: _New, sender: Sender 
         if row is None or (adds and row["state"] != "active"):
             return Remembered.SUSPENDED
         host_id = row["host_id"] if row["host_id"] is not None else await hosts.ensure(tx, instance, sender.host)
-        await hosts.heard(tx, instance, host_id)
+        if hosts.is_news(row["last_heard"], row["down_since"], now):
+            await hosts.heard(tx, instance, host_id)
     else:
         row = await tx.one(COUNT_UNVERIFIED)
         if row is not None and row["waiting"] >= UNVERIFIED_MOST:

@@ -14,6 +14,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Final, Literal, assert_never, cast
 
+import msgspec
 import structlog
 
 from actors import hosts, known
@@ -242,7 +243,7 @@ def recall(plain: bytes) -> Verified | Request:
     kind, _, rest = line.partition(b" ")
     if kind == b"verified":
         by, number, host, uri, *carrier = rest.decode().split(" ")
-        return Verified(Sender(int(number), Iri(uri), host), cast(Document, json.loads(body)), cast(By, by), body, carrier[0] if carrier else "")
+        return Verified(Sender(int(number), Iri(uri), host), cast(Document, msgspec.json.decode(body)), cast(By, by), body, carrier[0] if carrier else "")
     if kind == b"request":
         head = cast(Document, json.loads(rest))
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"]]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from schemas.objects import Note
+from schemas.objects import Note, Visibility
 from schemas.reading import Iri
 from schemas.storage import Transaction
 
@@ -35,6 +35,7 @@ class PostStored:
     actor_id: int
     local: bool
     note: Note
+    visibility: Visibility
 
 
 @dataclass(frozen=True, slots=True)

@@ -96,23 +96,26 @@ where post.id = :post_id
 
 async def stored(instance: "Instance", tx: Transaction, event: PostStored) -> None:
     """A new post: into the homes of those who read it, and onto the board if it is a request or an offer for everybody."""
-    visibility = await _visibility(tx, event.post_id)
-    if visibility != "direct":
+    if event.visibility != "direct":
         await tx.execute(FOLLOWERS_READ, post_id=event.post_id, author_id=event.actor_id)
     await _addressed_read(instance, tx, event)
     if event.local:
         await tx.execute(AUTHOR_READS, post_id=event.post_id, author_id=event.actor_id)
-    await _list(instance, tx, event.post_id, event.note, visibility)
+    await _list(instance, tx, event.post_id, event.note, event.visibility, None)
 
 
 async def changed(instance: "Instance", tx: Transaction, event: PostChanged) -> None:
     """An edited post: whom it newly addresses reads it, and its listing follows."""
     await _addressed_read(instance, tx, event)
-    await _list(instance, tx, event.post_id, event.note, await _visibility(tx, event.post_id))
+    before = await listings.state_of(tx, event.post_id)
+    await _list(instance, tx, event.post_id, event.note, await _visibility(tx, event.post_id), before)
 
 
 async def _addressed_read(instance: "Instance", tx: Transaction, event: PostStored | PostChanged) -> None:
     """Into the homes of those it addresses; what has to wait for an admin waits."""
+    here = f"{instance.config.base_url}/"
+    if not any(target.startswith(here) for target in event.note.addressed):
+        return
     if not event.local and await border.waits(tx, instance, event.actor_id):
         await tx.execute(ADDRESSED_FOLLOWER_READS, post_id=event.post_id, author_id=event.actor_id)
         await border.hold(tx, event.post_id)
@@ -135,9 +138,8 @@ async def _visibility(tx: Transaction, post_id: int) -> str:
     return "direct" if row is None else str(row["visibility"])
 
 
-async def _list(instance: "Instance", tx: Transaction, post_id: int, note: Note, visibility: str) -> None:
-    """Writes, changes or removes the listing of a post."""
-    before = await listings.state_of(tx, post_id)
+async def _list(instance: "Instance", tx: Transaction, post_id: int, note: Note, visibility: str, before: str | None) -> None:
+    """Writes, changes or removes the listing of a post; `before` is the state of the one it had."""
     # A request that is not for everybody is an ordinary private post: nothing of it goes onto a board that everybody reads.
     if note.proposal is None or visibility not in ("public", "unlisted"):
         if before is not None:

@@ -122,7 +122,7 @@ async def test_a_public_post_is_stored_once_with_its_text_audience_and_tags(hous
     kept = (await rows(house, "post"))[0]["document"]
     assert posts.original(bytes(kept)) == zlib.decompress(bytes(kept)) == b'{"id": "x"}'
     clean = replace(note, content=stored.content, summary="careful")
-    assert of(house, PostStored) == [PostStored(stored.id, bo.id, False, clean)]
+    assert of(house, PostStored) == [PostStored(stored.id, bo.id, False, clean, "public")]
     assert of(house, Mentioned) == [Mentioned(stored.id, bo.id, amina.id)]
     assert isinstance(await house.write(posts.store, house.instance, bo, note, local=False), Known)
     assert len(await rows(house, "post")) == 1
