@@ -13,14 +13,18 @@ from hypothesis import strategies as st
 from schemas.activities import (
     Accept,
     Activity,
+    Add,
     Announce,
+    Block,
     Create,
     Delete,
     EmojiReact,
     Follow,
     Like,
+    Move,
     Other,
     Reject,
+    Remove,
     Undo,
     Update,
     Vote,
@@ -30,7 +34,7 @@ from schemas.activities import (
     parse_note,
 )  # fmt: skip
 from schemas.notes import MOST_CONTENT, MOST_MENTIONS, MOST_RECIPIENTS
-from schemas.objects import PUBLIC, ActorDocument, Attachment, Hashtag, Mention, Note, Proposal, Reference, Tombstone
+from schemas.objects import PUBLIC, ActorDocument, Attachment, Emoji, Hashtag, Mention, Note, Option, Poll, Proposal, Reference, Tombstone
 from schemas.reading import Unreadable, iri, moment
 
 DOCUMENTS = Path(__file__).resolve().parents[1] / "interop" / "documents"
@@ -77,6 +81,7 @@ def test_documents_of_other_servers_are_understood(name: str) -> None:
     expected = {
         "create": Create, "direct": Create, "actor": ActorDocument, "group": ActorDocument, "follow": Follow, "undo": Undo, "accept": Accept,
         "announce": Announce, "delete": Delete, "vote": Vote, "votes": Vote, "like": Like, "emoji": EmojiReact, "proposal": Note,
+        "block": Block, "move": Move, "add": Add, "remove": Remove, "update": Update,
     }  # fmt: skip
     if what == "announce-like":
         assert isinstance(found, Other)
@@ -84,6 +89,47 @@ def test_documents_of_other_servers_are_understood(name: str) -> None:
         assert isinstance(found, expected[what.partition("-")[0]]), found
     if isinstance(found, Create):
         assert isinstance(found.object, Note)
+
+
+def test_a_poll_of_mastodon_brings_options_numbers_and_emoji() -> None:
+    question = created("mastodon/4.5-create-question.json")
+    assert question.poll == Poll((Option("Monday", 2), Option("Friday", 1)), ends=datetime(2026, 2, 8, 10, tzinfo=UTC), voters=3)
+    assert question.emojis == (Emoji(":gate:", iri("https://files.mastodon.example/gate.png")),)
+    closed = parse(document("mastodon/4.5-update-question.json"))
+    assert isinstance(closed, Update)
+    assert isinstance(closed.object, Note)
+    assert closed.object.poll is not None
+    assert closed.object.poll.closed == datetime(2026, 2, 8, 10, tzinfo=UTC)
+
+
+def test_emoji_come_as_one_character_or_as_the_one_that_is_tagged() -> None:
+    custom = parse(document("misskey/2025.11-like-custom.json"))
+    assert isinstance(custom, Like)
+    assert custom.emoji == Emoji(":blobcat:", iri("https://files.misskey.example/blobcat.png"))
+
+    def reaction(content: Any, **more: Any) -> Activity:
+        return parse({"id": "https://peer.example/1", "type": "EmojiReact", "actor": ALICE, "object": RADIO, "content": content, **more})
+
+    for content in ("👍", "👍🏽", "🏳️‍🌈", "👩🏽‍⚖️", "🇸🇾", "1️⃣", "❤", "❤️", "☕", " 🔥 "):
+        assert isinstance(reaction(content), EmojiReact), content
+    for nothing in ("", "a", "ok", "👍👍", "🇸🇾🇺🇦", "👍a", ":x:", None, 5, ["👍", "x"] * 2, "👍" * 200):
+        found = reaction(nothing)
+        assert isinstance(found, Other) or nothing == ["👍", "x"] * 2, nothing
+
+
+def test_numbers_of_polls_are_numbers() -> None:
+    options = [{"type": "Note", "name": "x", "replies": {"totalItems": total}} for total in (-1, 1e308, "7", True, 2**70, 3)]
+    read = parse_note(note(type="Question", anyOf=[*options, {"name": None}, "y"], votersCount=-3, closed=True))
+    assert read.poll is not None
+    assert ([option.votes for option in read.poll.options], read.poll.voters, read.poll.multiple) == ([0, 0, 0, 0, 0, 3], 0, True)
+    assert parse_note(note(type="Question", oneOf=[options[0]])).poll is None, "one option is no choice"
+
+
+def test_what_a_group_wraps_says_where_to_look() -> None:
+    for kind in ("Update", "Delete"):
+        found = parse(document(f"lemmy/0.19-announce-{kind.lower()}.json"))
+        assert isinstance(found, Announce)
+        assert (found.wraps, found.object) == (kind, "https://lemmy.example/post/42")
 
 
 @pytest.mark.parametrize(("name", "where"), MUST_FAIL.items())

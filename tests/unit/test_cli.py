@@ -258,6 +258,49 @@ def test_a_direct_post_is_for_whom_it_names_and_rests_sealed(house: Path) -> Non
     assert run("post", "for @nobody@localhost:1", "--as", "alice", "--audience", "direct").exit_code == 1
 
 
+def test_what_others_wrote_is_liked_boosted_pinned_and_taken_back(house: Path) -> None:
+    written = ok("post", "words", "--as", "alice")["url"]
+    for command, word in (("like", "liked"), ("boost", "boosted")):
+        assert ok(command, written, "--as", "bob") == {"url": written, word: True}
+        assert ok(command, written, "--as", "bob", "--undo") == {"url": written, word: False}
+    assert ok("pin", written, "--as", "alice") == {"url": written, "pinned": True}
+    assert run("pin", written, "--as", "bob").exit_code == 1
+    assert run("boost", ok("post", "ours", "--as", "alice", "--audience", "followers")["url"], "--as", "bob").exit_code == 1
+
+
+def test_follows_end_and_blocks_keep_away(house: Path) -> None:
+    ok("follow", "alice", "--as", "bob")
+    ok("post", "before", "--as", "alice")
+    assert ok("block", "bob", "--as", "alice") == {"handle": "bob@localhost:18000", "blocked": True}
+    assert ok("timeline", "home", "--as", "bob") == []
+    assert run("follow", "alice", "--as", "bob").exit_code == 1
+    ok("block", "bob", "--as", "alice", "--undo")
+    ok("follow", "alice", "--as", "bob")
+    assert ok("unfollow", "alice", "--as", "bob") == {"handle": "alice@localhost:18000", "following": False}
+    assert run("unfollow", "alice", "--as", "bob").exit_code == 1
+    assert run("block", "alice", "--as", "alice").exit_code == 1
+
+
+def test_somebody_moves_between_neighbours(house: Path) -> None:
+    ok("user", "create", "carol")
+    ok("follow", "alice", "--as", "carol")
+    refused = run("move", "alice", "--to", "bob")
+    assert refused.exit_code == 1
+    assert "alsoKnownAs" in refused.stderr
+    assert ok("move", "bob", "--from", "alice") == {"handle": "bob@localhost:18000", "from": "alice@localhost:18000"}
+    assert ok("move", "alice", "--to", "bob") == {"handle": "alice@localhost:18000", "to": "bob@localhost:18000"}
+    assert run("move", "alice", "--to", "bob").exit_code == 1
+    assert run("follow", "alice", "--as", "carol").exit_code == 1
+    assert run("move", "alice").exit_code == 2
+
+
+def test_a_poll_needs_things_to_choose_from(house: Path) -> None:
+    assert ok("post", "When?", "--as", "alice", "--option", "Monday", "--option", "Friday", "--multiple", "--days", "3")["url"]
+    assert run("post", "When?", "--as", "alice", "--option", "Monday").exit_code == 1
+    assert run("post", "When?", "--as", "alice", "--option", "x", "--option", "x").exit_code == 1
+    assert run("post", "When?", "--as", "alice", "--option", "x", "--option", "y", "--days", "0").exit_code == 2
+
+
 def test_followers_read_what_is_for_followers(house: Path) -> None:
     ok("follow", "alice", "--as", "bob")
     ok("user", "create", "carol")

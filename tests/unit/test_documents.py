@@ -12,8 +12,28 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import documents, vocabulary
-from schemas.activities import Accept, Activity, Announce, Create, Delete, Follow, Like, Reject, Undo, Update, parse, parse_actor, parse_note
-from schemas.objects import PUBLIC, ActorDocument, Attachment, Field, Hashtag, Key, Mention, Note, Proposal, Reference, Tombstone
+from schemas.activities import (
+    Accept,
+    Activity,
+    Add,
+    Announce,
+    Block,
+    Create,
+    Delete,
+    EmojiReact,
+    Follow,
+    Like,
+    Move,
+    Reject,
+    Remove,
+    Undo,
+    Update,
+    Vote,
+    parse,
+    parse_actor,
+    parse_note,
+)
+from schemas.objects import PUBLIC, ActorDocument, Attachment, Emoji, Field, Hashtag, Key, Mention, Note, Option, Poll, Proposal, Reference, Tallies, Tombstone
 from schemas.reading import Document, Iri
 
 ALICE = Iri("https://a.example/users/alice")
@@ -61,6 +81,15 @@ plain_notes = st.builds(
         tuple
     ),
     attachments=st.lists(st.builds(Attachment, iris, st.none() | st.just("image/png"), st.none() | texts), max_size=3).map(tuple),
+    emojis=st.lists(st.builds(Emoji, st.sampled_from([":gate:", ":x@b.example:"]), st.none() | iris), max_size=2, unique_by=lambda one: one.name).map(tuple),
+)
+polls = st.builds(
+    Poll,
+    options=st.lists(st.builds(Option, texts, st.integers(0, 10**6)), min_size=2, max_size=4).map(tuple),
+    multiple=st.booleans(),
+    ends=st.none() | moments,
+    closed=st.none() | moments,
+    voters=st.none() | st.integers(0, 10**6),
 )
 
 
@@ -70,6 +99,8 @@ def notes(draw: st.DrawFn, listing: bool | None = None) -> Note:
     if note.language:
         others = draw(st.dictionaries(languages.filter(lambda tag: tag != note.language), texts, max_size=2))
         note = replace(note, content_map=tuple(others.items()))
+    if listing is None and draw(st.booleans()):
+        return replace(note, kind="Question", poll=draw(polls))
     if listing or (listing is None and draw(st.booleans())):
         proposal = draw(proposals)
         note = replace(note, proposal=proposal, source=proposal.text)
@@ -112,15 +143,24 @@ def heads(**more: Any) -> dict[str, Any]:
 
 follows = st.builds(Follow, **heads(object=iris))
 announces = st.builds(Announce, **heads(object=iris))
-likes = st.builds(Like, **heads(object=iris))
+emojis = st.builds(Emoji, st.sampled_from("🔥❤👍")) | st.builds(Emoji, st.just(":gate:"), st.none() | iris)
+likes = st.builds(Like, **heads(object=iris, emoji=st.none() | emojis))
+reacts = st.builds(EmojiReact, **heads(object=iris, emoji=emojis))
+blocks = st.builds(Block, **heads(object=iris))
+accepts = st.builds(Accept, **heads(object=follows | st.builds(Reference, iris)))
 references = st.builds(Reference, iris)
 activities: st.SearchStrategy[Activity] = st.one_of(
     follows,
     announces,
     likes,
-    st.builds(Accept, **heads(object=follows | references)),
+    reacts,
+    blocks,
+    accepts,
+    st.builds(Announce, **heads(object=iris, wraps=st.sampled_from(["Update", "Delete"]))),
+    st.builds(Vote, **heads(question=iris, choices=st.lists(texts, min_size=1, max_size=3, unique=True).map(tuple))),
+    *(st.builds(kind, **heads(object=iris, target=iris)) for kind in (Move, Add, Remove)),
     st.builds(Reject, **heads(object=follows | references)),
-    st.builds(Undo, **heads(object=follows | announces | likes | references)),
+    st.builds(Undo, **heads(object=follows | announces | likes | reacts | blocks | accepts | references)),
     st.builds(Create, **heads(object=references)),
     st.builds(Update, **heads(object=references | actors)),
     st.builds(Delete, **heads(object=references | st.builds(Tombstone, iris, st.none() | st.just("Note")))),
@@ -228,6 +268,14 @@ def test_an_ordinary_note_carries_no_policy_and_few_terms() -> None:
     assert document["@context"] == documents.NOTE_CONTEXT
     with pytest.raises(ValueError, match="twin"):
         documents.proposal(replace(LISTING, proposal=None))
+
+
+def test_a_public_post_names_its_collections_with_their_totals() -> None:
+    written = documents.note(Note(Iri("https://a.example/posts/1"), ALICE, "<p>x</p>", to=(PUBLIC,), tallies=Tallies(likes=2, shares=1)))
+    assert written["replies"] == "https://a.example/posts/1/replies"
+    # Mastodon digs for the totals: a bare id would break it
+    assert (written["likes"]["totalItems"], written["shares"]["totalItems"]) == (2, 1)
+    assert parse_note(over_the_wire(written)).tallies is None
 
 
 def test_accepts_embed_the_whole_follow() -> None:
