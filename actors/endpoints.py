@@ -38,6 +38,10 @@ Html = Callable[[str, Actor], Awaitable[Response]]
 """Renders the page of a thing ("actor") for people; the product registers it."""
 
 
+Parting = Callable[[Transaction, int], Awaitable[bool]]
+"""Whether something an actor of ours said still waits to be delivered; whoever delivers knows, and the product registers it."""
+
+
 def ap_response(document: Document, *, status: int = 200, max_age_s: int = ACTOR_AGE_S, by_signer: bool = False) -> Response:
     """A document as every peer takes it: exactly `application/activity+json`, readable from any origin, `Vary: Accept`.
 
@@ -124,15 +128,19 @@ def refused_host(instance: "Instance") -> bool:
     return False
 
 
-def blueprint(instance: "Instance", html: Html | None = None) -> Blueprint:
-    """The routes of this room. `html` renders pages at ActivityPub ids for those who want HTML."""
+def blueprint(instance: "Instance", html: Html | None = None, parting: Parting | None = None) -> Blueprint:
+    """The routes of this room. `html` renders pages at ActivityPub ids for those who want HTML.
+
+    An actor that is gone answers 410, but while `parting` says that its last words are still on their way its bare document and its name stay: servers that
+    look a key up anew with every activity would refuse the Delete otherwise (Hollo and Fedify answer it with 401).
+    """
     made = Blueprint("actors", __name__)
-    _well_known(made, instance)
-    _documents(made, instance, html)
+    _well_known(made, instance, parting)
+    _documents(made, instance, html, parting)
     return made
 
 
-def _well_known(made: Blueprint, instance: "Instance") -> None:
+def _well_known(made: Blueprint, instance: "Instance", parting: Parting | None) -> None:
     base = instance.config.base_url
 
     @made.get("/.well-known/webfinger")
@@ -147,7 +155,7 @@ def _well_known(made: Blueprint, instance: "Instance") -> None:
         actor = await instance.database.read(_named, name) if name is not None else None
         if actor is None or actor.state == "suspended":
             return _finger_error(404, "not found")
-        if actor.state == "gone":
+        if actor.state == "gone" and (parting is None or not await instance.database.read(parting, actor.id)):
             return _finger_error(410, "gone")
         return _open(documents.dumps(_finger(actor)), "application/jrd+json", ACTOR_AGE_S)
 
@@ -175,7 +183,7 @@ def _well_known(made: Blueprint, instance: "Instance") -> None:
         return _open(documents.dumps(document), documents.nodeinfo_type(schema), APPLICATION_AGE_S)
 
 
-def _documents(made: Blueprint, instance: "Instance", html: Html | None) -> None:
+def _documents(made: Blueprint, instance: "Instance", html: Html | None, parting: Parting | None) -> None:
     proven: list[tuple[Document, Document]] = []
 
     async def with_proof(actor: Actor, document: Document) -> Document:
@@ -206,7 +214,7 @@ def _documents(made: Blueprint, instance: "Instance", html: Html | None) -> None
             return await _page(instance, name, html)
         if refusal := await gate(instance):
             return refusal
-        found = await instance.database.read(_described, instance, name)
+        found = await instance.database.read(_described, instance, name, parting)
         if found is None:
             return not_found()
         person, document = found
@@ -355,12 +363,14 @@ async def _exactly(tx: Transaction, name: str) -> Actor | None:
     return actor if actor is not None and actor.username == name and actor.kind != "Application" else None
 
 
-async def _described(tx: Transaction, instance: "Instance", name: str) -> tuple[Actor, ActorDocument | None] | None:
-    """An actor and how it describes itself (None when it is gone), or None for what is not to be seen."""
+async def _described(tx: Transaction, instance: "Instance", name: str, parting: Parting | None) -> tuple[Actor, ActorDocument | None] | None:
+    """An actor and how it describes itself (None when it is gone and has said its last), or None for what is not to be seen."""
     actor = await _exactly(tx, name)
     if actor is None or actor.state == "suspended":
         return None
-    return actor, None if actor.state == "gone" else await local.document(tx, instance, actor)
+    if actor.state == "gone" and (parting is None or not await parting(tx, actor.id)):
+        return actor, None
+    return actor, await local.document(tx, instance, actor)
 
 
 async def _described_application(tx: Transaction, instance: "Instance") -> tuple[Actor, ActorDocument]:

@@ -173,7 +173,7 @@ def web(instance: Instance) -> App:
 
     from actors import endpoints as actor_endpoints
     from fedmatch.web import pages
-    from outbox import collections
+    from outbox import collections, deliver
     from outbox import endpoints as outbox_endpoints
 
     quart = Quart("fedmatch.web", static_folder=None)
@@ -183,7 +183,7 @@ def web(instance: Instance) -> App:
     async def note_of(tx: Transaction, post: Post) -> Note | None:
         return await publish.note(tx, instance, post)
 
-    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor))
+    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor, deliver.parting))
     quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post, note_of))
     quart.register_blueprint(collections.blueprint(instance))
     quart.register_blueprint(html.blueprint())

@@ -979,6 +979,21 @@ async def stop(tx: Transaction, instance: "Instance", host_id: int, why: str, *,
     return len(rows)
 
 
+WAITS: Final = """
+select delivery.id
+from outgoing
+join delivery on delivery.outgoing_id = outgoing.id
+where outgoing.actor_id = :actor_id
+  and delivery.state = 'waiting'
+limit 1
+"""
+
+
+async def parting(tx: Transaction, actor_id: int) -> bool:
+    """Whether something that actor said still waits to be delivered. Somebody who is gone keeps answering for their key until then (protocol.md 14.7)."""
+    return await tx.one(WAITS, actor_id=actor_id) is not None
+
+
 async def deliveries(tx: Transaction, host: str | None = None, state: str | None = None, limit: int = 100) -> list[Listed]:
     """Deliveries, the latest first, of one host (as `hosts.authority` spells it) or state or all."""
     rows = await tx.all(LISTED, any_host=int(host is None), host=host or "", any_state=int(state is None), state=state or "", limit=limit)
