@@ -311,7 +311,8 @@ def test_killed_a_thousand_times_it_loses_nothing(tmp_path):
 )
 def test_when_the_disk_says_no_nothing_refused_is_acknowledged(tmp_path, fault):
     migrated(str(tmp_path / "fedmatch.db"))
-    _leave_marks(tmp_path, strace=_strace("-o", str(tmp_path / "trace"), "-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}"), many=300, at_once=4)
+    strace = _strace("-o", str(tmp_path / "trace"), "-e", f"trace={fault.partition(':')[0]}", "-e", f"inject={fault}")
+    _leave_marks(tmp_path, strace=strace, many=300, at_once=4)
     marks, counter, checked, broken = _marks_of(tmp_path / "fedmatch.db")
     yes, no = _said(tmp_path / "acknowledged")
     assert len(yes) + len(no) == 300
