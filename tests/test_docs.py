@@ -101,8 +101,8 @@ def test_every_fault_has_a_test_or_says_not_yet() -> None:
     assert list(rows) == [f"F{number:02}" for number in (*range(1, 29), *range(37, 41))]
     assert [row for row, text in rows.items() if not re.search(r"::test_|the same;|not yet", text)] == []
     # And no test of a row is left out
-    written = set(re.findall(r"^(?:async )?def (test_f\d\d_\w+)", read("tests/faults/test_rows.py"), re.MULTILINE))
-    assert written == set(re.findall(r"test_rows\.py::(\w+)", read("docs/faults.md")))
+    written = set(re.findall(r"^(?:async )?def (test_f\d\d_\w+)", read("tests/faults/test_fault_rows.py"), re.MULTILINE))
+    assert written == set(re.findall(r"test_fault_rows\.py::(\w+)", read("docs/faults.md")))
 
 
 @pytest.mark.parametrize("name", DOCUMENTS)
