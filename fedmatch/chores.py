@@ -119,6 +119,33 @@ delete from home
 where actor_id = :actor_id
 """
 
+REACTIONS: Final = """
+delete from reaction
+where actor_id = :actor_id
+"""
+
+SAID: Final = """
+delete from said
+where actor_id = :actor_id
+"""
+
+PINS: Final = """
+delete from pin
+where actor_id = :actor_id
+"""
+
+BLOCKS: Final = """
+delete from block
+where actor_id = :actor_id
+   or blocked_id = :actor_id
+"""
+
+MOVED: Final = """
+delete from moved
+where actor_id = :actor_id
+   or target_id = :actor_id
+"""
+
 
 async def _clear_away(instance: "Instance", key: str, _payload: bytes) -> None:
     # The actor's own row stays, emptied: its name is never given again, and its keys sign the last Delete (protocol.md 14.7).
@@ -143,8 +170,8 @@ async def _clear_rest(tx: Transaction, actor_id: int) -> None:
     actor = await known.by_id(tx, actor_id)
     if actor is None or actor.state != "gone":
         return
-    await tx.execute(FOLLOWS, actor_id=actor_id)
-    await tx.execute(HOME, actor_id=actor_id)
+    for sql in (FOLLOWS, HOME, REACTIONS, SAID, PINS, BLOCKS, MOVED):
+        await tx.execute(sql, actor_id=actor_id)
 
 
 async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, TypedDict
 
 import structlog
 
-from actors import hosts, known
+from actors import blocks, hosts, known
 from actors.known import Actor
 from outbox import polls
 from schemas import html
@@ -367,7 +367,8 @@ async def store(
     await tx.execute(ADOPT_REPLIES, post_id=new_id, uri=note.id)
     await instance.tell(tx, PostStored(new_id, actor.id, local, note, how_far))
     for reader in local_readers:
-        if reader.id != actor.id and (how_far == "direct" or any(mention.href == reader.uri for mention in note.mentions)):
+        meant = how_far == "direct" or any(mention.href == reader.uri for mention in note.mentions)
+        if meant and reader.id != actor.id and not await blocks.either(tx, reader.id, actor.id):
             await instance.tell(tx, Mentioned(new_id, actor.id, reader.id))
     return post
 

@@ -255,8 +255,10 @@ async def test_h13_a_deletion_that_comes_first_wins(world: World, amina: Person,
 
 @pytest.mark.parametrize("key_gone", [False, True])
 async def test_h14_whoever_deletes_themselves_leaves_nothing(world: World, amina: Person, p1: FakeActor, key_gone: bool) -> None:
-    note = p1.note("<p>h14</p>")
+    note, post = p1.note("<p>h14</p>"), await amina.post("h14 ours")
     await send(world, p1, p1.create(note), amina)
+    await send(world, p1, p1.activity("Like", post.uri), amina)
+    assert await likes(amina, post.uri) == 1
     if key_gone:
         p1.peer.always("/users/p1", Reply(410, b"{}"))
         amina.site.instance.keys.forget()
@@ -264,6 +266,8 @@ async def test_h14_whoever_deletes_themselves_leaves_nothing(world: World, amina
     assert await send(world, p1, p1.activity("Delete", p1.id), amina) == 202
     assert await held(amina, note) == []
     assert await amina.site.rows("select follow.id from follow join actor on actor.id in (follower_id, followed_id) where actor.uri = :uri", uri=p1.id) == []
+    for table in ("reaction", "said"):
+        assert await amina.site.count(table, "actor_id = (select id from actor where uri = :uri)", uri=p1.id) == 0
 
 
 async def _forget_keys(who: Person, actor: FakeActor) -> None:
