@@ -118,7 +118,7 @@ class Guard:
         headers: Headers = scope["headers"]
         if len(headers) > MOST_HEADERS:
             return 431, 0, None
-        size, hosts, lengths, chunked, encoded, proto = 0, [], [], False, False, b""
+        size, hosts, lengths, chunked, odd, encoded, proto = 0, [], [], False, False, False, b""
         for name, value in headers:
             size += len(name) + len(value)
             match name:
@@ -127,6 +127,7 @@ class Guard:
                 case b"content-length":
                     lengths.append(value)
                 case b"transfer-encoding":
+                    odd = odd or chunked or value.lower() != b"chunked"
                     chunked = True
                 case b"content-encoding":
                     encoded = encoded or value.strip().lower() != b"identity"
@@ -134,8 +135,8 @@ class Guard:
                     proto = value
         if size > MOST_HEADER_BYTES:
             return 431, 0, None
-        # RFC 9112 6.3: both together, or two lengths, is how requests are smuggled.
-        if len(lengths) > 1 or (lengths and chunked) or (lengths and not (lengths[0].isdigit() and len(lengths[0]) < 16)):
+        # RFC 9112 6.3: both together, two lengths, or an encoding one server knows and another does not, is how requests are smuggled.
+        if odd or len(lengths) > 1 or (lengths and chunked) or (lengths and not (lengths[0].isdigit() and len(lengths[0]) < 16)):
             return 400, 0, None
         if len(hosts) != 1:
             return 400, 0, None

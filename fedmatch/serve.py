@@ -9,7 +9,7 @@ import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import hypercorn.asyncio
 import hypercorn.config
@@ -185,6 +185,7 @@ async def _uvicorn(application: App, instance: Instance, address: str, started: 
         raise app.CannotStart('instance.toml: [server] `software` is "uvicorn", which is not installed; pip install "fedmatch[speed]"') from error
     settings = uvicorn.Config(
         application,
+        http=_origin_form_only(),
         access_log=False,
         log_config=None,
         server_header=False,
@@ -208,6 +209,23 @@ async def _uvicorn(application: App, instance: Instance, address: str, started: 
     finally:
         stopper.cancel()
         listener.close()
+
+
+def _origin_form_only() -> "type[asyncio.Protocol] | Literal['h11']":
+    """What uvicorn reads HTTP with: httptools, told to hide no absolute URL from us, or h11, which hides none."""
+    try:
+        from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+    except ImportError:
+        return "h11"
+
+    class OriginFormOnly(HttpToolsProtocol):
+        def on_headers_complete(self) -> None:
+            if not self.url.startswith(b"/"):
+                # It would be cut down to its path, and `GET http://evil.example/` answered as ours. As a second Host the guard refuses it.
+                self.headers.append((b"host", self.url))
+            super().on_headers_complete()
+
+    return OriginFormOnly
 
 
 def _listen(address: str) -> socket.socket:

@@ -77,7 +77,8 @@ async def test_a_flood_costs_neither_memory_nor_rows_nor_the_honest_ones_time(tm
         stage.elsewhere.log.clear()
         assert peers
         grown = (resident() - before) / MIB
-        assert grown < 64, f"{grown:.1f} MiB more"
+        print(f"{grown:.1f} MiB more; an honest request waited {1000 * sorted(waits)[len(waits) // 2]:.0f} ms in the middle, {1000 * max(waits):.0f} at most")
+        assert grown < 64
         # Then the honest waited little. Both sides run in this one process, so this is an upper bound; a quarter of a second is the promise on a quiet machine.
         waits.sort()
         assert waits[len(waits) // 2] < 0.25, waits[len(waits) // 2]

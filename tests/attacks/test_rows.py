@@ -18,6 +18,29 @@ async def stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage
         yield ready
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def other(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+    """The same behind uvicorn, the server of the extra `speed`."""
+    folder: Path = tmp_path_factory.mktemp("attacks-uvicorn")
+    async with open_world(folder) as world, set_up(world, "uvicorn") as ready:
+        yield ready
+
+
+WIRE = [case for case in CASES if case.row in {"A051", "A052", "A053", "A054", "A055", "A057", "A058"}]
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("case", WIRE, ids=[f"{case.row}-{case.name}".encode("ascii", "replace").decode() for case in WIRE])
+async def test_attack_on_the_wire_of_uvicorn(other: Stage, case: Case) -> None:
+    before = other.seen or await other.state()
+    answers = answers_of(await case.act(other))
+    for answer in answers:
+        assert answer.status in case.status, (answer.status, answer.body[:300])
+    after = await other.state()
+    assert changes(before, after, kept=False, met=False) == {}
+    other.seen = after
+
+
 @pytest.mark.asyncio(loop_scope="module")
 @pytest.mark.parametrize("case", CASES, ids=[f"{case.row}-{case.name}".encode("ascii", "replace").decode() for case in CASES])
 async def test_attack(stage: Stage, case: Case) -> None:

@@ -107,6 +107,8 @@ async def test_a_page_may_say_its_own_policy(config: Config) -> None:
 
 
 FORGED = {
+    "an encoding beside chunks": (400, {"headers": [HOST, (b"transfer-encoding", b"gzip, chunked")]}),
+    "chunks twice": (400, {"headers": [HOST, (b"transfer-encoding", b"chunked"), (b"transfer-encoding", b"chunked")]}),
     "length and chunks together": (400, {"headers": [HOST, (b"content-length", b"4"), (b"transfer-encoding", b"chunked")]}),
     "two lengths": (400, {"headers": [HOST, (b"content-length", b"4"), (b"content-length", b"5")]}),
     "negative length": (400, {"headers": [HOST, (b"content-length", b"-4")]}),
