@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Protocol
 
-from schemas.objects import Note, Visibility
+from schemas.objects import Agreement, Note, Visibility
 from schemas.reading import Iri
 from schemas.storage import Transaction
 
@@ -36,6 +36,8 @@ class PostStored:
     local: bool
     note: Note
     visibility: Visibility
+    confidential: bool = False
+    """It came sealed, from a trusted peer, for us alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +48,7 @@ class PostChanged:
     actor_id: int
     local: bool
     note: Note
+    confidential: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +119,74 @@ class Reported:
 
 
 @dataclass(frozen=True, slots=True)
+class Offered:
+    """Somebody answers a listing of one of ours by `Offer(Agreement)` (FEP-0837). `confidential`: it came sealed, from a trusted peer."""
+
+    actor_id: int
+    uri: Iri
+    to: tuple[Iri, ...]
+    agreement: Agreement
+    confidential: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OfferAnswered:
+    """The author of a listing accepts (`agreement` is the result) or refuses (`reason`) what one of ours offered by the activity `offer`."""
+
+    actor_id: int
+    offer: Iri
+    accepted: bool
+    agreement: Agreement | None
+    reason: str | None
+    confidential: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OfferUndone:
+    """Whoever offered takes it back."""
+
+    actor_id: int
+    offer: Iri
+
+
+@dataclass(frozen=True, slots=True)
+class AgreementChanged:
+    """One side says how an agreement ended: `finished` well, or that it `failed`; `receipt` is the id of the document that says so."""
+
+    actor_id: int
+    agreement: Iri
+    finished: bool
+    failed: bool
+    receipt: Iri | None
+    confidential: bool
+
+
+@dataclass(frozen=True, slots=True)
+class PeerTrusted:
+    """An admin confirmed the words of a peer: its keys are pinned and what is not public may go there."""
+
+    host_id: int
+
+
+@dataclass(frozen=True, slots=True)
+class PeerLost:
+    """A peer was trusted and is no more: by an admin, or because its Application shows another key than the pinned one."""
+
+    host_id: int
+    host: str
+    level: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class VouchesChanged:
+    """What is said of an actor, or what an issuer's word is worth here, changed: whatever rested on it is judged again. One of the two is given."""
+
+    actor_id: int | None
+    issuer: str | None
+
+
+@dataclass(frozen=True, slots=True)
 class ActorGone:
     """An actor, ours or theirs, is gone; its rows are deleted in chunks by a job."""
 
@@ -144,6 +215,13 @@ Event = (
     | FollowAccepted
     | FollowRejected
     | Reported
+    | Offered
+    | OfferAnswered
+    | OfferUndone
+    | AgreementChanged
+    | PeerTrusted
+    | PeerLost
+    | VouchesChanged
     | ActorGone
     | DeliveryGaveUp
 )

@@ -13,6 +13,7 @@ ActorKind = Literal["Person", "Service", "Application", "Group", "Organization"]
 Visibility = Literal["public", "unlisted", "followers", "direct"]
 Purpose = Literal["request", "offer"]
 Urgency = Literal["hours", "days", "weeks", "anytime"]
+VouchMethod = Literal["in-person", "documents", "video-call", "known-organisation", "references", "other"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +130,49 @@ class Tallies:
 
 
 @dataclass(frozen=True, slots=True)
+class Vouch:
+    """What an instance says of one actor: how sure it is, how it looked, until when. `document` is what the issuer's Application signed (FEP-8b32).
+
+    `subject_key` is the fingerprint (`actors.trust.fingerprint`) of the subject's Ed25519 key; `issued` and `expires` are the first days of months, at most
+    90 days apart. `method` is coarse.
+    """
+
+    id: Iri
+    issuer: Iri
+    subject: Iri
+    subject_key: str
+    level: int
+    method: VouchMethod
+    issued: datetime
+    expires: datetime
+    document: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Need:
+    """One named part of a request: `quantity` of it are wanted, work or equipment."""
+
+    name: str
+    quantity: int = 1
+    equipment: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Translation:
+    """Title and text once more, in another language."""
+
+    language: str
+    title: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
 class Proposal:
-    """The members that make a Note a request or an offer (FEP-0837 plus https://w3id.org/fedmatch/ns#)."""
+    """The members that make a Note a request or an offer (FEP-0837 plus https://w3id.org/fedmatch/ns#): everything of a listing that may leave its home.
+
+    `until` is the deadline its author named, `expires` when it closes unless it is renewed; receivers enforce the earlier. `capacity` is how many people an
+    offer has room for, or how many helpers a request wants. `readers` stands in the copy for one trusted peer alone: the level its helpers need to read it.
+    """
 
     purpose: Purpose
     title: str
@@ -142,6 +184,34 @@ class Proposal:
     region: str | None = None
     urgency: Urgency | None = None
     until: datetime | None = None
+    expires: datetime | None = None
+    helper_region: str | None = None
+    only_speaks: bool = False
+    only_region: bool = False
+    capacity: int | None = None
+    needs: tuple[Need, ...] = ()
+    translations: tuple[Translation, ...] = ()
+    follow_up_of: Iri | None = None
+    vouches: tuple[Vouch, ...] = ()
+    readers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Agreement:
+    """What an answer proposes (FEP-0837): to satisfy the intent `satisfies` of a listing, `quantity` times. Whoever accepts gives `id` and `attributed_to`.
+
+    `text` is the helper's message, `vouches` what is said of the helper; both stand only in what goes to exactly one other actor.
+    """
+
+    satisfies: Iri
+    id: Iri | None = None
+    attributed_to: Iri | None = None
+    quantity: int = 1
+    unit: str = "one"
+    need: str | None = None
+    text: str = ""
+    language: str | None = None
+    vouches: tuple[Vouch, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
