@@ -41,7 +41,7 @@ class Nursery:
 
 
 def _grow(wish: dict[str, object]) -> None:
-    from fedmatch import crashpoint
+    from schemas import crashpoint
 
     sys.stdin.close()
     os.dup2(2, 1)  # its words are not the nursery's answers

@@ -16,9 +16,9 @@ from typing import Final
 
 import structlog
 
-from fedmatch.crashpoint import crashpoint
 from fedmatch.database.engine import Engine
 from fedmatch.ids import SystemClock
+from schemas.crashpoint import crashpoint
 from schemas.storage import Transaction, Unusable
 
 log = structlog.get_logger()

@@ -14,10 +14,10 @@ from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
 
 import structlog
 
-from fedmatch.crashpoint import crashpoint
 from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, named, strayed
 from fedmatch.database.postgresql_session import BODY, LOST, OnlyTx, Pool, RunAgain, Session, connect, in_our_words
 from fedmatch.database.translation import translate
+from schemas.crashpoint import crashpoint
 from schemas.reading import Row
 from schemas.storage import Busy, Overdue, Transaction, Unavailable, Unusable
 

@@ -21,9 +21,9 @@ from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
 import aiosqlite
 import structlog
 
-from fedmatch.crashpoint import crashpoint
 from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, named, strayed
 from fedmatch.database.sqlite_file import RETRY_S, is_busy, open_file, patiently
+from schemas.crashpoint import crashpoint
 from schemas.reading import Row
 from schemas.storage import Busy, Conflict, Overdue, Transaction, Unavailable, Unusable, Unwritable, Value
 

@@ -13,8 +13,8 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
-from fedmatch import crashpoint
 from fedmatch.board import publish
+from schemas import crashpoint
 from schemas.config import load
 from tests.world import Clock, Site
 
