@@ -13,6 +13,7 @@ import structlog
 from actors import generations, hosts, keys, known
 from actors.known import Actor
 from schemas.activities import Delete, Update
+from schemas.crashpoint import crashpoint
 from schemas.objects import PUBLIC, ActorDocument, ActorKind, Key, Reference
 from schemas.reading import Iri, Row
 from schemas.storage import Conflict, Transaction
@@ -276,6 +277,7 @@ async def rotate(tx: Transaction, instance: "Instance", actor: Actor, new: keys.
     if not actor.local or not actor.active:
         raise ValueError(f"actor {actor.id} is not ours, or not active")
     await keys.replace(tx, instance, actor.id, actor.uri, new)
+    crashpoint("rotate:written")
     now = instance.clock.ms()
     # Whole seconds, and later than the last time: what is not newer is no news to others.
     updated = max(now // 1000 * 1000, (actor.updated or 0) + 1000)

@@ -19,6 +19,7 @@ from actors.signatures.knock import Knocks
 from actors.vault import Locked
 from actors.webfinger import Finger
 from schemas.activities import parse_actor
+from schemas.crashpoint import crashpoint
 from schemas.gate import loads
 from schemas.objects import ActorDocument
 from schemas.reading import Document, Iri, Unreadable
@@ -182,7 +183,9 @@ async def _take(instance: "Instance", document: Document, budget: Budget, finger
     if isinstance(confirmed, FetchFailed):
         return confirmed
     try:
+        crashpoint("actor:confirmed")
         stored = await instance.database.write(_store, instance, parsed, confirmed.host)
+        crashpoint("actor:stored")
     except NotStored as error:
         return FetchFailed(error.why, "barred")
     if instance.trust.judges_keys:
@@ -193,6 +196,7 @@ async def _take(instance: "Instance", document: Document, budget: Budget, finger
 
 async def _store(tx: Transaction, instance: "Instance", document: ActorDocument, handle_host: str) -> Actor:
     host_id = await ensure(tx, instance, authority(document.id))
+    crashpoint("actor:host")
     return await known.store(tx, instance, document, handle_host, host_id)
 
 

@@ -36,6 +36,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from actors import generations
+from schemas.crashpoint import crashpoint
 from schemas.storage import Database, Transaction
 
 if TYPE_CHECKING:
@@ -281,6 +282,7 @@ async def _read(tx: Transaction) -> Envelope | None:
 
 async def _create(tx: Transaction, envelope: Envelope, now: int) -> Envelope:
     await tx.execute(INSERT_VAULT, source=envelope.source, salt=envelope.salt, public_key=envelope.public_key, wrapped=envelope.wrapped, now=now)
+    crashpoint("vault:inserted")
     stored = await _read(tx)
     if stored is None:
         raise LookupError("the vault row was written and is not there")
@@ -289,6 +291,7 @@ async def _create(tx: Transaction, envelope: Envelope, now: int) -> Envelope:
 
 async def _rewrap(tx: Transaction, envelope: Envelope) -> int:
     changed = await tx.execute(REWRAP_VAULT, source=envelope.source, salt=envelope.salt, wrapped=envelope.wrapped, public_key=envelope.public_key)
+    crashpoint("vault:rewrapped")
     await generations.bump(tx, "vault")
     return changed
 
@@ -309,7 +312,9 @@ async def start(database: Database, config: "VaultConfig", clock: "Clock", *, pa
     candidates = _candidates(config, passphrase, first=envelope is None)
     if envelope is None:
         made = await asyncio.to_thread(_make, config.source, candidates[0])
+        crashpoint("vault:made")
         envelope = await database.write(_create, made, clock.ms())
+        crashpoint("vault:created")
     vault = Vault(envelope)
     if not candidates:
         log.warning("vault.locked", cure="fedmatch unlock")
@@ -345,8 +350,10 @@ async def rewrap(database: Database, vault: Vault, config: "VaultConfig", *, pas
         case _:
             secret = _credential(config.credential)
     envelope = await asyncio.to_thread(vault._wrap, config.source, secret)
+    crashpoint("vault:wrapped")
     if await database.write(_rewrap, envelope) != 1:
         raise CannotStart("the vault of this database is another one now; nothing was changed.")
+    crashpoint("vault:committed")
     vault._envelope = envelope
     if config.source == "file":
         _write_key_file(_key_file(config), [secret])
@@ -438,14 +445,18 @@ def _write_key_file(path: Path, keys: list[bytes], *, fresh: bool = False) -> No
         descriptor = os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o600)
         try:
             with os.fdopen(descriptor, "wb") as file:
+                crashpoint("vault:file-begun")
                 file.write(text.encode("ascii"))
+                crashpoint("vault:file-written")
                 file.flush()
                 os.fsync(file.fileno())
+            crashpoint("vault:file-synced")
             if fresh:
                 with contextlib.suppress(FileExistsError):
                     os.link(beside, path)
             else:
                 beside.replace(path)
+            crashpoint("vault:file-placed")
         finally:
             beside.unlink(missing_ok=True)
         folder = os.open(path.parent, os.O_RDONLY)

@@ -11,6 +11,7 @@ from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import border
 from inbox import arrivals, dereference, moves, pins, synchronise
 from outbox import deliver, posts
+from schemas.crashpoint import crashpoint
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -87,6 +88,7 @@ async def erase_soon(tx: Transaction, instance: "Instance") -> None:
 
 
 async def _erase(instance: "Instance", _key: str, _payload: bytes) -> None:
+    crashpoint("erase:begun")
     if not await instance.database.erase():
         await instance.database.write(_erase_again, instance)
 

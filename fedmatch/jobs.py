@@ -13,6 +13,7 @@ from typing import Final
 import structlog
 
 from actors.instance import Instance
+from schemas.crashpoint import crashpoint
 from schemas.reading import Row
 from schemas.storage import Transaction, Unavailable
 
@@ -164,6 +165,7 @@ class _Running:
 async def enqueue(tx: Transaction, instance: Instance, kind: str, key: str, run_at_ms: int, payload: bytes = b"") -> None:
     """Notes work for later, in the transaction of its cause. If the same kind and key already waits, that row takes the payload and the earlier moment."""
     await tx.execute(ENQUEUE, id=instance.ids.new(), kind=kind, key=key, payload=payload, run_at=run_at_ms)
+    crashpoint("job:asked")
 
 
 async def quarantined(tx: Transaction, limit: int = 100) -> Sequence[Row]:
@@ -229,6 +231,7 @@ class Jobs:
         row = await self._instance.database.read(_look, now)
         if row.lost or row.next_at <= now:
             claims = await self._instance.database.write(_claim, self._instance.database.for_update, now, free, frozenset(self._running))
+            crashpoint("job:claimed")
             for claim in claims:
                 task = asyncio.create_task(self._do(claim), name=f"job {claim.kind}")
                 self._running[claim.id] = _Running(claim, task)
@@ -238,6 +241,7 @@ class Jobs:
 
     async def _do(self, claim: Claim) -> None:
         """Runs one job and writes down how it ended."""
+        crashpoint("job:begun")
         handler = self._handlers.get(claim.kind)
         work = asyncio.ensure_future(handler(self._instance, claim.key, claim.payload) if handler else _nobody(claim.kind))
         try:
@@ -250,7 +254,9 @@ class Jobs:
             if running.lost:
                 log.warning("a job was taken over while it ran", job=claim.id, kind=claim.kind)
                 return
+            crashpoint("job:did")
             await self._finish(claim, work)
+            crashpoint("job:finished")
         finally:
             self._running.pop(claim.id, None)
             self.wake()
@@ -342,6 +348,7 @@ async def _claim(tx: Transaction, for_update: str, now: int, limit: int, ours: f
 async def _take(tx: Transaction, row: Row, now: int, crashes: int) -> Claim:
     attempts = row["attempts"] + 1
     await tx.execute(TAKE, id=row["id"], lease_until=now + LEASE_MS, attempts=attempts, crashes=crashes)
+    crashpoint("job:taken")
     return Claim(row["id"], row["kind"], row["key"], row["payload"] or b"", attempts, crashes)
 
 
@@ -352,6 +359,7 @@ async def _hold(tx: Transaction, claims: Sequence[Claim], lease_until: int) -> f
 
 async def _done(tx: Transaction, claim: Claim) -> None:
     await tx.execute(DONE, id=claim.id, attempts=claim.attempts)
+    crashpoint("job:done")
 
 
 async def _failed(tx: Transaction, claim: Claim, now: int, error: str) -> None:
@@ -374,6 +382,7 @@ async def _wait_again(tx: Transaction, claim: Claim, run_at: int, attempts: int,
     successor = await tx.one(SUCCESSOR, kind=claim.kind, key=claim.key)
     if successor is None:
         await tx.execute(AGAIN, id=claim.id, run_at=run_at, attempts=attempts, error=error)
+        crashpoint("job:again")
     else:
         await tx.execute(DONE, id=claim.id, attempts=claim.attempts)
         await tx.execute(INHERIT, id=successor["id"], run_at=run_at, attempts=attempts, error=error)

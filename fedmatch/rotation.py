@@ -6,6 +6,7 @@ from actors import keys, local
 from actors.known import Actor
 from outbox import publish
 from outbox.address import Audience
+from schemas.crashpoint import crashpoint
 from schemas.reading import Iri
 from schemas.storage import Transaction
 
@@ -28,13 +29,18 @@ async def rotate_keys(instance: "Instance", actor: Actor) -> Actor:
     ours or not active.
     """
     new = await keys.make()
+    crashpoint("rotate:made")
     await instance.database.write(_rotate, instance, actor, new)
+    crashpoint("rotate:committed")
     instance.keys.forget()
+    crashpoint("rotate:forgotten")
     instance.wake("delivery")
     return actor
 
 
 async def _rotate(tx: Transaction, instance: "Instance", actor: Actor, new: keys.NewKeys) -> None:
     update = await local.rotate(tx, instance, actor, new)
+    crashpoint("rotate:replaced")
     known_to = tuple(Iri(row["inbox"]) for row in await tx.all(KNOWN_TO, actor_id=actor.id))
     await publish.publish(tx, instance, actor, update, Audience(followers_of=(actor.id,), inboxes=known_to), object=actor.uri, ordering_key=actor.uri)
+    crashpoint("rotate:published")

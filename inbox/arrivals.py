@@ -32,6 +32,7 @@ from inbox.handle import Found
 from inbox.verify import Forwarded, KeyNeeded, Sender, Transient, Verified
 from schemas import activities
 from schemas.activities import Activity
+from schemas.crashpoint import crashpoint
 from schemas.reading import Iri, Row, Unreadable
 from schemas.storage import Conflict, Transaction, Unavailable
 
@@ -168,6 +169,7 @@ async def _insert(
     for tries_left in (2, 1, 0):
         number = instance.ids.new()
         new = _New(number, uri, state, instance.vault.seal(plain, f"arrival:{number}"), size)
+        crashpoint("arrive:sealed")
         try:
             outcome = await instance.database.write(_write, instance, new, sender, to, adds)
         except Conflict:
@@ -175,6 +177,7 @@ async def _insert(
             if not tries_left:
                 raise
             continue
+        crashpoint("arrive:stored")
         if outcome is Remembered.NEW:
             instance.wake("arrival")
         return outcome
@@ -197,7 +200,9 @@ async def _write(tx: Transaction, instance: Instance, new: _New, sender: Sender 
         if row is not None and row["waiting"] >= UNVERIFIED_MOST:
             return Remembered.FULL
         host_id = await hosts.ensure(tx, instance, sender)
+    crashpoint("arrive:host")
     written = await tx.execute(INSERT, id=new.id, uri=new.uri, host_id=host_id, state=new.state, body=new.body, size=new.size, now=now)
+    crashpoint("arrive:inserted")
     return Remembered.NEW if written else Remembered.KNOWN
 
 
@@ -450,6 +455,7 @@ class Arrivals:
         if not due:
             return False
         claimed = await database.write(self._claim, CLAIM, BATCH)
+        crashpoint("handle:claimed")
         for held in claimed:
             if held.attempts > MOST_ATTEMPTS:
                 await database.write(self._give_up, held, "it was tried often enough")
@@ -494,6 +500,7 @@ class Arrivals:
         for state in STATES:
             if len(rows) < most:
                 rows += await tx.all(sql, state=state, now=now, until=now + LEASE_MS, most=most - len(rows))
+        crashpoint("handle:claiming")
         # `returning` promises no order. A row of ours whose lease ran out before it was renewed is in hand already.
         return [_held(row) for row in sorted(rows, key=lambda row: (row["run_at"], row["id"])) if row["id"] not in self._ids]
 
@@ -505,6 +512,7 @@ class Arrivals:
         except (VaultError, Unreadable) as error:
             self._note_soon(held, error)
             return
+        crashpoint("handle:opened")
         lane = ("actor", remembered.actor.id) if isinstance(remembered, Verified) else ("row", held.id)
         self._lanes.setdefault(lane, deque()).append((held, remembered))
         if lane not in self._tasks:
@@ -560,7 +568,9 @@ class Arrivals:
         instance = self._instance
         activity = activities.parse(verified.document)
         found = await self._prepare(verified, activity) if handle.needs_network(instance, activity) else Found()
+        crashpoint("handle:prepared")
         effects = await instance.database.write(self._act, held, verified, activity, found)
+        crashpoint("handle:acted")
         for kind in effects.wake:
             instance.wake(kind)
 
@@ -574,7 +584,10 @@ class Arrivals:
     async def _act(self, tx: Transaction, held: _Held, verified: Verified, activity: Activity, found: Found) -> Effects:
         if not await tx.execute(DONE, id=held.id, now=self._instance.clock.ms()):
             return NOTHING  # another process took it over while we were slow, and did it
-        return await handle.act(tx, self._instance, verified, activity, found)
+        crashpoint("handle:done")
+        effects = await handle.act(tx, self._instance, verified, activity, found)
+        crashpoint("handle:acting")
+        return effects
 
     async def _prove(self, held: _Held, request: Request) -> None:
         """One row from the time the instance was locked: proven by the time it came, then an arrival like any other."""
@@ -636,7 +649,9 @@ class Arrivals:
             await instance.database.write(self._give_up, held, text)
             return
         log.warning("arrival.again", arrival=held.id, error=text, attempts=held.attempts)
+        crashpoint("handle:failed")
         await instance.database.write(self._again, held, text, wait_s)
+        crashpoint("handle:again")
 
     async def _again(self, tx: Transaction, held: _Held, error: str, wait_s: int) -> None:
         await tx.execute(AGAIN, id=held.id, error=error[:LAST_ERROR], run_at=self._instance.clock.ms() + wait_s * 1000)

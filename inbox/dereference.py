@@ -15,6 +15,7 @@ from inbox.verify import Verified, origin, own_origin
 from outbox import posts
 from schemas import documents
 from schemas.activities import parse_note
+from schemas.crashpoint import crashpoint
 from schemas.objects import Note
 from schemas.reading import Document, Iri, Unreadable, types
 from schemas.storage import Transaction
@@ -119,7 +120,9 @@ async def thread(instance: Instance, key: str, _payload: bytes) -> None:
             found = await post(instance, next_up, spending)
             if found is None or posts.visibility(found.note, found.author.followers) not in ("public", "unlisted"):
                 return
+            crashpoint("thread:found")
             await instance.database.write(_keep, instance, found)
+            crashpoint("thread:kept")
             above = found.note.in_reply_to
         if above is None:
             return

@@ -19,6 +19,7 @@ from inbox.errors import InboxError, Later, Refused, TooLarge, Unsigned, render
 from inbox.gate import Claim
 from inbox.reports import FLAGS_AT_ONCE, FLAGS_PER_S
 from inbox.verify import Forwarded, KeyNeeded, Transient, Verified
+from schemas.crashpoint import crashpoint
 from schemas.reading import App, Document, Headers, Iri, Message, Receive, Send
 from schemas.storage import Transaction, Unavailable
 
@@ -59,8 +60,10 @@ class Door:
             await send({"type": "http.response.start", "status": status, "headers": headers})
             await send({"type": "http.response.body", "body": body})
             return
+        crashpoint("arrive:answering")
         await send({"type": "http.response.start", "status": 202, "headers": ACCEPTED})
         await send({"type": "http.response.body", "body": b""})
+        crashpoint("arrive:answered")
 
     async def _receive(self, scope: Message, receive: Receive, name: str | None) -> None:
         """Returns when 202 is true: stored and fsynced, or nothing to store. Raises `InboxError`."""
@@ -70,6 +73,7 @@ class Door:
         headers: Headers = scope["headers"]
         gate.media_type(headers)
         body = await _read(receive, instance.config.limits.body)
+        crashpoint("arrive:read")
         if not any(header == b"signature" for header, _ in headers):
             raise Unsigned("no signature")
         request = Request("POST", _target(scope), headers, body, instance.clock.ms())
@@ -90,6 +94,7 @@ class Door:
             self._not_too_often(needed.host)
             _answer(await arrivals.keep(instance, needed.host, said, request, to=name))
             return
+        crashpoint("arrive:verified")
         match verdict:
             case Verified(actor=actor):
                 self._not_too_often(verdict.carrier or actor.host)
@@ -140,6 +145,7 @@ class Door:
 
 async def _ask_origin(tx: Transaction, instance: Instance, id: Iri) -> None:
     await ask(tx, instance, "refetch", id)
+    crashpoint("arrive:carried")
 
 
 def _answer(outcome: Remembered) -> None:

@@ -25,6 +25,7 @@ from actors.vault import Locked, Tampered
 from outbox.backoff import BREAKS_AFTER, DAY, HOUR, Gone, Judgement, Later, Outcome, Sent, judge, outcome, rest_ms, retry_after, unreachable
 from schemas import documents
 from schemas.activities import Follow, Undo
+from schemas.crashpoint import crashpoint
 from schemas.events import DeliveryGaveUp
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction, Unavailable
@@ -514,7 +515,9 @@ class Deliverer:
             good = 0
         if good <= 0 and bad <= 0:
             return ()
-        return await self._instance.database.write(self._claim_hosts, max(good, 0), max(bad, 0))
+        lanes = await self._instance.database.write(self._claim_hosts, max(good, 0), max(bad, 0))
+        crashpoint("deliver:claimed")
+        return lanes
 
     async def _claim_hosts(self, tx: Transaction, good: int, bad: int) -> list[_Lane]:
         now = self._instance.clock.ms()
@@ -536,6 +539,7 @@ class Deliverer:
         if lanes:
             await tx.many(LEASE_HOST, [{"id": lane.host_id, "until": until, "me": self._me} for lane in lanes])
             await tx.many(LEASE_DELIVERY, [{"id": delivery.id, "until": until} for lane in lanes for delivery in lane.queue])
+        crashpoint("deliver:claiming")
         for host_id in empty:
             await tx.execute(LEASE_HOST, id=host_id, until=until, me=self._me)
             await self._release(tx, host_id, now, least=now + 1000)
@@ -611,6 +615,7 @@ class Deliverer:
             log.error("deliver.tampered", outgoing=delivery.outgoing_id)
             return _Attempt(Gone("its body was not sealed here"))
         url: str = delivery.inbox
+        crashpoint("deliver:opened")
         headers = await self._headers(lane, delivery, body)
         took: knock.Scheme | None = None
         for _ in range(MOST_HOPS):
@@ -653,7 +658,10 @@ class Deliverer:
             headers = knock.sign(scheme, key, "POST", url, extra, body, self._instance.clock.now())
         except hosts.BadUrl as error:
             return Refused(f"its inbox is no address: {error}")
-        return await self._instance.network.post(url, body, headers)
+        crashpoint("deliver:signed")
+        answer = await self._instance.network.post(url, body, headers)
+        crashpoint("deliver:answered")
+        return answer
 
     async def _knock_again(
         self, lane: _Lane, key: PrivateKey, url: str, body: bytes, first: Fetched, headers: Mapping[str, str]
@@ -681,7 +689,9 @@ class Deliverer:
             batch, self._outcomes = self._outcomes, []
             while batch:
                 try:
+                    crashpoint("deliver:noting")
                     await self._instance.database.write(self._record, batch)
+                    crashpoint("deliver:noted")
                 except Unavailable as error:
                     # Nothing is forgotten: the leases run, and what is not written is written later or sent again.
                     log.warning("deliver.no-database", why=str(error))
@@ -709,6 +719,7 @@ class Deliverer:
                     await self._release(tx, lane.host_id, now)
                 case never:
                     assert_never(never)
+        crashpoint("deliver:recorded")
         for outgoing_id in touched:
             await tx.execute(ERASE_BODY, id=outgoing_id)
 
@@ -726,6 +737,7 @@ class Deliverer:
         match came:
             case Sent():
                 await tx.execute(SENT, id=delivery.id, now=now)
+                crashpoint("deliver:sent")
                 touched[delivery.outgoing_id] = None
                 log.debug("deliver.sent", delivery=delivery.id)
             case Later():
@@ -747,6 +759,7 @@ class Deliverer:
             return
         await tx.execute(LATER, id=delivery.id, next_at=at_ms, error=later.why, refusals=delivery.refusals + 1 if later.refused else 0)
         await tx.execute(PUT_OFF_LATER_ONES, ordering_key=key, host_id=lane.host_id, outgoing_id=delivery.outgoing_id, next_at=at_ms)
+        crashpoint("deliver:later")
         log.debug("deliver.later", delivery=delivery.id, why=later.why)
 
     async def _answered(self, tx: Transaction, lane: _Lane, now: int) -> None:
@@ -761,6 +774,7 @@ class Deliverer:
         rest = rest_ms(0 if row is None else int(row["failures"]), secrets.randbelow(1000) / 1000)
         if rest:
             await tx.execute(OPEN_BREAKER, id=lane.host_id, until=now + rest, now=now)
+            crashpoint("deliver:resting")
             log.info("host.resting", host=lane.host_id, seconds=rest // 1000)
         # Behind an open breaker nothing is tried, so nothing is counted: age alone ends it, but only when the host failed again just now. A clock that
         # jumped, or a server that was off for a month, gives nothing up untried.
@@ -775,6 +789,7 @@ class Deliverer:
         touched[outgoing_id] = None
         if await tx.execute(DEAD, id=delivery_id, error=why, now=now, attempts=attempts):
             await self._instance.tell(tx, DeliveryGaveUp(delivery_id, host_id, why))
+            crashpoint("deliver:dead")
             log.info("deliver.gave-up", delivery=delivery_id, host=host_id, why=why)
 
     async def _inbox_gone(self, tx: Transaction, lane: _Lane, delivery: _Delivery, now: int) -> None:
@@ -830,6 +845,7 @@ class Deliverer:
                 # The breaker alone says when: a host that spoke to us meanwhile (`hosts.heard`) is tried at once.
                 next_at = min(next_at, now)
             next_at = max(next_at, least)
+        crashpoint("deliver:releasing")
         await tx.execute(RELEASE_HOST, id=host_id, next_at=next_at, me=self._me)
 
     # --- leases

@@ -16,6 +16,7 @@ from actors import blocks, hosts, known
 from actors.known import Actor
 from outbox import polls
 from schemas import html
+from schemas.crashpoint import crashpoint
 from schemas.events import Answer, Boosted, Mentioned, PostArrived, PostChanged, PostGone, PostStored
 from schemas.objects import PUBLIC, Attachment, Emoji, Hashtag, Mention, Note, Option, Poll, Visibility
 from schemas.reading import Document, Iri, Row
@@ -360,12 +361,15 @@ async def store(
         document=_kept(document, how_far),
         **_text(instance, new_id, note, how_far),
     )
+    crashpoint("store:inserted")
     if note.poll is not None:
         await polls.keep(tx, new_id, note.poll)
     local_readers = await _write_audience(tx, new_id, note, actor)
     await _write_tags(tx, new_id, note, how_far)
     await tx.execute(ADOPT_REPLIES, post_id=new_id, uri=note.id)
+    crashpoint("store:linked")
     await instance.tell(tx, PostStored(new_id, actor.id, local, note, how_far))
+    crashpoint("store:told")
     for reader in local_readers:
         meant = how_far == "direct" or any(mention.href == reader.uri for mention in note.mentions)
         if meant and reader.id != actor.id and not await blocks.either(tx, reader.id, actor.id):
@@ -416,10 +420,12 @@ async def change(tx: Transaction, instance: "Instance", actor: Actor, note: Note
     )
     if note.poll is not None and not stored.local:
         await polls.told(tx, stored.id, note.poll, edited=True)
+    crashpoint("change:written")
     await _write_audience(tx, stored.id, note, actor)
     await tx.execute(DELETE_TAGS, post_id=stored.id)
     await _write_tags(tx, stored.id, note, stored.visibility)
     await instance.tell(tx, PostChanged(stored.id, actor.id, stored.local, note))
+    crashpoint("change:told")
     # With the words it was just made of: a locked vault could not open them again.
     return replace(await _written(tx, stored.id), sealed=None, **_words(note))
 
@@ -442,9 +448,12 @@ async def remove(tx: Transaction, instance: "Instance", post: Post, *, tombstone
     Whether its owner wishes so was asked before: `delete` asks. Call `database.erase()` after the commit, so that no file keeps the words.
     """
     await instance.tell(tx, PostGone(post.id, post.actor_id, post.uri))
+    crashpoint("remove:told")
     if tombstone:
         await tx.execute(INSERT_TOMBSTONE, uri=post.uri, former_type=post.kind, public=int(post.public), now=instance.clock.ms())
+    crashpoint("remove:marked")
     await tx.execute(DELETE, id=post.id)
+    crashpoint("remove:deleted")
 
 
 async def delete(tx: Transaction, instance: "Instance", actor: Actor, uri: Iri, *, former_type: str = "Note") -> Removed | Refused:

@@ -11,6 +11,7 @@ from outbox.address import Audience, Inbox
 from outbox.posts import PUBLIC_SPELLINGS
 from schemas import documents
 from schemas.activities import Accept, Activity, Delete, Reject, Undo
+from schemas.crashpoint import crashpoint
 from schemas.reading import Document, Iri
 from schemas.storage import Transaction
 
@@ -197,6 +198,7 @@ async def _queue(
         body=instance.vault.seal(body, f"outgoing:{outgoing_id}") if inboxes else None,
         now=now,
     )
+    crashpoint("publish:outgoing")
     waiting = {int(row["host_id"]): int(row["next_at"]) for row in await tx.all(WAITING_BEFORE, ordering_key=ordering_key)}
     rows: list[dict[str, int | str]] = [
         {
@@ -213,9 +215,11 @@ async def _queue(
     ]
     if rows:
         await tx.many(INSERT_DELIVERY, rows)
+        crashpoint("publish:deliveries")
         wakes = {inbox.host_id: max(now, waiting.get(inbox.host_id, now)) for inbox in inboxes}
         await tx.many(WAKE_HOST, [{"host_id": host_id, "next_at": next_at} for host_id, next_at in wakes.items()])
     await tx.execute(ERASE_BODIES, ordering_key=ordering_key)
+    crashpoint("publish:queued")
     return outgoing_id
 
 

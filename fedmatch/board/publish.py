@@ -23,6 +23,7 @@ from outbox.visible import Member, can_read
 from schemas import html
 from schemas import listings as wording
 from schemas.activities import Create, Delete, Update
+from schemas.crashpoint import crashpoint
 from schemas.objects import PUBLIC, Hashtag, Mention, Note, Option, Poll, Proposal, Tallies, Tombstone
 from schemas.reading import Iri
 from schemas.states import LISTING, IllegalMove
@@ -135,10 +136,12 @@ async def end_poll(tx: Transaction, instance: "Instance", id: int) -> None:
 
 
 async def _create(instance: "Instance", actor: Actor, note: Note, id: int, audience: Audience) -> Post:
+    crashpoint("publish:written")
     try:
         made = await instance.database.write(_created, instance, actor, note, id, audience)
     except outbox.TooLarge as error:
         raise CannotPublish(f"it is too long: {error.size} bytes with everything around it; {outbox.MOST_BODY} are the most") from error
+    crashpoint("publish:committed")
     instance.wake("delivery")
     return made
 
@@ -147,6 +150,7 @@ async def _created(tx: Transaction, instance: "Instance", actor: Actor, note: No
     made = await posts.store(tx, instance, actor, note, local=True, post_id=id)
     if not isinstance(made, Post):
         raise CannotPublish("it was not stored; try again")
+    crashpoint("publish:stored")
     activity = Create(id=Iri(f"{note.id}/activity"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=note.published)
     await outbox.publish(tx, instance, actor, activity, audience, object=note.id, ordering_key=note.id, proven=_is_offer(note))
     if note.poll is not None and note.poll.ends is not None:
