@@ -1,0 +1,65 @@
+"""How does the instance write to somebody on another server? A direct Note with a Mention, and nothing in it that anybody would fetch.
+
+A letter is no post: nothing of it stays here once it is delivered, and its id answers nobody. What waits for delivery rests sealed.
+"""
+
+import secrets
+from html import escape
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from actors.known import Actor
+from outbox import publish
+from outbox.address import Audience
+from schemas import vocabulary
+from schemas.activities import Create
+from schemas.objects import Mention, Note
+from schemas.reading import Iri
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+_RIGHT_TO_LEFT: Final = frozenset({"ar", "fa", "he", "ur", "ckb", "ps", "ug", "yi"})
+
+
+def content(text: str, language: str) -> str:
+    """Plain `text` as the HTML of a letter: paragraphs, the language of each, and no link, for one server fetches the first link of what arrives."""
+    said = f' lang="{escape(language)}"' if language.partition("-")[0] in _RIGHT_TO_LEFT else ""
+    blocks = [block.strip() for block in text.replace("\r\n", "\n").split("\n\n")]
+    return "".join(f"<p{said}>{escape(block, quote=False).replace(chr(10), '<br>')}</p>" for block in blocks if block)
+
+
+async def send(
+    tx: Transaction, instance: "Instance", sender: Actor, to: Actor, text: str, *, language: str, in_reply_to: Iri | None = None, hourly: bool = False
+) -> Iri:
+    """Sends `text` from our actor `sender` to one actor elsewhere, and gives the id of the Note, which an answer to it will name.
+
+    It carries a Mention tag, without which GoToSocial drops it without a word. `in_reply_to` only where `sender` is the one the other wrote to: a reply must
+    come from there (protocol.md 14.15). `hourly` rounds its time down to the hour, for whoever must not be known by the clock. Its inbox is the shared one
+    where there is one: what a finished delivery leaves behind names a server and no person. Call `instance.wake("delivery")` after the commit.
+    """
+    if to.local:
+        raise ValueError("a letter goes to another server; people here are told by a notification")
+    written = vocabulary.canonical_language(language) or "en"
+    uri = Iri(f"{instance.config.base_url}/letters/{secrets.token_hex(16)}")
+    now = instance.clock.now().replace(microsecond=0)
+    body = content(text, written)
+    note = Note(
+        id=uri,
+        attributed_to=sender.uri,
+        content=body,
+        language=written,
+        content_map=((written, body),),
+        published=now.replace(minute=0, second=0) if hourly else now,
+        in_reply_to=in_reply_to,
+        to=(to.uri,),
+        mentions=(Mention(to.uri, f"@{to.handle}"),),
+    )
+    activity = Create(id=Iri(f"{uri}/activity"), actor=sender.uri, object=note, to=note.to, published=note.published)
+    await publish.publish(tx, instance, sender, activity, Audience(inboxes=(to.shared_inbox or to.inbox,)), object=uri, ordering_key=uri)
+    log.info("letter.sent", host=to.host_id)
+    return uri
