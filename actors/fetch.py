@@ -67,7 +67,7 @@ async def get(
     """The 200 answer for `url` after at most 3 redirects, or why there is none.
 
     Every hop is judged like the first: never our own host, never a host our policy refuses, never from https to http. `limit` is in bytes. With `knocks` a hop
-    that answers 400 or 401 is asked once more, signed the other way; it costs one of the budget.
+    that answers 400 or 401 is asked once more, signed the other way, and twice more if it has a query; each costs one of the budget.
     """
     hop = url
     for _ in range(MOST_REDIRECTS + 1):
@@ -113,16 +113,17 @@ async def get(
 
 
 async def _again(instance: "Instance", url: str, knocks: Knocks, first: Fetched, budget: Budget, limit: int) -> Fetched:
-    """The answer to a second knock if its signature was read, else the one to the first."""
-    try:
-        budget.spend()
-    except BudgetSpent:
-        return first
-    second = await instance.network.get(url, headers=await knocks.second(url), limit=limit)
-    if not isinstance(second, Fetched) or not taken(second.status):
-        return first
-    await knocks.taken(url)
-    return second
+    """The answer to the first further knock whose signature was read, else the one to the first."""
+    for knock in await knocks.others(url):
+        try:
+            budget.spend()
+        except BudgetSpent:
+            return first
+        answer = await instance.network.get(url, headers=knock.headers, limit=limit)
+        if isinstance(answer, Fetched) and taken(answer.status):
+            await knocks.taken(url, knock.scheme)
+            return answer
+    return first
 
 
 def remembered(instance: "Instance", iri: str, host: str) -> FetchFailed | None:

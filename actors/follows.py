@@ -120,8 +120,8 @@ async def request(tx: Transaction, instance: "Instance", follower: Actor, follow
     return None
 
 
-async def received(tx: Transaction, instance: "Instance", follow: Follow, follower: Actor, followed: Actor) -> Accept | Reject | None:
-    """Takes a Follow of the proven `follower` for one of ours; the answer to send, or None if there is none (yet).
+async def received(tx: Transaction, instance: "Instance", follow: Follow, follower: Actor, followed: Actor, at: int = 0) -> Accept | Reject | None:
+    """Takes a Follow of the proven `follower` for one of ours, signed `at` (ms, 0: nobody knows); the answer to send, or None if there is none (yet).
 
     Known: the stored id becomes the latest and the answer is given again. Undone before it came: dropped.
     Locked, or its host limited or a stranger's that is held: it waits. Blocked by either, moved, suspended, or the instance actor: Reject.
@@ -134,7 +134,7 @@ async def received(tx: Transaction, instance: "Instance", follow: Follow, follow
     if await blocks.either(tx, follower.id, followed.id):
         return _reject(instance, follow, followed, follower)
     if follow.id is not None:
-        standing = await said.say(tx, instance, follower, About("Follow", followed.uri), follow.id)
+        standing = await said.say(tx, instance, follower, About("Follow", followed.uri), follow.id, at)
         if standing is None:
             return None
         follow = replace(follow, id=standing)
@@ -181,8 +181,8 @@ async def rejected(tx: Transaction, instance: "Instance", by: Actor, reject: Rej
     return True
 
 
-async def undone(tx: Transaction, instance: "Instance", by: Actor, undo: Undo) -> bool:
-    """Takes the Undo of the proven `by` for its own follow: embedded, by id alone, or by its two actors. True if one of its follows ended.
+async def undone(tx: Transaction, instance: "Instance", by: Actor, undo: Undo, at: int = 0) -> bool:
+    """Takes the Undo of the proven `by`, signed `at`, for its own follow: embedded, by id alone, or by its two actors. True if one of its follows ended.
 
     An id we do not know is remembered, so that the Follow is dropped if it comes late; and where a later Follow was said already, that one stands.
     """
@@ -200,7 +200,7 @@ async def undone(tx: Transaction, instance: "Instance", by: Actor, undo: Undo) -
             return False
     # Without an id of its own what is undone is remembered by the Undo.
     if (uri := uri or undo.id) is not None:
-        about = await said.take_back(tx, instance, by, uri, None if target is None else About("Follow", target))
+        about = await said.take_back(tx, instance, by, uri, None if target is None else About("Follow", target), at)
         if about is None or about.kind not in ("", "Follow"):
             return False
         if about.kind == "Follow":

@@ -61,6 +61,8 @@ class PublicKey:
     host: str
     algorithm: Algorithm
     key: RSAPublicKey | Ed25519PublicKey = field(repr=False)
+    proves: bool = False
+    """Whether its actor lists it in `assertionMethod`: other keys sign requests and prove no document (FEP-8b32)."""
 
     @property
     def public(self) -> bytes:
@@ -113,8 +115,8 @@ KEPT_MS: Final = 7 * 24 * 3600 * 1000
 """How long a replaced key of ours is still listed, for peers that have not heard of the new one (GoToSocial looks again after 6 h, others after a day)."""
 
 INSERT_KEY: Final = """
-insert into actor_key (id, uri, actor_id, algorithm, public_key, private_key, created_at)
-values (:id, :uri, :actor_id, :algorithm, :public_key, :private_key, :now)
+insert into actor_key (id, uri, actor_id, algorithm, public_key, private_key, proves, created_at)
+values (:id, :uri, :actor_id, :algorithm, :public_key, :private_key, :proves, :now)
 """
 
 
@@ -137,6 +139,7 @@ async def keep(tx: Transaction, instance: "Instance", actor_id: int, actor_uri: 
             algorithm=algorithm,
             public_key=public,
             private_key=instance.vault.seal(private, f"actor_key:{key_id}"),
+            proves=int(algorithm == "ed25519"),
             now=instance.clock.ms(),
         )
 
@@ -195,7 +198,7 @@ limit 1
 """
 
 SELECT_PUBLIC: Final = """
-select actor_key.uri, actor_key.actor_id, actor_key.algorithm, actor_key.public_key, actor.uri as actor_uri
+select actor_key.uri, actor_key.actor_id, actor_key.algorithm, actor_key.public_key, actor_key.proves, actor.uri as actor_uri
 from actor_key
 join actor on actor.id = actor_key.actor_id
 where actor_key.uri = :uri
@@ -237,7 +240,7 @@ async def known_public(tx: Transaction, uri: str) -> PublicKey | None:
         log.warning("key.unusable", actor=row["actor_id"])
         return None
     actor_uri = Iri(row["actor_uri"])
-    return PublicKey(Iri(row["uri"]), row["actor_id"], actor_uri, hosts.authority(actor_uri), row["algorithm"], key)
+    return PublicKey(Iri(row["uri"]), row["actor_id"], actor_uri, hosts.authority(actor_uri), row["algorithm"], key, bool(row["proves"]))
 
 
 class KeyRing:

@@ -271,16 +271,16 @@ def _ours(base_url: str, host: str) -> frozenset[str]:
 
 
 KEYS_OF: Final = """
-select id, uri, algorithm, public_key, retired_at
+select id, uri, algorithm, public_key, proves, retired_at
 from actor_key
 where actor_id = :actor_id
 """
 
 UPSERT_KEY: Final = """
-insert into actor_key (id, uri, actor_id, algorithm, public_key, created_at)
-values (:id, :uri, :actor_id, :algorithm, :public_key, :now)
+insert into actor_key (id, uri, actor_id, algorithm, public_key, proves, created_at)
+values (:id, :uri, :actor_id, :algorithm, :public_key, :proves, :now)
 on conflict (uri) do update
-set algorithm = excluded.algorithm, public_key = excluded.public_key, created_at = excluded.created_at, retired_at = null
+set algorithm = excluded.algorithm, public_key = excluded.public_key, proves = excluded.proves, created_at = excluded.created_at, retired_at = null
 where actor_key.actor_id = excluded.actor_id
 """
 
@@ -300,11 +300,23 @@ async def _replace_keys(tx: Transaction, instance: "Instance", actor: Actor, lis
     for key in [key for key in listed[:MOST_KEYS] if _usable(actor, key)]:
         kept.add(key.id)
         old = stored.get(key.id)
-        same = old is not None and old["retired_at"] is None and old["algorithm"] == key.algorithm and bytes(old["public_key"]) == key.public
-        if same:
+        if old is not None and old["retired_at"] is None and (old["algorithm"], bytes(old["public_key"]), bool(old["proves"])) == (
+            key.algorithm,
+            key.public,
+            key.proves,
+        ):
             continue
         changed = changed or key.id in current
-        written = await tx.execute(UPSERT_KEY, id=instance.ids.new(), uri=key.id, actor_id=actor.id, algorithm=key.algorithm, public_key=key.public, now=now)
+        written = await tx.execute(
+            UPSERT_KEY,
+            id=instance.ids.new(),
+            uri=key.id,
+            actor_id=actor.id,
+            algorithm=key.algorithm,
+            public_key=key.public,
+            proves=int(key.proves),
+            now=now,
+        )
         if not written:
             log.warning("key.of-another-actor", actor=actor.id)
     for uri in sorted(current - kept):

@@ -13,13 +13,13 @@ from schemas.storage import Transaction
 log = structlog.get_logger()
 
 
-async def blocked(tx: Transaction, instance: Instance, actor: Actor, block: Block) -> Effects:
+async def blocked(tx: Transaction, instance: Instance, actor: Actor, block: Block, at: int = 0) -> Effects:
     """Takes a Block of somebody here. Nobody is told: that is how the one who blocks wants it."""
     person = await known.by_uri(tx, block.object)
     if person is None or not person.local or block.id is None:
         return NOTHING
     about = About("Block", block.object)
-    if await said.say(tx, instance, actor, about, block.id) is None:
+    if await said.say(tx, instance, actor, about, block.id, at) is None:
         return NOTHING
     if await blocks.add(tx, instance, actor, person):
         await follows.part(tx, instance, actor, person)
@@ -27,13 +27,13 @@ async def blocked(tx: Transaction, instance: Instance, actor: Actor, block: Bloc
     return NOTHING
 
 
-async def taken_back(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, block: Block) -> Effects:
+async def taken_back(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, block: Block, at: int = 0) -> Effects:
     """Takes the Undo of the actor's own Block; one that comes first is remembered. Follows do not come back by it."""
     uri = block.id or undo.id
     person = await known.by_uri(tx, block.object)
     if block.actor != actor.uri or uri is None or person is None or not person.local:
         return NOTHING
-    about = await said.take_back(tx, instance, actor, uri, About("Block", block.object))
+    about = await said.take_back(tx, instance, actor, uri, About("Block", block.object), at)
     return NOTHING if about is None else await settled(tx, actor, about)
 
 

@@ -98,4 +98,4 @@ async def _proves(tx: Transaction, instance: Instance, verified: Verified) -> bo
     if proof is None or not hosts.same_origin(proof.method, verified.actor.uri):
         return False
     key = await keys.known_public(tx, proof.method)
-    return key is not None and key.algorithm == "ed25519" and key.actor_id == verified.actor.id and proof.holds(key.verify)
+    return key is not None and key.proves and key.algorithm == "ed25519" and key.actor_id == verified.actor.id and proof.holds(key.verify)

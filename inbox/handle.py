@@ -113,13 +113,13 @@ async def act(tx: Transaction, instance: Instance, verified: Verified, activity:
 async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Verified, activity: Activity, found: Found) -> Effects:
     match activity:
         case Follow():
-            return await people.follow(tx, instance, actor, activity)
+            return await people.follow(tx, instance, actor, activity, verified.at)
         case Accept():
             return await people.accepted(tx, instance, actor, activity)
         case Reject():
             return await people.rejected(tx, instance, actor, activity)
         case Undo():
-            return await _undo(tx, instance, actor, activity)
+            return await _undo(tx, instance, actor, activity, verified.at)
         case Create(object=object):
             made = _told(object, verified, found)
             return NOTHING if made is None else await _create(tx, instance, actor, *made)
@@ -131,15 +131,15 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
         case Delete(object=thing):
             return await _delete(tx, instance, actor, thing.id)
         case Announce(wraps=None):
-            return await reactions.boosted(tx, instance, actor, activity, found.post)
+            return await reactions.boosted(tx, instance, actor, activity, found.post, verified.at)
         case Announce():
             return await _wrapped(tx, instance, activity, found)
         case Like() | EmojiReact():
-            return await reactions.liked(tx, instance, actor, activity)
+            return await reactions.liked(tx, instance, actor, activity, verified.at)
         case Vote():
             return await reactions.voted(tx, instance, actor, activity)
         case Block():
-            return await blocks.blocked(tx, instance, actor, activity)
+            return await blocks.blocked(tx, instance, actor, activity, verified.at)
         case Move():
             return await moves.moved(tx, instance, actor, found.moved)
         case Add(target=target) | Remove(target=target):
@@ -223,25 +223,25 @@ async def _wrapped(tx: Transaction, instance: Instance, announce: Announce, foun
     return await _change(tx, instance, author, found.post.note, found.post.document)
 
 
-async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo) -> Effects:
+async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, at: int) -> Effects:
     match undo.object:
         case Announce() | Like() | EmojiReact() as what:
-            return await reactions.taken_back(tx, instance, actor, undo, what)
+            return await reactions.taken_back(tx, instance, actor, undo, what, at)
         case Block() as block:
-            return await blocks.taken_back(tx, instance, actor, undo, block)
+            return await blocks.taken_back(tx, instance, actor, undo, block, at)
         case Accept(actor=by, object=object):
             # Whoever takes the Accept back refuses now.
             refused = Reject(id=undo.id, actor=undo.actor, object=object)
             return await people.rejected(tx, instance, actor, refused) if by == actor.uri else NOTHING
         case Reference(id=id):
-            return await _undo_by_id(tx, instance, actor, undo, id)
+            return await _undo_by_id(tx, instance, actor, undo, id, at)
         case Follow() | Other():
-            return await people.undone(tx, instance, actor, undo)
+            return await people.undone(tx, instance, actor, undo, at)
         case _:
             assert_never(undo.object)
 
 
-async def _undo_by_id(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, id: Iri) -> Effects:
+async def _undo_by_id(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, id: Iri, at: int) -> Effects:
     """An Undo that names what it undoes by its id alone: what that was, we wrote down when it came; if it did not come yet, it does not count when it does."""
     about = await said.take_back(tx, instance, actor, id, None)
     if about is None:
@@ -252,7 +252,7 @@ async def _undo_by_id(tx: Transaction, instance: Instance, actor: Actor, undo: U
         case "Block":
             return await blocks.settled(tx, actor, about)
         case "Follow" | "":
-            return await people.undone(tx, instance, actor, undo)
+            return await people.undone(tx, instance, actor, undo, at)
         case _:
             assert_never(about.kind)
 

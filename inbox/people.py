@@ -23,8 +23,8 @@ log = structlog.get_logger()
 AGAIN_S: Final = 300
 
 
-async def follow(tx: Transaction, instance: Instance, actor: Actor, activity: Follow) -> Effects:
-    """Takes a Follow of one of ours; its answer, if there is one yet, goes to the follower's own inbox. Nobody here: ignored, as Mastodon does."""
+async def follow(tx: Transaction, instance: Instance, actor: Actor, activity: Follow, at: int = 0) -> Effects:
+    """Takes a Follow of one of ours, signed `at`; its answer, if there is one yet, goes to the follower's own inbox. Nobody here: ignored, as Mastodon does."""
     followed = await known.by_uri(tx, activity.object)
     if followed is None or not followed.local:
         return NOTHING
@@ -56,7 +56,7 @@ async def rejected(tx: Transaction, instance: Instance, actor: Actor, activity: 
     return NOTHING
 
 
-async def undone(tx: Transaction, instance: Instance, actor: Actor, activity: Undo) -> Effects:
+async def undone(tx: Transaction, instance: Instance, actor: Actor, activity: Undo, at: int = 0) -> Effects:
     """Takes the Undo of the actor's own follow; one that we do not know yet is remembered, and dropped when it comes."""
     await follows.undone(tx, instance, actor, activity)
     return NOTHING
@@ -64,8 +64,8 @@ async def undone(tx: Transaction, instance: Instance, actor: Actor, activity: Un
 
 async def is_same(tx: Transaction, actor: Actor, document: ActorDocument) -> bool:
     """Whether a pushed profile changes nothing but what is shown: neither name, keys nor addresses. Those are believed only from the actor's own origin."""
-    stored = {(key.id, key.algorithm, key.public) for key in await _keys(tx, actor)}
-    listed = {(key.id, key.algorithm, key.public) for key in document.keys}
+    stored = {(key.id, key.algorithm, key.public, key.proves) for key in await _keys(tx, actor)}
+    listed = {(key.id, key.algorithm, key.public, key.proves) for key in document.keys}
     addresses = (document.username, document.inbox, document.shared_inbox, document.featured, document.moved_to, document.also_known_as)
     return stored == listed and addresses == (actor.username, actor.inbox, actor.shared_inbox, actor.featured, actor.moved_to, actor.also_known_as)
 
@@ -111,4 +111,4 @@ async def changed(tx: Transaction, instance: Instance, actor: Actor, document: A
 
 async def _keys(tx: Transaction, actor: Actor) -> tuple[Key, ...]:
     rows = await tx.all(known.KEYS_OF, actor_id=actor.id)
-    return tuple(Key(Iri(row["uri"]), actor.uri, row["algorithm"], bytes(row["public_key"])) for row in rows if row["retired_at"] is None)
+    return tuple(Key(Iri(row["uri"]), actor.uri, row["algorithm"], bytes(row["public_key"]), bool(row["proves"])) for row in rows if row["retired_at"] is None)

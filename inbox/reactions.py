@@ -22,11 +22,11 @@ from schemas.storage import Transaction
 log = structlog.get_logger()
 
 
-async def boosted(tx: Transaction, instance: Instance, actor: Actor, announce: Announce, found: Origin | None) -> Effects:
+async def boosted(tx: Transaction, instance: Instance, actor: Actor, announce: Announce, found: Origin | None, at: int = 0) -> Effects:
     """Takes a boost of a public post: one that we hold, or one that was `found` at its origin. Private posts and boosts are never amplified."""
     if announce.id is None or not actor.active or not await concern.boost(tx, instance, actor, announce.object):
         return NOTHING
-    standing = await said.say(tx, instance, actor, About("Announce", announce.object), announce.id)
+    standing = await said.say(tx, instance, actor, About("Announce", announce.object), announce.id, at)
     if standing is None:
         return NOTHING
     post = await posts.by_uri(tx, announce.object)
@@ -49,12 +49,12 @@ async def _held(tx: Transaction, instance: Instance, found: Origin) -> posts.Pos
     return stored if isinstance(stored, posts.Post) else stored.post if isinstance(stored, posts.Known) else None
 
 
-async def liked(tx: Transaction, instance: Instance, actor: Actor, like: Like | EmojiReact) -> Effects:
+async def liked(tx: Transaction, instance: Instance, actor: Actor, like: Like | EmojiReact, at: int = 0) -> Effects:
     """Takes a like, or an emoji, for a post of ours that its sender can read; likes of others' posts are not for us (as at Mastodon)."""
     post = await concern.reaction(tx, instance, actor, like.object)
     if post is None or like.id is None:
         return NOTHING
-    standing = await said.say(tx, instance, actor, _about(like), like.id)
+    standing = await said.say(tx, instance, actor, _about(like), like.id, at)
     if standing is not None:
         await reactions.add(tx, instance, actor, post, standing, like.emoji)
     return NOTHING
@@ -71,7 +71,7 @@ async def voted(tx: Transaction, instance: Instance, actor: Actor, vote: Vote) -
     return NOTHING
 
 
-async def taken_back(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, what: Announce | Like | EmojiReact) -> Effects:
+async def taken_back(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, what: Announce | Like | EmojiReact, at: int = 0) -> Effects:
     """Takes the Undo of the actor's own boost, like or emoji, by whatever id; one that comes first is remembered."""
     uri = what.id or undo.id
     if what.actor != actor.uri or uri is None:
@@ -82,7 +82,7 @@ async def taken_back(tx: Transaction, instance: Instance, actor: Actor, undo: Un
             return NOTHING
     elif await concern.our_post(tx, instance, what.object) is None:
         return NOTHING
-    about = await said.take_back(tx, instance, actor, uri, _about(what))
+    about = await said.take_back(tx, instance, actor, uri, _about(what), at)
     return NOTHING if about is None else await settled(tx, instance, actor, about)
 
 

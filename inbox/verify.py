@@ -11,7 +11,7 @@ takes `Verified`, never a dict: a missing signature is an error here, never an e
 """
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal, assert_never, cast
 
 import msgspec
@@ -24,7 +24,7 @@ from actors.known import Actor
 from actors.signatures import proofs
 from actors.signatures.errors import KeyGone, SignatureError
 from actors.signatures.proofs import BadProof
-from actors.signatures.request import NeedsFetch, Request, find_key, signing_key
+from actors.signatures.request import NeedsFetch, Request, find_key, signed_at, signing_key
 from actors.signatures.request import Unsigned as NoSignature
 from inbox.errors import InboxError, Later, Malformed, Refused, Unsigned
 from inbox.gate import Claim, claim, iri
@@ -37,6 +37,8 @@ By = Literal["signature", "proof", "origin"]
 PROVABLE: Final = frozenset({"Create", "Update", "Delete"})
 """What a proof carries by another hand: what servers forward, and what means the same however often and late it comes. A Follow that was taken back must not
 come back by a copy of it."""
+DATED: Final = frozenset({"Follow", "Undo", "Like", "EmojiReact", "EmojiReaction", "Announce", "Block"})
+"""What can be taken back and said again under one id, so that it matters when each was signed (actors/said.py)."""
 MOST_PROVEN: Final = 256 * 1024
 """Bytes of a document whose proof we look at; canonical JSON of more would hold everybody up. What is longer is read from its origin."""
 
@@ -59,6 +61,8 @@ class Verified:
     by: By
     body: bytes = field(default=b"", repr=False, compare=False)
     carrier: str = ""
+    at: int = field(default=0, compare=False)
+    """When its sender signed it, in ms; 0 where no signature of its own says so, or nobody needs to know."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +109,10 @@ async def verify(instance: Instance, request: Request, document: Document, said:
         case NeedsFetch():
             raise KeyNeeded(hosts.authority(said.actor))
         case PublicKey():
-            return await _judge(instance, _owner(key), said, document, request.body or b"")
+            judged = await _judge(instance, _owner(key), said, document, request.body or b"")
+            if isinstance(judged, Verified) and judged.by == "signature" and said.kind in DATED:
+                return replace(judged, at=signed_at(request))
+            return judged
         case _:
             assert_never(key)
 
@@ -198,7 +205,12 @@ async def _prover(instance: Instance, said: Claim, document: Document, body: byt
         proof = proofs.read(document, instance.clock.now())
         if proof is None or not _at_home(proof.method, said.actor):
             return None
-        key = await find_key(instance, proof.method, lambda key: key.algorithm == "ed25519" and proof.holds(key.verify), fetch=not instance.vault.locked)
+
+        def holds(key: PublicKey) -> bool:
+            # A key that only signs requests (`publicKey`) proves nothing: its purpose is authentication, not assertion (FEP-521a, FEP-8b32).
+            return key.proves and key.algorithm == "ed25519" and proof.holds(key.verify)
+
+        key = await find_key(instance, proof.method, holds, fetch=not instance.vault.locked)
     except BadProof as error:
         log.info("proof.refused", why=str(error))
         return None
@@ -226,7 +238,7 @@ async def _parting(instance: Instance, said: Claim, document: Document, gone: Ke
 def pack(verified: Verified, body: bytes) -> bytes:
     """What a row remembers of a verified activity, to be sealed: who, proven how, and the bytes."""
     sender = verified.actor
-    line = f"verified {verified.by} {sender.id} {sender.host} {sender.uri} {verified.carrier}"
+    line = f"verified {verified.by} {sender.id} {sender.host} {sender.uri} @{verified.at} {verified.carrier}"
     return b"%s\n%s" % (line.rstrip().encode(), body)
 
 
@@ -242,8 +254,11 @@ def recall(plain: bytes) -> Verified | Request:
     line, _, body = plain.partition(b"\n")
     kind, _, rest = line.partition(b" ")
     if kind == b"verified":
-        by, number, host, uri, *carrier = rest.decode().split(" ")
-        return Verified(Sender(int(number), Iri(uri), host), cast(Document, msgspec.json.decode(body)), cast(By, by), body, carrier[0] if carrier else "")
+        by, number, host, uri, *more = rest.decode().split(" ")
+        # Rows of older versions have no time.
+        at = int(more.pop(0)[1:]) if more and more[0].startswith("@") else 0
+        sender = Sender(int(number), Iri(uri), host)
+        return Verified(sender, cast(Document, msgspec.json.decode(body)), cast(By, by), body, more[0] if more else "", at)
     if kind == b"request":
         head = cast(Document, json.loads(rest))
         headers = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in head["headers"]]

@@ -25,7 +25,7 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """The public half of a key an actor lists: SPKI DER for RSA, 32 raw bytes for Ed25519."""
+    """The public half of a key an actor lists: SPKI DER for RSA, 32 raw bytes for Ed25519. It `proves` documents if it stands in `assertionMethod`."""
 
     id: Iri
     owner: Iri
@@ -33,6 +33,7 @@ class Key:
     public: bytes
 
 
+    proves: bool = False
 @dataclass(frozen=True, slots=True)
 class Field:
     """One line of a profile (`PropertyValue`); the value is sanitised HTML."""

@@ -73,19 +73,21 @@ def parse_keys(document: Document) -> tuple[Key, ...]:
     owner = iri(document.get("id") or document.get("@id"))
     found: dict[str, Key] = {}
     if "publicKeyPem" in document or "publicKeyMultibase" in document:
-        listed = [document]
+        listed = [(document, False)]
     else:
-        listed = [*each(document.get("publicKey"))[:MOST_KEYS], *each(document.get("assertionMethod"))[:MOST_KEYS]]
-    for one in listed:
+        # The second kind last: a key that stands in both proves documents too.
+        places = (("publicKey", False), ("assertionMethod", True))
+        listed = [(one, proves) for place, proves in places for one in each(document.get(place))[:MOST_KEYS]]
+    for one, proves in listed:
         if not isinstance(one, dict) or (named := iri(one.get("id") or one.get("@id"))) is None:
             continue
         held_by = iri(one.get("owner") or one.get("controller")) or owner
         pem, multibase = text(one.get("publicKeyPem"), 10_000), text(one.get("publicKeyMultibase"), 10_000)
         try:
             if held_by and pem:
-                found[named] = Key(named, held_by, *publickeys.from_pem(pem))
+                found[named] = Key(named, held_by, *publickeys.from_pem(pem), proves)
             elif held_by and multibase:
-                found[named] = Key(named, held_by, *publickeys.from_multibase(multibase))
+                found[named] = Key(named, held_by, *publickeys.from_multibase(multibase), proves)
         except publickeys.BadKey:
             continue
     return tuple(found.values())

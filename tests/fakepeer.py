@@ -195,6 +195,8 @@ class FakePeer:
         """Refuse POSTs whose signature does not hold with 401, as real peers do."""
         self.reads = {"cavage", "rfc9421"}
         """The signature schemes this peer reads; one in another is as none."""
+        self.reads_query = True
+        """Whether the query is part of what draft-cavage signs; Fedify and Misskey take the path alone."""
         self.guarded = False
         """Show documents to signed requests only, but for the actor called `actor`."""
         self._replies: dict[str, deque[Reply]] = defaultdict(deque)
@@ -291,7 +293,7 @@ class FakePeer:
             return public
         if scheme == "rfc9421":
             return message_verdict(asked.method, f"{self.base}{asked.target}", dict(asked.headers), asked.body, public, self.now())
-        return verdict(asked.method, asked.target, dict(asked.headers), asked.body, public, self.now(), self.host)
+        return verdict(asked.method, asked.target if self.reads_query else asked.path, dict(asked.headers), asked.body, public, self.now(), self.host)
 
     async def _key(self, key_id: str) -> str:
         """The public key with this id as PEM, or why there is none."""

@@ -83,7 +83,7 @@ def describe(username: str, host: str = "theirs.example", new: NewKeys = PAIR, *
         kind="Person",
         username=username,
         inbox=Iri(f"{uri}/inbox"),
-        keys=(Key(Iri(f"{uri}#main-key"), uri, "rsa", new.rsa_public), Key(Iri(f"{uri}#ed25519-key"), uri, "ed25519", new.ed25519_public)),
+        keys=(Key(Iri(f"{uri}#main-key"), uri, "rsa", new.rsa_public), Key(Iri(f"{uri}#ed25519-key"), uri, "ed25519", new.ed25519_public, proves=True)),
         shared_inbox=Iri(f"https://{host}/inbox"),
     )
     return replace(document, **changes)

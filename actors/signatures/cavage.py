@@ -1,7 +1,7 @@
 """How is a request signed by draft-cavage-http-signatures-12, as the fediverse practises it? Pure: parse, base string, digest, time, sign, verify.
 
 What peers send and require stands in FEDERATION.md. Mastodon signs path and query, Misskey, Fedify and Pleroma the path alone, GoToSocial says `hs2019` and
-means RSA with SHA-256; so both paths are tried, and the algorithm is the key's.
+means RSA with SHA-256; so both paths are tried. Only RSA keys sign so: Ed25519 keys sign by RFC 9421, where the key's kind is the algorithm.
 """
 
 import base64
@@ -123,15 +123,19 @@ def require(signature: CavageSignature, method: str) -> None:
 
 def check_time(signature: CavageSignature, headers: Headers, now_s: float) -> None:
     """Raises `StaleSignature` unless the signed time is within an hour of `now_s` and it has not expired (5 minutes of grace); `BadSignature` without one."""
+    made_s = made(signature, headers)
+    if "(expires)" in signature.headers and signature.expires is None:
+        raise BadSignature("(expires) is signed and not given")
+    window.check(made_s, signature.expires, now_s)
+
+
+def made(signature: CavageSignature, headers: Headers) -> int:
+    """When it was signed, in seconds: its `(created)` if it covers that, else the Date. Raises `BadSignature` without one."""
     if "(created)" in signature.headers:
         if signature.created is None:
             raise BadSignature("(created) is signed and not given")
-        made = signature.created
-    else:
-        made = _date(headers.get(b"date", b"").decode("latin-1"))
-    if "(expires)" in signature.headers and signature.expires is None:
-        raise BadSignature("(expires) is signed and not given")
-    window.check(made, signature.expires, now_s)
+        return signature.created
+    return _date(headers.get(b"date", b"").decode("latin-1"))
 
 
 def _date(text: str) -> int:
@@ -209,10 +213,10 @@ def base(signature: CavageSignature, method: str, path: bytes, headers: Headers)
 def verify(key: PublicKey, signature: CavageSignature, method: str, raw_path: bytes, headers: Headers) -> bool:
     """Whether `key` signed this request: with the query, or (GoToSocial's second try, Misskey, Fedify, Pleroma) without.
 
-    `raw_path` is the path as it came over the wire, with its query. About 25 us with RSA. An Ed25519 key signs as `hs2019`, which leaves the algorithm to the
-    key; `rsa-sha256` with such a key is a contradiction.
+    `raw_path` is the path as it came over the wire, with its query. About 25 us with RSA. The draft leaves the algorithm of `hs2019` to metadata of the key,
+    which no actor document has; on the fediverse it means RSA with SHA-256, and an Ed25519 key under either name is a confusion of algorithms.
     """
-    if key.algorithm != "rsa" and signature.algorithm != "hs2019":
+    if key.algorithm != "rsa":
         return False
     if key.verify(signature.signature, base(signature, method, raw_path, headers)):
         return True
@@ -220,11 +224,14 @@ def verify(key: PublicKey, signature: CavageSignature, method: str, raw_path: by
     return bool(mark) and key.verify(signature.signature, base(signature, method, path, headers))
 
 
-def sign(key: PrivateKey, method: str, url: str, headers: Mapping[str, str], body: bytes | None, date: datetime) -> dict[str, str]:
+def sign(
+    key: PrivateKey, method: str, url: str, headers: Mapping[str, str], body: bytes | None, date: datetime, *, query: bool = True
+) -> dict[str, str]:
     """The complete headers of a signed request: `headers` with Host, Date, Digest (where there is a body) and Signature added.
 
     Covers `(request-target) host date`, and of a POST `digest content-type` (what every peer requires and none trips over) and FEP-8fcf's header.
-    `(request-target)` is the path as `actors.network` will send it, with its query. `date` is aware. About 300 us with RSA-2048; raises `BadUrl`.
+    `(request-target)` is the path as `actors.network` will send it, with its query unless `query` is False (Fedify and Misskey read it so). `date` is aware.
+    About 300 us with RSA-2048; raises `BadUrl`.
     """
     spelled = target(url)
     complete = {name: value for name, value in headers.items() if name.lower() not in ("host", "date", "digest", "signature")}
@@ -234,7 +241,7 @@ def sign(key: PrivateKey, method: str, url: str, headers: Mapping[str, str], bod
     if body is not None:
         values["digest"] = "SHA-256=" + base64.b64encode(hashlib.sha256(body).digest()).decode()
         names += ["digest", *(name for name in COVERED if name in values)]
-    values["(request-target)"] = f"{method.lower()} {spelled.path}"
+    values["(request-target)"] = f"{method.lower()} {spelled.path if query else spelled.path.partition('?')[0]}"
     signed = base64.b64encode(key.sign("\n".join(f"{name}: {values[name]}" for name in names).encode())).decode()
     complete |= {"Host": values["host"], "Date": values["date"]}
     if body is not None:

@@ -80,8 +80,19 @@ async def _keep_by_name(tx: Transaction, instance: "Instance", name: str, scheme
 
 
 @dataclass(frozen=True, slots=True)
+class Knock:
+    """A request signed anew, and in which scheme."""
+
+    scheme: Scheme
+    headers: Mapping[str, str]
+
+
+@dataclass(frozen=True, slots=True)
 class Knocks:
-    """How a GET is signed, each hop by itself: the first time as its host likes it, the second time the other way."""
+    """How a GET is signed, each hop by itself: the first time as its host likes it, then the other ways.
+
+    Fedify's and Misskey's way to read draft-cavage leaves the query out of what is signed, so a GET with a query (a page of a collection) has one way more.
+    """
 
     instance: "Instance"
     key: PrivateKey
@@ -91,17 +102,20 @@ class Knocks:
         """The headers of the first request for `url`."""
         return self._signed(await self._liked(url), url)
 
-    async def second(self, url: str) -> Mapping[str, str]:
-        """The headers for the same after a 400 or 401."""
-        return self._signed(other(await self._liked(url)), url)
+    async def others(self, url: str) -> list[Knock]:
+        """The same signed in every other way, to be tried in this order after a 400 or 401."""
+        liked = await self._liked(url)
+        found = [] if liked == "cavage" else [Knock("cavage", self._signed("cavage", url))]
+        if "?" in url:
+            found.append(Knock("cavage", cavage.sign(self.key, "GET", url, self.headers, None, self.instance.clock.now(), query=False)))
+        return found if liked == "rfc9421" else [*found, Knock("rfc9421", self._signed("rfc9421", url))]
 
-    async def taken(self, url: str) -> None:
-        """The second was read: where it was cavage, that is the first again from now on.
+    async def taken(self, url: str, scheme: Scheme) -> None:
+        """One of the others was read: where it was cavage, that is the first again from now on.
 
         A GET never teaches RFC 9421: a delivery would be signed so too, and a server that answers 202 before it verifies (snac) would lose it without a word.
         """
-        scheme = other(await self._liked(url))
-        if scheme == "rfc9421":
+        if scheme == "rfc9421" or await self._liked(url) == scheme:
             return
         await self.instance.database.write(_keep_by_name, self.instance, authority(url), scheme)
 

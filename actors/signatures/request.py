@@ -109,6 +109,18 @@ def claimed_keys(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
         return []
 
 
+def signed_at(request: Request) -> int:
+    """When a request that `signing_key` believed was signed, in ms, as it says itself; of several signatures the earliest, 0 where nothing can be read."""
+    headers = cavage.joined(request.headers)
+    signature, stated = headers.get(b"signature", b"").decode("latin-1"), headers.get(b"signature-input")
+    try:
+        if stated is None:
+            return 1000 * cavage.made(cavage.parse(signature), headers)
+        return 1000 * min((one.created for one in rfc9421.read(stated.decode("latin-1"), signature, body=False)), default=0)
+    except (SignatureError, BadMessageSignature):
+        return 0
+
+
 def covered(headers: Sequence[tuple[bytes, bytes]]) -> frozenset[str]:
     """The header names, in lower case, that every signature of a request covers; empty where nothing can be read."""
     found = cavage.joined(headers)

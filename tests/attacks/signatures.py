@@ -439,6 +439,7 @@ def rows() -> list[Case]:
     case("A011", "none", spoiled(parameters={"algorithm": "none"}))
     case("A011", "rsa-sha1", dated(rsa_sha1))
     case("A011", "rsa-sha256 with an Ed25519 key", dated(ed25519_as_rsa))
+    case("A011", "hs2019 with an Ed25519 key", dated(lambda stage: {**ed25519_as_rsa(stage), "scheme": "hs2019"}))
     case("A011", "hs2019: an Ed25519 signature for the RSA key", dated(ed25519_for_rsa_key))
     for algorithm in ("ed25519", "hmac-sha256", "rsa-pss-sha512", "ecdsa-p256-sha256", "none"):
         case("A011", f"RFC 9421: alg {algorithm} with an RSA key", message_alg(algorithm))

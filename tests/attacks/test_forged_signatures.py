@@ -10,11 +10,11 @@ from tests.world import World
 
 async def test_the_door_opens_for_a_right_signature(world: World, peer: FakePeer) -> None:
     reader, p1 = await world.person("reader@a"), peer.actor("p1")
-    for mode, key in (("cavage", "rsa"), ("hs2019", "rsa"), ("hs2019", "ed25519")):
+    for mode, key in (("cavage", "rsa"), ("hs2019", "rsa"), ("rfc9421", "rsa"), ("rfc9421", "ed25519")):
         note = p1.direct(f"<p>{mode} {key}</p>", reader.uri, f"@{reader.handle}")
         assert (await p1.send(p1.create(note), reader.actor.inbox, mode, key=key)).status == 202, (mode, key)
     await world.settle()
-    assert sorted(entry["text"] for entry in await reader.home()) == ["cavage rsa", "hs2019 ed25519", "hs2019 rsa"]
+    assert sorted(entry["text"] for entry in await reader.home()) == ["cavage rsa", "hs2019 rsa", "rfc9421 ed25519", "rfc9421 rsa"]
 
 
 async def test_the_door_stays_shut_for_a_forged_one_and_without_any(world: World, peer: FakePeer) -> None:

@@ -99,7 +99,7 @@ class Scene:
     async def hear(self, document: dict[str, Any]) -> None:
         """What the worker does with a proven arrival; nothing here needs the network."""
         actor = next(one for one in (self.bo, self.eve) if one.uri == document["actor"])
-        verified = Verified(Sender(actor.id, actor.uri, actor.host), document, "signature")
+        verified = Verified(Sender(actor.id, actor.uri, actor.host), document, "signature", at=document.get("signed", 0))
         said = activities.parse(document)
         await self.house.write(handle.act, self.house.instance, verified, said, Found())
         self.house.clock.move(milliseconds=100)
@@ -168,6 +168,12 @@ def _follow_again(scene: Scene) -> list[dict[str, Any]]:
     return [one, scene.says("Undo", one, "unfollow1"), two]
 
 
+def _follow_anew(scene: Scene) -> list[dict[str, Any]]:
+    one = scene.says("Follow", scene.amina.uri, "follow4", signed=1000)
+    undo = scene.says("Undo", one, "unfollow4", signed=2000)
+    return [one, undo, one | {"signed": 3000}, undo | {"signed": 4000}, one | {"signed": 5000}]
+
+
 def _follow_no_more(scene: Scene) -> list[dict[str, Any]]:
     one = scene.says("Follow", scene.amina.uri, "follow3")
     return [one, scene.says("Undo", one["id"], "unfollow3")]
@@ -215,6 +221,7 @@ STORIES: dict[str, Story] = {
     "boost again": _boost_again,
     "follow again": _follow_again,
     "follow no more": _follow_no_more,
+    "follow anew": _follow_anew,
     "write and edit": _write_and_edit,
     "write and delete": _write_and_delete,
     "votes": _votes,
@@ -226,6 +233,7 @@ TOGETHER = [
     ["like again", "boost again", "write and edit", "votes"],
     ["follow again", "emoji", "write and delete", "numbers"],
     ["like no more", "block", "refused"],
+    ["follow anew", "boost again"],
 ]
 
 
@@ -271,6 +279,7 @@ def test_the_true_order_ends_as_it_was_meant(place: Place, story: str) -> None:
         "boost again": {"boosts": [bo]},
         "follow again": {"follows": ["accepted", "accepted", "requested"]},
         "follow no more": {"follows": [False, "accepted", "requested"]},
+        "follow anew": {"follows": ["accepted", "accepted", "requested"]},
         "write and edit": {"posts": {"kept": "<p>third</p>"}},
         "write and delete": {"posts": {}},
         "votes": {"votes": [2, 1], "voters": 2},

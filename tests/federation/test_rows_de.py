@@ -1,13 +1,17 @@
-"""Rows D1-D8, D10, E1-E11 and rotated keys: how we sign, what others must believe, and whose words pass through. One world for all."""
+"""Rows D1-D10, E1-E11 and rotated keys: how we sign, what others must believe, and whose words pass through. One world for all."""
 
 import json
+import re
 from collections.abc import AsyncIterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
+from actors import remote
+from actors.remote import Budget, FetchFailed
 from fedmatch import people, rotation
 from schemas.publickeys import from_multibase
 from tests.fakepeer import AS2, PUBLIC, FakeActor, FakePeer, Heard, pair
@@ -163,6 +167,23 @@ async def test_d4_a_fetch_knocks_twice_as_well(world: World, amina: Person, peer
     assert await remembered(amina, peer) == "cavage"
 
 
+async def test_d4_a_page_is_asked_for_without_the_query_in_the_signature_as_well(world: World, amina: Person, peer: FakePeer) -> None:
+    # Given a peer that reads draft-cavage alone, and takes the path alone for the target, as Fedify does
+    peer.guarded, peer.reads, peer.reads_query = True, {"cavage"}, False
+    instance, page = amina.site.instance, f"{peer.base}/pages?page=true"
+    peer.documents["/pages"] = {"@context": AS2, "id": page, "type": "OrderedCollectionPage", "orderedItems": []}
+    assert not isinstance(await remote.fetch_document(instance, page, budget=Budget(3)), FetchFailed)
+    assert [heard.status for heard in peer.asked("/pages")] == [401, 200]
+    # A peer that takes both is asked once, one that takes neither three times, and each costs
+    peer.log.clear()
+    peer.reads_query = True
+    assert not isinstance(await remote.fetch_document(instance, page, budget=Budget(1)), FetchFailed)
+    peer.reads = set()
+    budget = Budget(5)
+    assert isinstance(await remote.fetch_document(instance, page, budget=budget), FetchFailed)
+    assert ([heard.status for heard in peer.asked("/pages")], budget.left) == ([200, 401, 401, 401], 2)
+
+
 async def test_d5_every_hop_is_signed_anew(world: World, amina: Person, peer: FakePeer) -> None:
     p1, other = peer.actor("p1"), await world.peer()
     peer.guarded = other.guarded = True
@@ -225,6 +246,39 @@ async def test_d8_two_servers_that_both_want_signatures_find_each_other(world: W
     # Then each found the other's key by asking with its instance actor, which both show to everybody
     assert [activity["type"] for activity in peer.activities()] == ["Create"]
     assert (await strict.site.get("/users/strict")).status == 401
+
+
+async def test_d9_what_is_for_followers_carries_the_digest_of_those_there(world: World, amina: Person, peer: FakePeer) -> None:
+    # Given two followers there, one elsewhere, and one there who unfollowed
+    p1, p2 = await follower(world, peer, amina), peer.actor("p2")
+    p3, far = peer.actor("p3"), await world.peer()
+    await follower(world, far, amina)
+    for other in (p2, p3):
+        asked = other.follow(amina.uri)
+        await other.send(asked, amina.actor.inbox)
+        await world.settle()
+    await p3.send(p3.activity("Undo", asked), amina.actor.inbox)
+    await world.settle()
+    peer.log.clear()
+    # When she writes to her followers, and to everybody
+    await amina.post("for followers", "followers")
+    await amina.post("for everybody")
+    await world.settle()
+    private, public = posts(peer)
+    # Then the first carries the header, signed, with the digest of exactly those two
+    header = private.asked.header("collection-synchronization")
+    stated = dict(re.findall(r'(\w+)="([^"]*)"', header))
+    both = int.from_bytes(sha256(p1.id.encode()).digest()) ^ int.from_bytes(sha256(p2.id.encode()).digest())
+    assert (stated["collectionId"], stated["digest"]) == (amina.actor.followers, f"{both:064x}")
+    assert "collection-synchronization" in private.asked.header("signature").partition('headers="')[2].partition('"')[0].split()
+    assert private.signature == "valid"
+    assert public.asked.header("collection-synchronization") == ""
+    # And at its url stands that list, for a signer of that server alone, on our own host
+    assert stated["url"].startswith(f"{amina.site.base}/")
+    assert (await amina.site.get(stated["url"])).status == 401
+    shown = await p2.get(stated["url"])
+    assert (shown.status, sorted(shown.json["orderedItems"])) == (200, sorted([p1.id, p2.id]))
+    assert len((await far.actors["p1"].get(stated["url"])).json["orderedItems"]) == 1
 
 
 async def test_d10_a_retry_is_signed_freshly_and_says_the_same(world: World, amina: Person, peer: FakePeer) -> None:
@@ -364,6 +418,28 @@ async def test_e3_e4_a_proof_that_does_not_hold_is_no_word_of_its_actor(world: W
     assert await amina.reads() == before
     # Its origin was asked instead, and shows nothing.
     assert [heard.status for heard in peer.asked(activity["id"].removeprefix(peer.base))] == [404]
+
+
+async def test_e3_a_key_that_only_signs_requests_proves_no_document(world: World, amina: Person, peer: FakePeer) -> None:
+    # Given an Ed25519 key that stands in `publicKey`, and is not listed for assertions
+    p1 = peer.actor("p1")
+    p1.keys = pair("p1")
+    both = p1.document()
+    p1.overrides = {"publicKey": [both["publicKey"], {**both["assertionMethod"][0], "owner": p1.id}], "assertionMethod": None}
+    before = await amina.reads()
+    activity = by(p1, told(amina, p1, "proven words"))
+    assert await carried(world, amina, peer, activity) == 202
+    assert await amina.reads() == before
+    assert [heard.status for heard in peer.asked(activity["id"].removeprefix(peer.base))] == [404]
+    # But it signs requests
+    assert (await p1.send(p1.follow(amina.uri), amina.actor.inbox, "rfc9421", key="ed25519")).status == 202
+    await world.settle()
+    assert p1.id in await amina.followers()
+    # When its actor lists it for assertions too
+    p1.overrides = {}
+    world.clock.move(minutes=10)
+    assert await carried(world, amina, peer, by(p1, told(amina, p1, "asserted words"))) == 202
+    assert "asserted words" in (await amina.reads())[-1]
 
 
 async def test_e2_a_follow_is_not_brought_by_others_however_proven(world: World, amina: Person, peer: FakePeer) -> None:

@@ -143,7 +143,7 @@ async def test_e1_the_published_proof_is_believed_whoever_carries_it(sqlite_data
     public = from_multibase("z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2")[1]
     async with move_in(sqlite_database, tmp_path) as built:
         described = house.describe("alice", "server.example")
-        listed = (described.keys[0], Key(Iri(f"{alice}#ed25519-key"), alice, "ed25519", public))
+        listed = (described.keys[0], Key(Iri(f"{alice}#ed25519-key"), alice, "ed25519", public, True))
         await built.write(house.store, built.instance, house.describe("alice", "server.example", keys=listed))
         carrier = await built.stranger("p2")
         assert (await post(built, carrier, document)).status == 202

@@ -115,8 +115,8 @@ actors = st.builds(
     inbox=st.just(Iri(ALICE + "/inbox")),
     keys=st.sampled_from([
         (Key(Iri(ALICE + "#main-key"), ALICE, "rsa", RSA),),
-        (Key(Iri(ALICE + "#main-key"), ALICE, "rsa", RSA), Key(Iri(ALICE + "#ed25519-key"), ALICE, "ed25519", bytes(range(32)))),
-        (Key(Iri(ALICE + "#main-key"), ALICE, "rsa", RSA), Key(Iri(ALICE + "#second-key"), ALICE, "rsa", RSA)),
+        (Key(Iri(ALICE + "#main-key"), ALICE, "rsa", RSA), Key(Iri(ALICE + "#ed25519-key"), ALICE, "ed25519", bytes(range(32)), True)),
+        (Key(Iri(ALICE + "#main-key"), ALICE, "rsa", RSA), Key(Iri(ALICE + "#second-key"), ALICE, "rsa", RSA, True)),
     ]),
     shared_inbox=st.none() | st.just(Iri("https://a.example/inbox")),
     outbox=st.none() | st.just(Iri(ALICE + "/outbox")),

@@ -1,5 +1,7 @@
 """What stands of what somebody said and took back, under whatever ids."""
 
+from functools import partial
+from itertools import permutations
 from pathlib import Path
 
 import pytest
@@ -28,12 +30,12 @@ async def bo(house: House) -> Actor:
     return await house.stranger("bo")
 
 
-async def say(house: House, by: Actor, name: str, about: About = LIKE) -> Iri | None:
-    return await house.write(said.say, house.instance, by, about, iri(name))
+async def say(house: House, by: Actor, name: str, about: About = LIKE, at: int = 0) -> Iri | None:
+    return await house.write(said.say, house.instance, by, about, iri(name), at)
 
 
-async def take_back(house: House, by: Actor, name: str, about: About | None = LIKE) -> About | None:
-    return await house.write(said.take_back, house.instance, by, iri(name), about)
+async def take_back(house: House, by: Actor, name: str, about: About | None = LIKE, at: int = 0) -> About | None:
+    return await house.write(said.take_back, house.instance, by, iri(name), about, at)
 
 
 async def stands(house: House, by: Actor, about: About = LIKE) -> bool:
@@ -85,6 +87,38 @@ async def test_the_same_id_is_a_copy_at_first_and_a_new_wish_later(house: House,
     assert await say(house, bo, "1") == iri("1")
     await take_back(house, bo, "1")
     assert not await stands(house, bo)
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+async def test_what_was_signed_anew_stands_at_once_in_any_order(house: House, bo: Actor, order: tuple[int, ...]) -> None:
+    # Misskey: somebody unfollows by mistake, and follows again a minute later, under the one id there is
+    steps = [partial(say, at=1000), partial(take_back, at=2000), partial(say, at=3000)]
+    for place in order:
+        await steps[place](house, bo, "1")
+        await steps[place](house, bo, "1")
+    assert await stands(house, bo)
+    await take_back(house, bo, "1", at=2000)
+    assert await stands(house, bo), "the old Undo once more, late"
+    await take_back(house, bo, "1", at=4000)
+    assert not await stands(house, bo)
+    assert await say(house, bo, "1", at=3000) is None, "a late copy of what was taken back"
+    house.clock.move(minutes=30)
+    assert await say(house, bo, "1", at=3000) is None, "however late"
+
+
+@pytest.mark.parametrize("order", list(permutations(range(2))))
+async def test_what_its_undo_overtook_stays_taken_back(house: House, bo: Actor, order: tuple[int, ...]) -> None:
+    # signed once, after its Undo: a delivery that was tried again, and so signed again
+    steps = [partial(say, at=3000), partial(take_back, at=2000)]
+    for place in order[::-1]:
+        await steps[place](house, bo, "1")
+    assert not await stands(house, bo)
+
+
+async def test_the_same_second_is_not_anew(house: House, bo: Actor) -> None:
+    await say(house, bo, "1", at=1000)
+    await take_back(house, bo, "1", at=2000)
+    assert await say(house, bo, "1", at=2000) is None
 
 
 async def test_nobody_speaks_for_another(house: House, bo: Actor) -> None:
