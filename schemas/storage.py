@@ -55,7 +55,7 @@ class Strayed(StorageError):
 
 
 class Unusable(StorageError):
-    """The database as a whole cannot be used. The text says why and what to do; the program stops with it (exit code 78)."""
+    """The database as a whole cannot be used. The text says why and what to do; the program says it and ends with exit code 1."""
 
 
 class Transaction(Protocol):
