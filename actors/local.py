@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import generations, hosts, keys, known
+from actors import generations, handshake, hosts, keys, known, sealing
 from actors.known import Actor
 from schemas.activities import Delete, Update
 from schemas.crashpoint import crashpoint
@@ -168,13 +168,15 @@ def _made(row: Row | None) -> Actor:
 async def ensure_application(instance: "Instance") -> Actor:
     """Our instance actor (FEP-d556), made on the first start. It signs every fetch and follows nobody's wish to follow it."""
     found = await instance.database.read(_application)
-    if found is not None:
-        return found
-    new = await keys.make()
-    try:
-        return await instance.database.write(_create_application, instance, new)
-    except Conflict:  # another process was first
-        return await instance.database.read(known.application)
+    if found is None:
+        new = await keys.make()
+        try:
+            found = await instance.database.write(_create_application, instance, new)
+        except Conflict:  # another process was first
+            found = await instance.database.read(known.application)
+    if not await instance.database.read(sealing.listed):
+        await instance.database.write(sealing.ensure, instance)
+    return found
 
 
 async def _application(tx: Transaction) -> Actor | None:
@@ -252,6 +254,7 @@ async def document(tx: Transaction, instance: "Instance", actor: Actor) -> Actor
         moved_to=actor.moved_to,
         also_known_as=actor.also_known_as,
         fields=actor.fields,
+        greeting=await handshake.greeting(tx, instance) if actor.kind == "Application" else None,
     )
 
 
@@ -272,11 +275,16 @@ async def rotate(tx: Transaction, instance: "Instance", actor: Actor, new: keys.
     """Gives an actor of ours new keys (`keys.make`) and returns the Update that says so; the caller publishes it in this transaction.
 
     It leaves signed with the old key, everything else with the new one, also what waits already. The old keys stay listed for 7 days.
-    Raises ValueError for an actor that is not ours or not active. After the commit call `instance.keys.forget()`; other processes hear of it.
+    Of our Application the old Ed25519 key says so (raises `Locked`), for those who pinned it. Raises ValueError for an actor that is not ours or not active.
+    After the commit call `instance.keys.forget()`; other processes hear of it.
     """
     if not actor.local or not actor.active:
         raise ValueError(f"actor {actor.id} is not ours, or not active")
+    before = await keys.signing(tx, instance, actor.id, "ed25519") if actor.kind == "Application" else None
     await keys.replace(tx, instance, actor.id, actor.uri, new)
+    if before is not None:
+        await sealing.replace(tx, instance)
+        await handshake.rotated(tx, instance, actor, before, handshake.keys_of(await document(tx, instance, actor)))
     crashpoint("rotate:written")
     now = instance.clock.ms()
     # Whole seconds, and later than the last time: what is not newer is no news to others.

@@ -1,5 +1,6 @@
 """Whom did an admin put where? What was decided about each other server, about single actors, and about keys; what follows from it is in actors/trust.py."""
 
+import json
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
@@ -8,6 +9,7 @@ import structlog
 
 from actors import generations, hosts, trust
 from actors.trust import Level
+from schemas.peering import InstanceTerms, read_terms
 from schemas.publickeys import Algorithm
 from schemas.reading import Iri, Row
 from schemas.states import PEER
@@ -121,6 +123,115 @@ async def forget(tx: Transaction, host: str) -> bool:
     await tx.execute(DELETE_PEER, host_id=peer.host_id)
     await generations.bump(tx, "peers")
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class Partner:
+    """Another instance of this kind, and how far the handshake with it is. Times are milliseconds UTC.
+
+    `follow` is our Follow of its Application, `asked` its Follow of ours; `accepted_at`: it accepted us; `agreed_at`: an admin here confirmed its words; `lost_at`:
+    it showed a key that no pinned one signed. `application_id` is our row of its Application, None before it was fetched.
+    """
+
+    host_id: int
+    host: str
+    level: Level
+    application: Iri
+    application_id: int | None
+    inbox: Iri
+    added_at: int | None
+    follow: Iri | None
+    asked: Iri | None
+    accepted_at: int | None
+    agreed_at: int | None
+    lost_at: int | None
+    lost_why: str | None
+    vouches_count_up_to: int
+    announce: bool
+    terms: InstanceTerms
+    looked_at: int
+
+    @property
+    def trusted(self) -> bool:
+        """Whether an admin here trusts it: what it seals is opened, its vouches may count."""
+        return self.level == "trusted"
+
+    @property
+    def ready(self) -> bool:
+        """Whether what is not public may go there: both sides said yes."""
+        return self.trusted and self.accepted_at is not None
+
+
+PARTNERS: Final = """
+select handshake.*, host.name, peer.level, actor.id as application_id
+from handshake
+join host on host.id = handshake.host_id
+left join peer on peer.host_id = handshake.host_id
+left join actor on actor.uri = handshake.application
+order by host.name
+"""
+
+PARTNER: Final = """
+select handshake.*, host.name, peer.level, actor.id as application_id
+from handshake
+join host on host.id = handshake.host_id
+left join peer on peer.host_id = handshake.host_id
+left join actor on actor.uri = handshake.application
+where handshake.host_id = :host_id
+"""
+
+PARTNER_NAMED: Final = """
+select handshake.*, host.name, peer.level, actor.id as application_id
+from handshake
+join host on host.id = handshake.host_id
+left join peer on peer.host_id = handshake.host_id
+left join actor on actor.uri = handshake.application
+where host.name = :name
+"""
+
+
+def _partner(row: Row) -> Partner:
+    return Partner(
+        host_id=row["host_id"],
+        host=row["name"],
+        level=row["level"] or "known",
+        application=Iri(row["application"]),
+        application_id=row["application_id"],
+        inbox=Iri(row["inbox"]),
+        added_at=row["added_at"],
+        follow=row["follow"],
+        asked=row["asked"],
+        accepted_at=row["accepted_at"],
+        agreed_at=row["agreed_at"],
+        lost_at=row["lost_at"],
+        lost_why=row["lost_why"],
+        vouches_count_up_to=row["vouches_count_up_to"],
+        announce=bool(row["announce"]),
+        terms=read_terms(json.loads(row["terms"])) if row["terms"] else InstanceTerms(),
+        looked_at=row["looked_at"],
+    )
+
+
+async def partners(tx: Transaction) -> list[Partner]:
+    """Every instance a handshake was begun with, by either side, by name."""
+    return [_partner(row) for row in await tx.all(PARTNERS)]
+
+
+async def trusted(tx: Transaction) -> list[Partner]:
+    """Every instance that what is not public may go to: an admin here confirmed its words, and it accepted us."""
+    return [partner for partner in await partners(tx) if partner.ready and partner.application_id is not None]
+
+
+async def partner(tx: Transaction, host_id: int) -> Partner | None:
+    """How far the handshake with this host is; None if none was begun."""
+    row = await tx.one(PARTNER, host_id=host_id)
+    return None if row is None else _partner(row)
+
+
+async def partner_named(tx: Transaction, host: str) -> Partner | None:
+    """The same by its name, in any spelling. Raises `hosts.BadUrl`."""
+    row = await tx.one(PARTNER_NAMED, name=hosts.host_name(host))
+    return None if row is None else _partner(row)
 
 
 SELECT_RULE: Final = """

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from actors.instance import Instance
     from schemas.config import Mode
 
-Direction = Literal["receive", "deliver", "fetch"]
+Direction = Literal["receive", "deliver", "fetch", "confide"]
+"""`confide`: something that is not public, sealed; only to a host an admin trusts by its own name."""
 Level = Literal["trusted", "known", "limited", "blocked"]
 
 
@@ -44,6 +45,7 @@ BLOCKED_ACTOR: Final = Verdict(False, "the actor is blocked", "blocked")
 BLOCKED_KEY: Final = Verdict(False, "its key is blocked", "blocked")
 UNREAD: Final = Verdict(False, "the list of peers was not read yet", "blocked")
 UNREADABLE: Final = Verdict(False, "its host is no host name", "blocked")
+NOT_TRUSTED: Final = Verdict(False, "its host is not trusted")
 STRANGER: Final = Verdict(False, "its host is not on the allow list")
 LIMITED_OFF_LIST: Final = Verdict(False, "its host is limited, and only known and trusted peers pass", "limited")
 
@@ -129,6 +131,8 @@ class Trust:
         above = {rules.hosts[name] for name in names[1:] if name in rules.hosts}
         if own == "blocked" or ("blocked" in above and (own is None or self.mode == "allowlist")):
             return BLOCKED
+        if direction == "confide" and own != "trusted":
+            return NOT_TRUSTED
         level = own or ("limited" if "limited" in above else None)
         match self.mode:
             case "open":

@@ -24,14 +24,15 @@ from actors import hosts
 from actors.instance import Instance
 from actors.signatures.request import Request
 from actors.vault import Locked, Tampered, VaultError
-from inbox import dereference, gate, handle, verify
+from inbox import confidential, dereference, gate, handle, verify
+from inbox.confidential import Opened
 from inbox.effects import NOTHING, Effects, ask
 from inbox.errors import InboxError, Later, Malformed
 from inbox.gate import Claim
 from inbox.handle import Found
 from inbox.verify import Forwarded, KeyNeeded, Sender, Transient, Verified
 from schemas import activities
-from schemas.activities import Activity
+from schemas.activities import Activity, Sealed
 from schemas.crashpoint import crashpoint
 from schemas.reading import Iri, Row, Unreadable
 from schemas.storage import Conflict, Transaction, Unavailable
@@ -566,13 +567,26 @@ class Arrivals:
     async def _understand(self, held: _Held, verified: Verified) -> None:
         """One verified row: parse, fetch what it needs, then everything it does in one transaction."""
         instance = self._instance
-        activity = activities.parse(verified.document)
+        activity, inside = activities.parse(verified.document), None
+        if isinstance(activity, Sealed):
+            inside = await self._open(verified, activity)
+            if inside is None:
+                await instance.database.write(self._finish, held)
+                return
+            verified, activity = inside.verified, inside.activity
         found = await self._prepare(verified, activity) if handle.needs_network(instance, activity) else Found()
         crashpoint("handle:prepared")
-        effects = await instance.database.write(self._act, held, verified, activity, found)
+        effects = await instance.database.write(self._act, held, verified, activity, found, inside)
         crashpoint("handle:acted")
         for kind in effects.wake:
             instance.wake(kind)
+
+    async def _open(self, verified: Verified, outer: Sealed) -> Opened | None:
+        try:
+            async with asyncio.timeout(PREPARE_S):
+                return await confidential.opened(self._instance, verified, outer)
+        except TimeoutError:
+            raise Later(60, "the peer could not be looked at in time") from None
 
     async def _prepare(self, verified: Verified, activity: Activity) -> Found:
         try:
@@ -581,9 +595,11 @@ class Arrivals:
         except TimeoutError:
             raise Later(60, "what it names could not be fetched in time") from None
 
-    async def _act(self, tx: Transaction, held: _Held, verified: Verified, activity: Activity, found: Found) -> Effects:
+    async def _act(self, tx: Transaction, held: _Held, verified: Verified, activity: Activity, found: Found, inside: Opened | None) -> Effects:
         if not await tx.execute(DONE, id=held.id, now=self._instance.clock.ms()):
             return NOTHING  # another process took it over while we were slow, and did it
+        if inside is not None and not await confidential.first(tx, self._instance, inside):
+            return NOTHING  # it was carried here before
         crashpoint("handle:done")
         effects = await handle.act(tx, self._instance, verified, activity, found)
         crashpoint("handle:acting")

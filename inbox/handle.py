@@ -15,7 +15,7 @@ import structlog
 from actors import known, said
 from actors.instance import Instance
 from actors.known import Actor
-from inbox import blocks, concern, dereference, forward, moves, people, pins, reactions, reports
+from inbox import agreements, blocks, concern, dereference, forward, moves, partners, people, pins, reactions, reports
 from inbox.dereference import Origin
 from inbox.effects import NOTHING, Effects, ask
 from inbox.errors import Refused
@@ -38,6 +38,7 @@ from schemas.activities import (
     Reject,
     Remove,
     Undo,
+    Sealed,
     Update,
     Vote,
 )
@@ -105,7 +106,9 @@ async def act(tx: Transaction, instance: Instance, verified: Verified, activity:
     actor = await known.by_id(tx, verified.actor.id)
     if actor is None:
         return NOTHING
-    answered = await forward.answered(tx, instance, verified, activity)
+    if actor.kind == "Application" and (heard := await partners.heard(tx, instance, actor, activity, sealed=verified.sealed)) is not None:
+        return heard
+    answered = None if verified.sealed else await forward.answered(tx, instance, verified, activity)
     effects = await _act(tx, instance, actor, verified, activity, found)
     return effects if answered is None else await forward.onward(tx, instance, verified, activity, answered, effects)
 
@@ -114,20 +117,24 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
     match activity:
         case Follow():
             return await people.follow(tx, instance, actor, activity, verified.at)
-        case Accept():
-            return await people.accepted(tx, instance, actor, activity)
-        case Reject():
-            return await people.rejected(tx, instance, actor, activity)
+        case Offer():
+            return await agreements.offered(tx, instance, actor, activity, verified.sealed)
+        case Accept() | Reject():
+            return await _answered(tx, instance, actor, verified, activity)
         case Undo():
             return await _undo(tx, instance, actor, activity, verified.at)
         case Create(object=object):
             made = _told(object, verified, found)
-            return NOTHING if made is None else await _create(tx, instance, actor, *made)
+            if isinstance(object, Receipt):
+                return await agreements.receipted(tx, instance, actor, object, verified.sealed)
+            return NOTHING if made is None else await _create(tx, instance, actor, *made, confidential=verified.sealed)
         case Update(object=object):
             if isinstance(object, ActorDocument):
                 return NOTHING if found.refreshed else await people.changed(tx, instance, actor, object)
             edited = _told(object, verified, found)
-            return NOTHING if edited is None else await _change(tx, instance, actor, *edited)
+            if isinstance(object, Agreement):
+                return await agreements.changed(tx, instance, actor, object, verified.sealed)
+            return NOTHING if edited is None else await _change(tx, instance, actor, *edited, confidential=verified.sealed)
         case Delete(object=thing):
             return await _delete(tx, instance, actor, thing.id)
         case Announce(wraps=None):
@@ -147,6 +154,8 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
         case Flag():
             return await reports.flagged(tx, instance, actor, activity)
         case Other():
+        case Sealed():
+            raise Refused("what is sealed was opened before")
             # Unknown types are answered politely and forgotten, as by everybody.
             return NOTHING
         case _:
@@ -154,6 +163,23 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
 
 
 def _told(object: Note | Reference, verified: Verified, found: Found) -> tuple[Note, bytes | None] | None:
+async def _answered(tx: Transaction, instance: Instance, actor: Actor, verified: Verified, activity: Accept | Reject) -> Effects:
+    """A yes or a no: to an Offer, or to a Follow. Where only an id came it may be either, and only one of the two knows it."""
+    match activity.object:
+        case Offer(id=id) | Other(kind="Offer", id=id):
+            return NOTHING if id is None else await agreements.answered(tx, instance, actor, activity, id, verified.sealed)
+        case Reference(id=id):
+            effects = await agreements.answered(tx, instance, actor, activity, id, verified.sealed)
+            if isinstance(activity, Accept) and activity.result is not None:
+                return effects
+        case Follow() | Other():
+            effects = NOTHING
+        case _:
+            assert_never(activity.object)
+    said_so = people.accepted(tx, instance, actor, activity) if isinstance(activity, Accept) else people.rejected(tx, instance, actor, activity)
+    return Effects(wake=(*effects.wake, *(await said_so).wake))
+
+
     """The post an activity speaks of, embedded or as its origin shows it, with the JSON it was read from."""
     match object:
         case Note():
@@ -162,17 +188,16 @@ def _told(object: Note | Reference, verified: Verified, found: Found) -> tuple[N
             return None if found.post is None else (found.post.note, found.post.document)
 
 
-async def _create(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None) -> Effects:
+async def _create(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None, *, confidential: bool = False) -> Effects:
     if not actor.active or not await concern.post(tx, instance, actor, note):
         return NOTHING
-    return await _stored(tx, instance, note, await posts.store(tx, instance, actor, note, local=False, document=document))
+    return await _stored(tx, instance, note, await posts.store(tx, instance, actor, note, local=False, document=document, confidential=confidential))
 
 
-async def _change(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None) -> Effects:
-    if await posts.by_uri(tx, note.id) is None:
-        # GoToSocial does so too: an edit that overtook its Create, or whose Create was not for us, is a Create.
-        return await _create(tx, instance, actor, note, document)
-    return await _stored(tx, instance, note, await posts.change(tx, instance, actor, note, document=document))
+async def _change(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None, *, confidential: bool = False) -> Effects:
+    if await posts.by_uri(tx, note.id) is None and not (actor.active and await concern.post(tx, instance, actor, note)):
+        return NOTHING
+    return await _stored(tx, instance, note, await posts.change(tx, instance, actor, note, document=document, confidential=confidential))
 
 
 async def _stored(tx: Transaction, instance: Instance, note: Note, outcome: posts.Post | posts.Known | posts.Taken | posts.Refused) -> Effects:

@@ -65,7 +65,14 @@ class Again:
     refused: bool = False
 
 
-Judgement = Sent | Again | Gone
+@dataclass(frozen=True, slots=True)
+class Held:
+    """It was not tried, because an admin has to say something first: it waits without being counted, however long that takes."""
+
+    why: str
+
+
+Judgement = Sent | Again | Gone | Held
 
 
 def judge(status: int, *, retry_after_ms: int | None = None, refusals: int = 0) -> Judgement:
@@ -114,7 +121,7 @@ def after(attempts: int, first_ms: int, now_ms: int, retry_after_ms: int | None,
     return min(now_ms + max(wait_ms(attempts, jitter), asked), end)
 
 
-def outcome(judgement: Judgement, *, attempts: int, first_ms: int, now_ms: int, jitter: float, days: int = 30) -> Outcome:
+def outcome(judgement: Sent | Again | Gone, *, attempts: int, first_ms: int, now_ms: int, jitter: float, days: int = 30) -> Outcome:
     """`judgement` with a time: Again becomes Later, or Gone when there is no time left. `attempts` includes the one that was judged."""
     if not isinstance(judgement, Again):
         return judgement

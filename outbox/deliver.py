@@ -22,7 +22,8 @@ from actors.keys import NoKey, PrivateKey
 from actors.network import Fetched, Refused, Unreachable
 from actors.signatures import knock
 from actors.vault import Locked, Tampered
-from outbox.backoff import BREAKS_AFTER, DAY, HOUR, Gone, Judgement, Later, Outcome, Sent, judge, outcome, rest_ms, retry_after, unreachable
+from outbox import confidential
+from outbox.backoff import BREAKS_AFTER, DAY, HOUR, Again, Gone, Held, Judgement, Later, Outcome, Sent, judge, outcome, rest_ms, retry_after, unreachable
 from schemas import documents
 from schemas.activities import Follow, Undo
 from schemas.crashpoint import crashpoint
@@ -72,6 +73,8 @@ class _Delivery:
     kind: str
     object: Iri
     body: bytes = field(repr=False)
+    uri: Iri
+    confidential: bool
 
 
 @dataclass(slots=True)
@@ -129,7 +132,7 @@ where id = :id
 # Of each ordering key the earliest alone; what has the same outgoing goes to several inboxes of the host and may go at once.
 DUE: Final = """
 select delivery.id, delivery.outgoing_id, delivery.inbox, delivery.ordering_key, delivery.attempts, delivery.refusals, delivery.created_at,
-  outgoing.actor_id, outgoing.kind, outgoing.object, outgoing.body
+  outgoing.actor_id, outgoing.kind, outgoing.object, outgoing.body, outgoing.uri, outgoing.confidential
 from delivery
 join outgoing on outgoing.id = delivery.outgoing_id
 where delivery.host_id = :host_id
@@ -172,6 +175,13 @@ where id = :id
 LATER: Final = """
 update delivery
 set attempts = attempts + 1, refusals = :refusals, next_at = :next_at, lease_until = 0, error = :error
+where id = :id
+  and state = 'waiting'
+"""
+
+HELD: Final = """
+update delivery
+set next_at = :next_at, lease_until = 0, error = :error
 where id = :id
   and state = 'waiting'
 """
@@ -573,7 +583,7 @@ class Deliverer:
             lane.queue.appendleft(delivery)
             lane.stopped = True
             return
-        if not isinstance(attempt.judgement, Sent | Gone):
+        if not isinstance(attempt.judgement, Sent | Gone | Held):
             # It fails, or asked for time: the rest of this claim goes back and is put in line anew.
             lane.stopped = True
         self._note(_Result(lane, delivery, attempt))
@@ -607,6 +617,12 @@ class Deliverer:
         try:
             key = await self._key(delivery)
             body = instance.vault.open(delivery.body, f"outgoing:{delivery.outgoing_id}")
+            if delivery.confidential:
+                wrapped = await confidential.wrap(instance, lane.host_id, delivery.uri, body)
+                if isinstance(wrapped, confidential.Waits):
+                    return _Attempt(Again(wrapped.why, failure=False) if wrapped.later else Held(wrapped.why))
+                body = wrapped
+            url = await self._address(delivery)
         except Locked:
             return None
         except NoKey:
@@ -734,6 +750,11 @@ class Deliverer:
             rest = await self._failed(tx, lane, now, touched)
         elif result.attempt.answered:
             await self._answered(tx, lane, now)
+        if isinstance(result.attempt.judgement, Held):
+            at_ms = await confidential.held_until(tx, lane.host_id, now)
+            await tx.execute(HELD, id=delivery.id, next_at=at_ms, error=result.attempt.judgement.why)
+            await tx.execute(PUT_OFF_LATER_ONES, ordering_key=delivery.ordering_key, host_id=lane.host_id, outgoing_id=delivery.outgoing_id, next_at=at_ms)
+            return
         match came:
             case Sent():
                 await tx.execute(SENT, id=delivery.id, now=now)
@@ -900,6 +921,8 @@ def _delivery(row: Row) -> _Delivery:
 class Listed:
     """One delivery as people see it; times in milliseconds UTC. `next_at` is None for what is finished."""
 
+        uri=Iri(row["uri"]),
+        confidential=bool(row["confidential"]),
     id: int
     host: str
     inbox: Iri

@@ -298,11 +298,13 @@ async def store(
     local: bool,
     post_id: int | None = None,
     document: bytes | None = None,
+    confidential: bool = False,
 ) -> Post | Known | Taken | Refused:
     """Holds `note` of `actor`: the post with its text, or why nothing was stored. Tells PostArrived (of others' posts, before), PostStored and Mentioned.
 
     `local` posts are written by the product, with the id their uri names; others' must come from a verified `actor` and pass the rules of FEP-fe34: id and
     author on one host, never ours, not tombstoned, never another author's. HTML is sanitised here. `document` is the original JSON, kept for public posts only.
+    `confidential`: it came sealed, from a trusted peer.
     """
     standing = await tx.one(STANDING, uri=note.id)
     if standing is not None and standing["held"] is not None and (stored := await by_id(tx, standing["held"])) is not None:
@@ -368,7 +370,7 @@ async def store(
     await _write_tags(tx, new_id, note, how_far)
     await tx.execute(ADOPT_REPLIES, post_id=new_id, uri=note.id)
     crashpoint("store:linked")
-    await instance.tell(tx, PostStored(new_id, actor.id, local, note, how_far))
+    await instance.tell(tx, PostStored(new_id, actor.id, local, note, how_far, confidential))
     crashpoint("store:told")
     for reader in local_readers:
         meant = how_far == "direct" or any(mention.href == reader.uri for mention in note.mentions)
@@ -385,7 +387,9 @@ where id = :id
 """
 
 
-async def change(tx: Transaction, instance: "Instance", actor: Actor, note: Note, *, document: bytes | None = None) -> Post | Known | Taken | Refused:
+async def change(
+    tx: Transaction, instance: "Instance", actor: Actor, note: Note, *, document: bytes | None = None, confidential: bool = False
+) -> Post | Known | Taken | Refused:
     """Makes the stored post what `note` says now: the post with its new text, or why nothing changed. Tells PostChanged.
 
     Only its owner may, and neither author nor `published` ever change; what is not newer than what we hold is left aside. An edit reaches nobody who could
@@ -396,7 +400,7 @@ async def change(tx: Transaction, instance: "Instance", actor: Actor, note: Note
     if stored is None:
         if note.published is None or _clamped(note.published, now) < now - DAY_MS:
             return Refused("an edit of something old that we never had")
-        return await store(tx, instance, actor, note, local=False, document=document)
+        return await store(tx, instance, actor, note, local=False, document=document, confidential=confidential)
     if stored.actor_id != actor.id or note.attributed_to != actor.uri or stored.boost_of is not None:
         return Refused("it belongs to somebody else")
     if note.published is not None and _clamped(note.published, stored.received_at) // 1000 != stored.published // 1000:
@@ -424,7 +428,7 @@ async def change(tx: Transaction, instance: "Instance", actor: Actor, note: Note
     await _write_audience(tx, stored.id, note, actor)
     await tx.execute(DELETE_TAGS, post_id=stored.id)
     await _write_tags(tx, stored.id, note, stored.visibility)
-    await instance.tell(tx, PostChanged(stored.id, actor.id, stored.local, note))
+    await instance.tell(tx, PostChanged(stored.id, actor.id, stored.local, note, confidential))
     crashpoint("change:told")
     # With the words it was just made of: a locked vault could not open them again.
     return replace(await _written(tx, stored.id), sealed=None, **_words(note))

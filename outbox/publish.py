@@ -39,8 +39,8 @@ where outgoing.ordering_key = :ordering_key
 """
 
 INSERT_OUTGOING: Final = """
-insert into outgoing (id, uri, actor_id, kind, object, ordering_key, body, created_at)
-values (:id, :uri, :actor_id, :kind, :object, :ordering_key, :body, :now)
+insert into outgoing (id, uri, actor_id, kind, object, ordering_key, body, created_at, confidential)
+values (:id, :uri, :actor_id, :kind, :object, :ordering_key, :body, :now, :confidential)
 """
 
 HELD_BEFORE: Final = """
@@ -135,7 +135,7 @@ async def publish(
     addressed = (*activity.to, *activity.cc)
     fold = not PUBLIC_SPELLINGS.isdisjoint(addressed) or (sender.followers is not None and sender.followers in addressed)
     inboxes = await address.inboxes(tx, instance, audience, fold=fold)
-    return await _queue(tx, instance, sender, body, inboxes, uri=activity.id, kind=type(activity).__name__, object=object, ordering_key=ordering_key)
+    return await queue(tx, instance, sender, body, inboxes, uri=activity.id, kind=type(activity).__name__, object=object, ordering_key=ordering_key)
 
 
 async def prove(tx: Transaction, instance: "Instance", sender: Actor, document: Document) -> Document:
@@ -167,14 +167,27 @@ async def forward(
     inboxes = [inbox for inbox in await address.inboxes(tx, instance, audience, fold=True) if inbox.host_id not in leaving_out]
     if not inboxes and kind != "Delete":
         return False
-    await _queue(tx, instance, sender, body, inboxes, uri=uri, kind=kind, object=object, ordering_key=object)
+    await queue(tx, instance, sender, body, inboxes, uri=uri, kind=kind, object=object, ordering_key=object)
     return True
 
 
-async def _queue(
-    tx: Transaction, instance: "Instance", sender: Actor, body: bytes, inboxes: list[Inbox], *, uri: Iri, kind: str, object: Iri, ordering_key: str
+async def queue(
+    tx: Transaction,
+    instance: "Instance",
+    sender: Actor,
+    body: bytes,
+    inboxes: list[Inbox],
+    *,
+    uri: Iri,
+    kind: str,
+    object: Iri,
+    ordering_key: str,
+    confidential: bool = False,
 ) -> int:
-    """Writes the rows of one activity for `inboxes`, behind what of the same key waits already; the id of the outgoing row."""
+    """Writes the rows of one activity for `inboxes`, behind what of the same key waits already; the id of the outgoing row.
+
+    `confidential`: the body is sealed once more, for its one reader, when it leaves (outbox/confidential.py).
+    """
     now = instance.clock.ms()
     if kind == "Delete":
         inboxes = await _and_holders(tx, instance, inboxes, ordering_key)
@@ -197,6 +210,7 @@ async def _queue(
         ordering_key=ordering_key,
         body=instance.vault.seal(body, f"outgoing:{outgoing_id}") if inboxes else None,
         now=now,
+        confidential=int(confidential),
     )
     crashpoint("publish:outgoing")
     waiting = {int(row["host_id"]): int(row["next_at"]) for row in await tx.all(WAITING_BEFORE, ordering_key=ordering_key)}

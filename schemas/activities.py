@@ -6,14 +6,16 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final, Literal, TypedDict
 
+from schemas import agreements, sealed
 from schemas.notes import MOST_OPTION, MOST_OPTIONS, audience, emoji, is_vote, kind_of, parse_note, read
 from schemas.objects import ActorDocument, Emoji, Note, Reference, Tombstone
 from schemas.profiles import ACTORS, parse_actor, parse_keys
 from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, moment, text, types
+from schemas.sealed import Envelope
 
 __all__ = [
-    "Accept", "Activity", "Add", "Announce", "Base", "Block", "Create", "Delete", "EmojiReact", "Flag", "Follow", "Like", "Move", "Other", "Reject", "Remove",
-    "Undo", "Undoable", "Update", "Vote", "parse", "parse_actor", "parse_keys", "parse_note",
+    "Accept", "Activity", "Add", "Announce", "Base", "Block", "Create", "Delete", "EmojiReact", "Flag", "Follow", "Like", "Move", "Offer", "Other", "Reject",
+    "Remove", "Sealed", "Undo", "Undoable", "Update", "Vote", "parse", "parse_actor", "parse_keys", "parse_note",
 ]  # fmt: skip
 
 
@@ -158,8 +160,35 @@ class Other(Base):
     kind: str
 
 
-Undoable = Follow | Announce | Like | EmojiReact | Block | Accept
-Activity = Follow | Accept | Reject | Undo | Create | Update | Delete | Announce | Like | EmojiReact | Vote | Block | Move | Add | Remove | Flag | Other
+Undoable = Follow | Announce | Like | EmojiReact | Block | Accept | Offer
+Activity = (
+    Follow
+    | Offer
+    | Accept
+    | Reject
+    | Undo
+    | Create
+    | Update
+    | Delete
+    | Announce
+    | Like
+    | EmojiReact
+    | Vote
+    | Block
+    | Move
+    | Add
+    | Remove
+    | Flag
+    | Sealed
+    | Other
+)
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed(Base):
+    """`actor`, an Application, carries an activity of its own host to one other Application, closed to everybody else (schemas/sealed.py)."""
+
+    envelope: Envelope
+
+
 
 _UNDOABLE: Final = frozenset({"Follow", "Announce", "Like", "EmojiReact", "EmojiReaction", "Block", "Accept"})
 _PICTURE: Final = r"[\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff][\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]{0,2}"
@@ -243,6 +272,8 @@ def _activity(document: Document, kinds: Sequence[str], actor: Iri) -> Activity:
                 return Undo(**head, object=undone if isinstance(undone, Undoable | Reference) else _other(undone))
             case _:
                 continue
+            case sealed.KIND:
+                return Sealed(**head, envelope=sealed.read(document))
     return Other(**head, kind=kinds[0][:100])
 
 

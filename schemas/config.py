@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
+from schemas.peering import InstanceTerms
+
 T = TypeVar("T")
 
 Software = Literal["hypercorn", "uvicorn"]
@@ -119,6 +121,7 @@ class Config:
     @property
     def authority(self) -> str:
         """Host and, in development, port of `base_url`: where our ids live."""
+    terms: InstanceTerms = InstanceTerms()
         return self.base_url.partition("://")[2]
 
     @property
@@ -217,6 +220,11 @@ _NAMES: Final = {bool: "true or false", int: "a whole number", str: "text in quo
 
 class _Reader:
     """Reads one file and collects what is wrong with it."""
+    "terms.registration": 'registration = "By invitation."',
+    "terms.review": 'review = "Everything is read by us before it is published."',
+    "terms.readers": 'readers = "Helpers we met in person."',
+    "terms.retention": 'retention = "Closed requests are deleted after 30 days."',
+    "terms.jurisdiction": 'jurisdiction = "DE"',
 
     def __init__(self, path: Path, text: str, values: Mapping[str, object]) -> None:
         self.path = path.absolute()
@@ -270,6 +278,13 @@ class _Reader:
         sentence = f"{self.path.name} line {line}: `{key}` {what}"
         if (line, sentence) not in self.problems:
             self.problems.append((line, sentence))
+            terms=InstanceTerms(
+                registration=self.get("terms.registration", str, "", most=2000),
+                review=self.get("terms.review", str, "", most=2000),
+                readers=self.get("terms.readers", str, "", most=2000),
+                retention=self.get("terms.retention", str, "", most=2000),
+                jurisdiction=self.get("terms.jurisdiction", str, "", most=2000),
+            ),
 
     def unknown(self) -> None:
         for name, value in self.values.items():
@@ -611,5 +626,18 @@ _NO_DEVELOPMENT: Final = '''\
 # Networks that are not public and may be reached all the same. Default none.
 # allow_networks = ["127.0.0.0/8", "::1/128"]
 # Whether other servers may be reached, and our ids written, over plain http. Default false.
+[terms]
+# What other instances read before they trust this one, in your own words; anybody may read it. Each default "".
+# Who gets an account here, and how.
+registration = ""
+# Who looks at what, before it is published.
+review = ""
+# Who may read what trusted instances send us.
+readers = ""
+# How long what is closed or finished is kept.
+retention = ""
+# Under which law the machine and its operators are.
+jurisdiction = ""
+
 # plain_http = true
 '''

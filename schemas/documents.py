@@ -11,7 +11,7 @@ from xml.sax.saxutils import quoteattr
 
 import msgspec
 
-from schemas import publickeys, vocabulary
+from schemas import agreements, peering, publickeys, sealed, vocabulary
 from schemas.activities import (
     Accept,
     Activity,
@@ -29,6 +29,7 @@ from schemas.activities import (
     Reject,
     Remove,
     Undo,
+    Sealed,
     Update,
     Vote,
 )
@@ -119,6 +120,7 @@ NOTE_CONTEXT: Final[list[Any]] = [AS, NOTE_TERMS]
 LISTING_CONTEXT: Final[list[Any]] = [AS, LISTING_TERMS]
 ACTOR_CONTEXT: Final[list[Any]] = [AS, SECURITY, ACTOR_TERMS]
 
+APPLICATION_CONTEXT: Final[list[Any]] = [AS, SECURITY, ACTOR_TERMS | peering.TERMS]
 CAPABILITIES: Final[tuple[tuple[str, str], ...]] = (
     (vocabulary.NAMESPACE, "fedmatch: requests and offers of skilled help"),
     ("https://datatracker.ietf.org/doc/html/rfc9421", "RFC-9421: HTTP Message Signatures"),
@@ -144,7 +146,7 @@ def actor(person: ActorDocument) -> Document:
     """An actor's document; of an Application the least that everybody accepts (FEP-d556), of others what they set themselves."""
     application = person.kind == "Application"
     document: Document = {
-        "@context": ACTOR_CONTEXT,
+        "@context": _actor_context(person),
         "id": person.id,
         "type": person.kind,
         "preferredUsername": person.username,
@@ -187,7 +189,11 @@ def actor(person: ActorDocument) -> Document:
         implements=implements if application else None,
         generator=None if application else {"type": "Application", "implements": implements},
     )
-    return document
+    return document | (peering.write(person.id, person.greeting) if person.greeting else {})
+
+
+def _actor_context(person: ActorDocument) -> list[Any]:
+    return APPLICATION_CONTEXT if person.greeting else ACTOR_CONTEXT
 
 
 def note(post: Note) -> Document:
@@ -213,8 +219,14 @@ def activity(act: Activity) -> Document:
     match act:
         case Create(object=Note() as made) | Update(object=Note() as made):
             context = LISTING_CONTEXT if made.proposal else NOTE_CONTEXT
-        case Update(object=ActorDocument()):
-            context = ACTOR_CONTEXT
+        case Update(object=ActorDocument() as changed):
+            context = _actor_context(changed)
+        case Sealed():
+            context = sealed.CONTEXT
+        case Offer() | Undo(object=Offer()) | Accept(object=Offer()) | Reject(object=Offer()) | Accept(result=Agreement()):
+            context = agreements.CONTEXT
+        case Update(object=Agreement()) | Create(object=Receipt()):
+            context = agreements.CONTEXT
         case _:
             context = [AS]
     return {"@context": context if len(context) > 1 else AS} | _activity(act)
@@ -420,6 +432,8 @@ def _activity(act: Activity) -> Document:
 
 
 def _type(act: Activity) -> str:
+        case Sealed():
+            document["sealed"] = sealed.members(act.envelope)
     match act:
         case Other(kind=kind):
             return kind

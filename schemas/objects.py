@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Literal
 
+from schemas.peering import Greeting
 from schemas.reading import Iri
 
 PUBLIC: Final = Iri("https://www.w3.org/ns/activitystreams#Public")
@@ -71,6 +72,8 @@ class ActorDocument:
 
 
 @dataclass(frozen=True, slots=True)
+    greeting: Greeting | None = None
+    """Of an Application alone: what it says to instances that think of trusting it."""
 class Mention:
     """A tag that names an actor by id."""
 

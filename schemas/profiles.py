@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_args
 
-from schemas import html, publickeys
+from schemas import html, peering, publickeys
 from schemas.objects import ActorDocument, ActorKind, Field, Key
 from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, moment, page, text, types
 
@@ -66,6 +66,7 @@ def parse_actor(document: Document) -> ActorDocument:
         also_known_as=iris(document.get("alsoKnownAs"), MOST_ALIASES),
         fields=tuple(_fields(document.get("attachment"))),
     )
+        greeting=peering.read(document) if kind == "Application" else None,
 
 
 def parse_keys(document: Document) -> tuple[Key, ...]:

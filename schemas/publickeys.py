@@ -18,8 +18,9 @@ LONGEST_PEM: Final = 8192
 ALPHABET: Final = "123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz"
 VALUES: Final = {letter: value for value, letter in enumerate(ALPHABET)}
 ED25519_PREFIX: Final = b"\xed\x01"
+X25519_PREFIX: Final = b"\xec\x01"
 RSA_PREFIX: Final = b"\x85\x24"
-"""Multicodec prefixes as unsigned varints: ed25519-pub 0xed, rsa-pub 0x1205."""
+"""Multicodec prefixes as unsigned varints: ed25519-pub 0xed, x25519-pub 0xec, rsa-pub 0x1205."""
 
 PEM: Final = re.compile(r"\s*-----BEGIN (RSA )?PUBLIC KEY-----[A-Za-z0-9+/=\s]+-----END (RSA )?PUBLIC KEY-----\s*\Z")
 
@@ -86,6 +87,14 @@ def from_multibase(text: str) -> tuple[Algorithm, bytes]:
         load("rsa", der)
         return "rsa", der
     raise BadKey("a multikey of a kind we do not use")
+
+
+def x25519(text: str) -> bytes:
+    """The 32 raw bytes of an X25519 Multikey's `publicKeyMultibase` (z6LS...); raises `BadKey`. Such a key seals and never signs."""
+    raw = multibase_bytes(text)
+    if not raw.startswith(X25519_PREFIX) or len(raw) != 34:
+        raise BadKey("not an X25519 key")
+    return raw[2:]
 
 
 def to_multibase(public: bytes, algorithm: Algorithm = "ed25519") -> str:

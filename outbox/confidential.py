@@ -1,0 +1,201 @@
+"""How does what is not public reach exactly one other instance? Queued whole and sealed by the vault; sealed once more for its reader at the moment it leaves.
+
+    publish   one activity, one trusted peer -> one outgoing row, one delivery
+    wrap      at sending: is it still the peer we trust? then the outer document, sealed to its pinned key; else it waits
+
+While a peer shows a key that nobody here confirmed everything for it waits, and nothing is lost. In no column stands what it is about or whom: the keys that
+order it are hashes, and its id is made for this way alone.
+"""
+
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from actors import handshake, known, peers, sealing, trust
+from actors.fetch import FetchFailed
+from actors.known import Actor
+from actors.keys import NoKey
+from actors.sealing import DoesNotOpen, SealingKey, Way
+from outbox import publish as outgoing
+from outbox.address import Inbox
+from schemas import documents, sealed
+from schemas.activities import Activity, Create, Delete, Update
+from schemas.peering import AgreementKey
+from schemas.reading import Iri
+from schemas.sealed import MOST_INNER, TooLong
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+HELD_MS: Final = 10 * 60 * 1000
+"""How long a delivery waits before it asks again whether its peer is trusted; a new trust wakes it at once."""
+
+
+class NotTrusted(PermissionError):
+    """What is not public goes to nobody an admin does not trust, or who did not accept us."""
+
+
+async def publish(
+    tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, host_id: int, *, object: Iri, ordering_key: str
+) -> int:
+    """Sends `activity` of our `sender`, whole, to the one peer `host_id`, and gives the id of the outgoing row. Call `instance.wake("delivery")` afterwards.
+
+    It may name nobody but that peer's Application and people here and there; `object` (what it is about) is written nowhere. Activities with one `ordering_key` (which holds the peer's host name) arrive in
+    the order of these calls; a Delete replaces what was not delivered yet, an Update replaces undelivered Updates. Raises `NotTrusted`, `Locked`, and
+    `schemas.sealed.TooLong` for more than 45 kB.
+    """
+    if activity.id is None or not sender.local:
+        raise ValueError("what travels sealed has an id and is said by somebody here")
+    partner = await peers.partner(tx, host_id)
+    if partner is None or not partner.ready:
+        raise NotTrusted(f"host {host_id} is not trusted by an admin here, or did not accept this instance; see `fedmatch peers list`")
+    body = documents.dumps(documents.activity(activity))
+    if len(body) > MOST_INNER:
+        raise TooLong(len(body))
+    application = await known.application(tx)
+    # What it is about is a secret too: the rows are ordered by a keyed hash.
+    key = f"{partner.host} {instance.vault.digest('confidential', ordering_key).hex()}"
+    uri = Iri(f"{instance.config.base_url}/sealed/{secrets.token_hex(16)}")
+    kind = type(activity).__name__ if isinstance(activity, Create | Update | Delete) else sealed.KIND
+    return await outgoing.queue(
+        tx, instance, application, body, [Inbox(partner.inbox, host_id)], uri=uri, kind=kind, object=partner.application, ordering_key=key, confidential=True
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """It may not leave now; `why` is for people. `later`: the peer could not be asked, so it is tried again as any other delivery."""
+
+    why: str
+    later: bool = False
+
+
+async def wrap(instance: "Instance", host_id: int, uri: Iri, body: bytes) -> bytes | Waits:
+    """The outer document for `body`, sealed to the key of the peer that an admin confirmed, as its own host shows it within the last minute. Raises `Locked`."""
+    partner = await instance.database.read(peers.partner, host_id)
+    if partner is None or not _may(instance, partner):
+        return Waits("its host is not trusted, or did not accept us")
+    if instance.clock.ms() - partner.looked_at > handshake.LOOK_MS:
+        looked = await handshake.look(instance, partner)
+        if isinstance(looked, FetchFailed):
+            return Waits(f"its Application could not be read: {looked.why}", later=True)
+        if looked.lost:
+            await instance.trust.refresh(instance.database)
+            if looked.says:
+                await instance.database.write(_say, instance, looked)
+        if not looked.partner.ready:
+            return Waits("its host is not trusted, or did not accept us")
+        partner = looked.partner
+    try:
+        ours, theirs = await instance.database.read(_keys, instance, host_id)
+    except NoKey:
+        return Waits("this instance has no key to seal with")
+    if theirs is None:
+        return Waits("no key of its Application is confirmed")
+    application = await instance.database.read(known.application)
+    way = Way(uri, instance.config.authority, partner.host)
+    try:
+        envelope = sealing.seal(body, way, ours, theirs)
+    except DoesNotOpen as error:
+        return Waits(str(error))
+    return documents.dumps(sealed.outer(uri, application.uri, partner.application, envelope))
+
+
+async def held_until(tx: Transaction, host_id: int, now_ms: int) -> int:
+    """When something that waits for a peer asks again: now, if an admin trusted it while we looked."""
+    partner = await peers.partner(tx, host_id)
+    return now_ms if partner is not None and partner.ready else now_ms + HELD_MS
+
+
+def _may(instance: "Instance", partner: peers.Partner) -> bool:
+    return partner.ready and trust.verdict(instance, partner.host, "confide").allowed
+
+
+async def _keys(tx: Transaction, instance: "Instance", host_id: int) -> tuple[SealingKey, AgreementKey | None]:
+    return await sealing.current(tx, instance), await handshake.sealing_to(tx, host_id)
+
+
+async def _say(tx: Transaction, instance: "Instance", looked: handshake.Looked) -> None:
+    await say(tx, instance, looked.partner, looked.says)
+
+
+async def say(tx: Transaction, instance: "Instance", partner: peers.Partner, says: "tuple[Activity, ...]") -> None:
+    """Sends what our Application has to say of the handshake itself, in the open and in order. Call `instance.wake("delivery")` afterwards."""
+    application = await known.application(tx)
+    for activity in says:
+        await outgoing.queue(
+            tx,
+            instance,
+            application,
+            documents.dumps(documents.activity(activity)),
+            [Inbox(partner.inbox, partner.host_id)],
+            # The Follow of one handshake keeps its id; each sending of it is a row of its own.
+            uri=Iri(f"{activity.id}~{secrets.token_hex(8)}"),
+            kind=type(activity).__name__,
+            object=partner.application,
+            ordering_key=f"peer {partner.host}",
+        )
+
+
+RESUME: Final = """
+update delivery
+set next_at = :now, created_at = :now, error = null
+where host_id = :host_id
+  and state = 'waiting'
+  and outgoing_id in (
+    select outgoing.id
+    from outgoing
+    where outgoing.confidential = 1
+  )
+"""
+
+WAKE: Final = """
+update host
+set next_at = :now
+where id = :host_id
+"""
+
+WAITING: Final = """
+select delivery.id, delivery.outgoing_id
+from delivery
+join outgoing on outgoing.id = delivery.outgoing_id
+where delivery.host_id = :host_id
+  and delivery.state = 'waiting'
+  and outgoing.confidential = 1
+"""
+
+STOPPED: Final = """
+update delivery
+set state = 'dead', finished_at = :now, lease_until = 0, error = :why
+where id = :id
+  and state = 'waiting'
+"""
+
+ERASE: Final = """
+update outgoing
+set body = null
+where id = :id
+"""
+
+
+async def resume(tx: Transaction, instance: "Instance", host_id: int) -> None:
+    """Lets everything that waits for a peer go now: it is trusted (again). Call `instance.wake("delivery")` afterwards."""
+    now = instance.clock.ms()
+    if await tx.execute(RESUME, host_id=host_id, now=now):
+        await tx.execute(WAKE, host_id=host_id, now=now)
+
+
+async def stop(tx: Transaction, instance: "Instance", host_id: int, why: str) -> int:
+    """Gives up everything that is not public and waits for a host, and erases it; how many."""
+    rows = await tx.all(WAITING, host_id=host_id)
+    now = instance.clock.ms()
+    if rows:
+        await tx.many(STOPPED, [{"id": row["id"], "why": why, "now": now} for row in rows])
+        await tx.many(ERASE, [{"id": row["outgoing_id"]} for row in rows])
+        log.info("confidential.stopped", host=host_id, deliveries=len(rows))
+    return len(rows)
