@@ -297,6 +297,7 @@ from follow
 join actor on actor.id = follow.followed_id
 where actor.local = 0
   and actor.state = 'suspended'
+  and actor.withdrawn = 0
   and follow.state in ('requested', 'accepted')
 """
 
@@ -306,6 +307,7 @@ from follow
 join actor on actor.id = follow.follower_id
 where actor.local = 0
   and actor.state = 'suspended'
+  and actor.withdrawn = 0
   and follow.state in ('requested', 'accepted')
 """
 

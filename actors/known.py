@@ -62,6 +62,10 @@ class Actor:
     updated: int | None
     fetched_at: int
     failed_at: int | None
+    withdrawn: bool = False
+    """`suspended` because its own server says so: hidden, and nothing of it is lost when it comes back."""
+    one_time: bool = False
+    """Made for one request, offer or answer; whose it is rests sealed."""
 
     @property
     def handle(self) -> str:
@@ -108,6 +112,8 @@ def from_row(row: Row) -> Actor:
         updated=row["updated"],
         fetched_at=row["fetched_at"],
         failed_at=row["failed_at"],
+        withdrawn=bool(row["withdrawn"]),
+        one_time=bool(row["one_time"]),
     )
 
 
@@ -191,16 +197,18 @@ where uri = :uri
 """
 
 UPSERT: Final = """
-insert into actor (id, uri, local, host_id, kind, username, handle_host, name, summary, url, inbox, shared_inbox, outbox, followers, following, featured, icon,
+insert into actor (id, uri, local, host_id, kind, username, handle_host, state, withdrawn, name, summary, url, inbox, shared_inbox, outbox, followers, following, featured, icon,
   locked, discoverable, also_known_as, moved_to, fields, published, updated, fetched_at)
-values (:id, :uri, 0, :host_id, :kind, :username, :handle_host, :name, :summary, :url, :inbox, :shared_inbox, :outbox, :followers, :following, :featured, :icon,
+values (:id, :uri, 0, :host_id, :kind, :username, :handle_host, :state, :withdrawn, :name, :summary, :url, :inbox, :shared_inbox, :outbox, :followers, :following, :featured, :icon,
   :locked, :discoverable, :also_known_as, :moved_to, :fields, :published, :updated, :now)
 on conflict (uri) do update
 set host_id = excluded.host_id, kind = excluded.kind, username = excluded.username, handle_host = excluded.handle_host, name = excluded.name,
   summary = excluded.summary, url = excluded.url, inbox = excluded.inbox, shared_inbox = excluded.shared_inbox, outbox = excluded.outbox,
   followers = excluded.followers, following = excluded.following, featured = excluded.featured, icon = excluded.icon, locked = excluded.locked,
   discoverable = excluded.discoverable, also_known_as = excluded.also_known_as, moved_to = excluded.moved_to, fields = excluded.fields,
-  published = excluded.published, updated = excluded.updated, fetched_at = excluded.fetched_at, failed_at = null
+  published = excluded.published, updated = excluded.updated, fetched_at = excluded.fetched_at, failed_at = null,
+  state = case when actor.state = 'suspended' and actor.withdrawn = 0 then 'suspended' else excluded.state end,
+  withdrawn = case when actor.state = 'suspended' and actor.withdrawn = 0 then 0 else excluded.withdrawn end
 where actor.local = 0
   and actor.state <> 'gone'
 returning *
@@ -230,6 +238,8 @@ async def store(tx: Transaction, instance: "Instance", document: ActorDocument, 
         kind=document.kind,
         username=document.username,
         handle_host=handle_host,
+        state="suspended" if document.suspended else "active",
+        withdrawn=int(document.suspended),
         name=document.name,
         summary=document.summary,
         url=document.url,

@@ -4,7 +4,10 @@ from dataclasses import dataclass
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Final
 
+from actors import trust
 from fedmatch import control
+from fedmatch.safety import border
+from fedmatch.safety.border import Held
 from inbox import arrivals
 from outbox import deliver
 from schemas.storage import Transaction
@@ -17,7 +20,8 @@ select
   (select count(*) from actor where actor.local = 1 and actor.kind <> 'Application' and actor.state <> 'gone') as local_actors,
   (select count(*) from actor where actor.local = 0 and actor.state <> 'gone') as remote_actors,
   (select count(*) from post where post.boost_of is null) as notes,
-  (select count(*) from listing) as listings
+  (select count(*) from listing) as listings,
+  (select count(*) from report where report.state = 'open') as reports
 """
 
 Json = str | int | bool | dict[str, int]
@@ -36,6 +40,8 @@ class Status:
     actors: dict[str, int]
     notes: int
     listings: int
+    held: Held
+    reports: int
 
     def json(self) -> dict[str, Json]:
         """The form scripts read."""
@@ -49,6 +55,8 @@ class Status:
             "actors": self.actors,
             "notes": self.notes,
             "listings": self.listings,
+            "held": self.held.json(),
+            "reports": self.reports,
         }
 
     def text(self) -> str:
@@ -64,10 +72,14 @@ class Status:
             "actors": ", ".join(f"{number} {where}" for where, number in self.actors.items()),
             "posts": f"{self.notes}, {self.listings} of them requests and offers",
         }
+        if waiting := self.held.text():
+            rows["border"] = waiting
+        if self.reports:
+            rows["reports"] = f"{self.reports} open; `fedmatch report list` shows them"
         return "\n".join(f"{name + ':':<12}{value}" for name, value in rows.items())
 
 
-async def _here(tx: Transaction) -> tuple[dict[str, int], dict[str, int], dict[str, int], int, int]:
+async def _here(tx: Transaction, instance: "Instance") -> tuple[dict[str, int], dict[str, int], dict[str, int], int, int, Held, int]:
     came = await arrivals.counts(tx)
     left = await deliver.counts(tx)
     (row,) = await tx.all(HERE)
@@ -77,6 +89,8 @@ async def _here(tx: Transaction) -> tuple[dict[str, int], dict[str, int], dict[s
         {"local": row["local_actors"], "remote": row["remote_actors"]},
         row["notes"],
         row["listings"],
+        await border.held(tx, await trust.fresh(tx, instance)),
+        row["reports"],
     )
 
 
@@ -84,5 +98,5 @@ async def status(instance: "Instance") -> Status:
     """The numbers now. The vault counts as locked if any running process of this machine has it locked; without one, if this process could not open it."""
     running = await control.ask_all(instance.config.folder, {"command": "ping"})
     locked = any(bool(answer.get("locked")) for answer in running) if running else instance.vault.locked
-    came, left, actors, notes, listings = await instance.database.read(_here)
-    return Status(version("fedmatch"), instance.database.engine, locked, len(running), came, left, actors, notes, listings)
+    came, left, actors, notes, listings, held, reports = await instance.database.read(_here, instance)
+    return Status(version("fedmatch"), instance.database.engine, locked, len(running), came, left, actors, notes, listings, held, reports)

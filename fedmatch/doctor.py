@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from actors.network import Fetched, Network
+from actors.trust import Trust
 from fedmatch import app, control
 from fedmatch.database import migrate
 from fedmatch.database.open import FILE_NAME, open_database
+from fedmatch.safety import border
 from schemas.config import Config, ConfigError, load
 from schemas.storage import Database, StorageError, Transaction
 
@@ -131,6 +133,8 @@ async def _database(config: Config) -> list[Check]:
         if database.engine == "sqlite":
             found.append(await _pragmas(database))
         found.append(await _migrations(database))
+        if found[-1].ok:
+            found.append(await _border(config, database))
         return found
     except StorageError as error:
         return [Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
@@ -167,6 +171,14 @@ async def _migrations(database: Database) -> Check:
     if newer := sorted(done.difference(known)):
         return Check("migrations", False, f"{', '.join(newer)} came from a newer fedmatch", "install that version again")
     return Check("migrations", True, f"all {len(known)} done")
+
+
+async def _border(config: Config, database: Database) -> Check:
+    """Nothing is wrong where somebody waits for an admin, but somebody should look."""
+    rules = Trust(config.federation.mode)
+    await rules.refresh(database)
+    held = await database.read(border.held, rules)
+    return Check("border", True, f"mode {rules.mode}; {held.text() or 'nothing waits for an admin'}")
 
 
 async def _reachable(config: Config) -> Check:

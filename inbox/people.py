@@ -66,6 +66,8 @@ async def is_same(tx: Transaction, actor: Actor, document: ActorDocument) -> boo
     """Whether a pushed profile changes nothing but what is shown: neither name, keys nor addresses. Those are believed only from the actor's own origin."""
     stored = {(key.id, key.algorithm, key.public, key.proves) for key in await _keys(tx, actor)}
     listed = {(key.id, key.algorithm, key.public, key.proves) for key in document.keys}
+    if document.suspended != actor.withdrawn:
+        return False
     addresses = (document.username, document.inbox, document.shared_inbox, document.featured, document.moved_to, document.also_known_as)
     return stored == listed and addresses == (actor.username, actor.inbox, actor.shared_inbox, actor.featured, actor.moved_to, actor.also_known_as)
 

@@ -14,6 +14,7 @@ ActorKind = Literal["Person", "Service", "Application", "Group", "Organization"]
 Visibility = Literal["public", "unlisted", "followers", "direct"]
 Purpose = Literal["request", "offer"]
 Urgency = Literal["hours", "days", "weeks", "anytime"]
+Circle = Literal["network", "peers"]
 VouchMethod = Literal["in-person", "documents", "video-call", "known-organisation", "references", "other"]
 
 
@@ -32,9 +33,9 @@ class Key:
     owner: Iri
     algorithm: Literal["rsa", "ed25519"]
     public: bytes
-
-
     proves: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class Field:
     """One line of a profile (`PropertyValue`); the value is sanitised HTML."""
@@ -64,16 +65,18 @@ class ActorDocument:
     handle: str | None = None
     locked: bool = False
     discoverable: bool = False
+    suspended: bool = False
+    """Its own server has silenced it and says so (Mastodon)."""
     published: datetime | None = None
     updated: datetime | None = None
     moved_to: Iri | None = None
     also_known_as: tuple[Iri, ...] = ()
     fields: tuple[Field, ...] = ()
+    greeting: Greeting | None = None
+    """Of an Application alone: what it says to instances that think of trusting it."""
 
 
 @dataclass(frozen=True, slots=True)
-    greeting: Greeting | None = None
-    """Of an Application alone: what it says to instances that think of trusting it."""
 class Mention:
     """A tag that names an actor by id."""
 
@@ -175,7 +178,8 @@ class Proposal:
     """The members that make a Note a request or an offer (FEP-0837 plus https://w3id.org/fedmatch/ns#): everything of a listing that may leave its home.
 
     `until` is the deadline its author named, `expires` when it closes unless it is renewed; receivers enforce the earlier. `capacity` is how many people an
-    offer has room for, or how many helpers a request wants. `readers` stands in the copy for one trusted peer alone: the level its helpers need to read it.
+    offer has room for, or how many helpers a request wants. `readers` and `circle` stand in the copy for one trusted peer alone: the level its helpers need to
+    read it, and whether all trusted peers of its home may have one or only some.
     """
 
     purpose: Purpose
@@ -198,13 +202,20 @@ class Proposal:
     follow_up_of: Iri | None = None
     vouches: tuple[Vouch, ...] = ()
     readers: int | None = None
+    circle: Circle | None = None
+
+    @property
+    def ends(self) -> datetime | None:
+        """When it closes: at the deadline its author named, or when nobody renews it, whichever comes first."""
+        return min((moment for moment in (self.until, self.expires) if moment is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True)
 class Agreement:
     """What an answer proposes (FEP-0837): to satisfy the intent `satisfies` of a listing, `quantity` times. Whoever accepts gives `id` and `attributed_to`.
 
-    `text` is the helper's message, `vouches` what is said of the helper; both stand only in what goes to exactly one other actor.
+    `text` is the helper's message, `vouches` what is said of the helper; both stand only in what goes to exactly one other actor. `finished`, `failed` and
+    `receipt` are how it ended, as whoever it is attributed to says.
     """
 
     satisfies: Iri
@@ -216,6 +227,19 @@ class Agreement:
     text: str = ""
     language: str | None = None
     vouches: tuple[Vouch, ...] = ()
+    finished: bool = False
+    failed: bool = False
+    receipt: Iri | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the helper says of how an agreement ended, in a document of their own: that it is done, or that it failed."""
+
+    id: Iri
+    attributed_to: Iri
+    agreement: Iri
+    failed: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -60,13 +60,14 @@ def parse_actor(document: Document) -> ActorDocument:
         handle=handle,
         locked=document.get("manuallyApprovesFollowers") is True,
         discoverable=document.get("discoverable") is True,
+        suspended=document.get("suspended") is True,
         published=moment(document.get("published")),
         updated=moment(document.get("updated")),
         moved_to=iri(document.get("movedTo")),
         also_known_as=iris(document.get("alsoKnownAs"), MOST_ALIASES),
         fields=tuple(_fields(document.get("attachment"))),
-    )
         greeting=peering.read(document) if kind == "Application" else None,
+    )
 
 
 def parse_keys(document: Document) -> tuple[Key, ...]:

@@ -63,6 +63,12 @@ where post.visibility = 'public'
   and post.boost_of is null
   and post.id < :before
   and actor.state = 'active'
+  and not exists (
+    select 1
+    from block
+    where (block.actor_id = :reader and block.blocked_id = post.actor_id)
+       or (block.actor_id = post.actor_id and block.blocked_id = :reader)
+  )
 order by post.id desc
 limit :limit
 """
@@ -76,12 +82,12 @@ async def home(tx: Transaction, instance: "Instance", reader: Actor, page: Page)
     return [_entry(instance, row) for row in rows]
 
 
-async def public(tx: Transaction, instance: "Instance", _reader: Actor, page: Page) -> list[Entry]:
-    """Every public post known here, but of those who are blocked, limited, or strangers who wait for an admin."""
+async def public(tx: Transaction, instance: "Instance", reader: Actor, page: Page) -> list[Entry]:
+    """Every public post known here, but of those who are blocked (by an admin, by `reader`, or who block it), limited, or strangers who wait for an admin."""
     found: list[Entry] = []
     before: int | None = page.before or END
     while before is not None and len(found) < page.limit:
-        rows = await tx.all(PUBLIC, before=before, limit=page.limit)
+        rows = await tx.all(PUBLIC, reader=reader.id, before=before, limit=page.limit)
         shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
         found += [_entry(instance, row) for row in shown[: page.limit - len(found)]]
         before = rows[-1]["key"] if len(rows) == page.limit else None

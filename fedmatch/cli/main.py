@@ -2,7 +2,7 @@
 
 import click
 
-from fedmatch.cli import deliveries, follow, init, listing, peers, post, report, run, social, status, timeline, unlock, user
+from fedmatch.cli import deliveries, follow, init, instance, listing, peers, post, report, run, social, status, timeline, unlock, user
 from fedmatch.cli.house import Group
 
 
@@ -23,6 +23,7 @@ for command in (
     status.status,
     status.doctor,
     user.user,
+    instance.instance,
     follow.follow,
     post.post,
     post.delete,

@@ -9,11 +9,12 @@ from fedmatch.cli.house import Group, Json, fail, person, say, table, text_of, w
 if TYPE_CHECKING:
     from actors.instance import Instance
     from fedmatch.safety.reports import Report, State, Words
+    from schemas.storage import Transaction
 
 
 @click.group(cls=Group)
 def report() -> None:
-    """Reports: send, list, show, close."""
+    """Reports: send, list, show, take, close."""
 
 
 def _json(one: "Report") -> dict[str, Json]:
@@ -100,6 +101,27 @@ def _text(one: "Report", words: "Words") -> str:
     for named in words.posts:
         lines += ["", named.url, *([f"> {line}" for line in named.text.splitlines()] if named.text else [])]
     return "\n".join([*lines, *(["", f"Closed: {words.note}"] if words.note else [])])
+
+
+@report.command()
+@click.argument("number", metavar="ID", type=int)
+@click.option("--undo", is_flag=True, help="Hand it back, or open it again.")
+def take(number: int, undo: bool) -> None:
+    """Say that somebody looks after the report ID, so that no other moderator does the same work."""
+    from fedmatch.safety import reports
+    from schemas.states import IllegalMove
+
+    async def work(instance: "Instance") -> None:
+        try:
+            one = await instance.database.write(_take, instance, number, undo)
+        except (reports.NoReport, IllegalMove) as error:
+            fail(str(error))
+        say(_json(one), f"Report {one.id} is {one.state}.")
+
+    async def _take(tx: "Transaction", instance: "Instance", number: int, undo: bool) -> "Report":
+        return await reports.take(tx, instance, number, undo=undo)
+
+    within(work)
 
 
 @report.command()

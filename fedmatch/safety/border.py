@@ -190,18 +190,18 @@ order by host.id
 
 SUSPEND_HOST: Final = """
 update actor
-set state = 'suspended'
+set state = 'suspended', withdrawn = 0
 where host_id = :host_id
   and local = 0
-  and state = 'active'
+  and (state = 'active' or withdrawn = 1)
 """
 
 SUSPEND_HANDLES: Final = """
 update actor
-set state = 'suspended'
+set state = 'suspended', withdrawn = 0
 where handle_host = :host
   and local = 0
-  and state = 'active'
+  and (state = 'active' or withdrawn = 1)
 """
 
 SUSPENDED_OF: Final = """
@@ -211,6 +211,7 @@ join host on host.id = actor.host_id
 where (actor.host_id = :host_id or actor.handle_host = :host)
   and actor.local = 0
   and actor.state = 'suspended'
+  and actor.withdrawn = 0
 """
 
 RESUME_HOST: Final = """
@@ -220,14 +221,15 @@ where host_id = :host_id
   and handle_host = :host
   and local = 0
   and state = 'suspended'
+  and withdrawn = 0
 """
 
 SUSPEND: Final = """
 update actor
-set state = 'suspended'
+set state = 'suspended', withdrawn = 0
 where uri = :uri
   and local = 0
-  and state = 'active'
+  and (state = 'active' or withdrawn = 1)
 """
 
 RESUME: Final = """
@@ -236,6 +238,7 @@ set state = 'active'
 where id = :id
   and local = 0
   and state = 'suspended'
+  and withdrawn = 0
 """
 
 
@@ -380,6 +383,7 @@ from actor
 join post on post.actor_id = actor.id
 where actor.local = 0
   and actor.state = 'suspended'
+  and actor.withdrawn = 0
 order by post.id
 limit :limit
 """
@@ -452,9 +456,31 @@ group by actor.uri
 """
 
 
-async def decisions(tx: Transaction, instance: "Instance") -> Sequence[Decision]:
-    """Everything that was decided, and every server of which something waits; servers first, by name."""
-    rules = await trust.fresh(tx, instance)
+@dataclass(frozen=True, slots=True)
+class Held:
+    """How many follows and messages wait for an admin, by server."""
+
+    follows: dict[str, int]
+    messages: dict[str, int]
+
+    @property
+    def hosts(self) -> int:
+        return len({*self.follows, *self.messages})
+
+    def json(self) -> dict[str, int]:
+        """The sums, for scripts."""
+        return {"follows": sum(self.follows.values()), "messages": sum(self.messages.values())}
+
+    def text(self) -> str:
+        """The sums in words, empty where nothing waits."""
+        if not self.hosts:
+            return ""
+        sums = self.json()
+        return f"{sums['follows']} follows and {sums['messages']} messages of {self.hosts} servers wait for an admin; `fedmatch peers list` shows whose"
+
+
+async def held(tx: Transaction, rules: Trust) -> Held:
+    """What waits at the border for an admin, as `rules` judge it."""
     asked, written = dict[str, int](), dict[str, int]()
     after: int | None = 0
     while after is not None:
@@ -468,12 +494,18 @@ async def decisions(tx: Transaction, instance: "Instance") -> Sequence[Decision]
     for row in await tx.all(MESSAGES):
         host = hosts.authority(row["uri"])
         written[host] = written.get(host, 0) + int(row["number"])
+    return Held(asked, written)
+
+
+async def decisions(tx: Transaction, instance: "Instance") -> Sequence[Decision]:
+    """Everything that was decided, and every server of which something waits; servers first, by name."""
+    waiting = await held(tx, await trust.fresh(tx, instance))
     decided = {peer.host: peer for peer in await peers.list_all(tx)}
     found = []
-    for name in sorted({*decided, *asked, *written}):
+    for name in sorted({*decided, *waiting.follows, *waiting.messages}):
         peer = decided.get(name)
         level, reason, since = (peer.level, peer.reason, peer.since) if peer is not None else (None, None, None)
-        found.append(Decision(Host(name), level, reason, since, asked.get(name, 0), written.get(name, 0)))
+        found.append(Decision(Host(name), level, reason, since, waiting.follows.get(name, 0), waiting.messages.get(name, 0)))
     found += [
         Decision(Person(rule.subject) if rule.kind == "actor" else Key(rule.subject), rule.level, rule.reason, rule.since) for rule in await peers.rules(tx)
     ]

@@ -134,6 +134,13 @@ where id = :id
 """
 
 
+MOVE: Final = """
+update report
+set state = :state, changed_at = :now
+where id = :id
+"""
+
+
 def _report(row: Row) -> Report:
     return Report(
         id=row["id"],
@@ -320,6 +327,18 @@ async def show(tx: Transaction, instance: "Instance", id: int) -> tuple[Report, 
     if row is None:
         raise NoReport(f"there is no report {id}; `fedmatch report list` shows them")
     return _report(row), _open(instance, id, bytes(row["sealed"]))
+
+
+async def take(tx: Transaction, instance: "Instance", id: int, *, undo: bool = False) -> Report:
+    """Says that a moderator looks after a report, or (with `undo`) does no longer, also of one that was closed; again is nothing new. Raises `NoReport`, `schemas.states.IllegalMove`."""
+    row = await tx.one(BY_ID, id=id)
+    if row is None:
+        raise NoReport(f"there is no report {id}; `fedmatch report list` shows them")
+    to: State = "open" if undo else "taken"
+    if row["state"] != to:
+        await tx.execute(MOVE, id=id, state=REPORT.move(row["state"], to), now=instance.clock.ms())
+        log.info("report.taken", report=id, undone=undo)
+    return await _by_id(tx, id)
 
 
 async def close(tx: Transaction, instance: "Instance", id: int, note: str | None = None) -> Report:

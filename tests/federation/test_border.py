@@ -17,7 +17,7 @@ from fedmatch.board import timelines
 from fedmatch.cli.main import main
 from schemas.reading import Iri
 from schemas.storage import Transaction
-from tests.fakepeer import FakeActor, FakePeer
+from tests.fakepeer import PUBLIC, FakeActor, FakePeer
 from tests.signing import signed
 from tests.wire import Answer, http, reply_json
 from tests.world import Person, Site, World
@@ -438,3 +438,73 @@ async def test_the_mode_of_the_next_start_lets_in_what_waited(world: World, peer
         return [actor.uri for actor in await follows.followers(tx, amina.actor.id)]
 
     assert await site.instance.database.read(followers) == [p1.id]
+
+
+async def test_who_is_silenced_at_home_is_silent_here_and_may_come_back(world: World, peer: FakePeer) -> None:
+    # Given two who follow each other, and words of both
+    amina, p1 = await world.person("amina@a"), peer.actor("p1")
+    site = amina.site
+    await friends(world, amina, p1)
+    assert (await note(amina, p1, CANARY)).status == 202
+    await world.settle()
+    assert await amina.reads() == [CANARY]
+
+    async def told(**changes: Any) -> None:
+        world.clock.move(seconds=30)
+        p1.overrides = {"updated": peer.stamp(), **changes}
+        assert (await p1.send(p1.activity("Update", p1.document(), to=[PUBLIC]), amina.actor.inbox)).status == 202
+        await world.settle()
+
+    # When its own server says `suspended: true`, as Mastodon does
+    await told(suspended=True)
+    # Then nobody reads it, here or at its pages, nothing is sent to it, and what it says is not taken
+    assert await amina.reads() == []
+    assert await public(site, amina) == []
+    peer.log.clear()
+    await amina.post("for my followers", "followers")
+    assert (await note(amina, p1, "still shouting")).status == 403
+    await world.settle()
+    assert peer.activities() == []
+    # But nothing is lost: neither follows nor words, even when the border is put in order
+    await typed(site, "peers", "allow", "elsewhere.example")
+    await world.settle()
+    assert (await amina.following(p1.handle), await site.count("post", "local = 0")) == ("accepted", 1)
+    # When its server takes that back
+    await told()
+    assert CANARY in await amina.reads()
+    assert "still shouting" not in await amina.reads()
+    assert (await note(amina, p1, "here I am again")).status == 202
+    await world.settle()
+    assert "here I am again" in await amina.reads()
+
+
+async def test_a_block_of_who_is_silenced_at_home_deletes_all_the_same(world: World, peer: FakePeer) -> None:
+    amina, p1 = await world.person("amina@a"), peer.actor("p1")
+    await friends(world, amina, p1)
+    await note(amina, p1, CANARY)
+    await world.settle()
+    p1.overrides = {"suspended": True}
+    await p1.send(p1.activity("Update", p1.document(), to=[PUBLIC]), amina.actor.inbox)
+    await world.settle()
+    await typed(amina.site, "peers", "block", peer.host)
+    await world.settle()
+    assert (await amina.following(p1.handle), await amina.site.count("post", "local = 0")) == ("rejected", 0)
+    assert world.grep(CANARY) == {}
+
+
+async def test_what_waits_for_an_admin_is_counted_where_admins_look(world: World, peer: FakePeer) -> None:
+    # Given a limited server of which somebody asks to follow and somebody writes
+    amina, p1 = await world.person("amina@a"), peer.actor("p1")
+    await typed(amina.site, "peers", "limit", peer.host)
+    assert (await typed(amina.site, "status"))["held"] == {"follows": 0, "messages": 0}
+    await p1.send(p1.follow(amina.uri), amina.actor.inbox)
+    await p1.send(p1.create(p1.direct("<p>hello</p>", amina.uri, f"@{amina.handle}")), amina.actor.inbox)
+    await world.settle()
+    # Then the count, the doctor and the list say so, and afterwards they do not
+    assert (await typed(amina.site, "status"))["held"] == {"follows": 1, "messages": 1}
+    said = {check["name"]: check["detail"] for check in (await typed(amina.site, "doctor"))["checks"]}
+    assert said["border"] == "mode open; 1 follows and 1 messages of 1 servers wait for an admin; `fedmatch peers list` shows whose"
+    assert (await decision(amina.site, peer.host) or {})["waiting"] == {"follows": 1, "messages": 1}
+    await typed(amina.site, "peers", "allow", peer.host)
+    await world.settle()
+    assert (await typed(amina.site, "status"))["held"] == {"follows": 0, "messages": 0}

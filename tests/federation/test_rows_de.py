@@ -1,5 +1,6 @@
 """Rows D1-D10, E1-E11 and rotated keys: how we sign, what others must believe, and whose words pass through. One world for all."""
 
+import asyncio
 import json
 import re
 from collections.abc import AsyncIterator
@@ -9,10 +10,13 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
+from click.testing import CliRunner
 
 from actors import remote
 from actors.remote import Budget, FetchFailed
 from fedmatch import people, rotation
+from fedmatch.cli.main import main
+from fedmatch.safety import reports
 from schemas.publickeys import from_multibase
 from tests.fakepeer import AS2, PUBLIC, FakeActor, FakePeer, Heard, pair
 from tests.messages import body_of, proof_holds, proven
@@ -296,6 +300,32 @@ async def test_d10_a_retry_is_signed_freshly_and_says_the_same(world: World, ami
 
 # --- keys of ours that change
 
+
+async def test_f39_the_instances_own_actor_gets_new_keys_at_the_command_line(world: World, amina: Person, peer: FakePeer) -> None:
+    # First of these, while the clock of the command and that of this world are less than a week apart.
+    # Given a server that heard a Flag of our instance
+    p1 = peer.actor("p1")
+    await reports.send(amina.site.instance, amina.actor, p1.handle, "he shouts", forward=True)
+    await world.settle()
+    assert [activity["type"] for activity in peer.activities()] == ["Flag"]
+    before = (await amina.site.get("/actor")).json
+    peer.log.clear()
+    # When an admin types the command, beside the running server
+    result = await asyncio.to_thread(CliRunner().invoke, main, ["--config", str(amina.site.config.path), "--json", "instance", "rotate-keys"])
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout) == {"url": f"{amina.site.base}/actor", "state": "active"}
+    await world.settle()
+    # Then that server is told in words the old key signs, the document proves itself with the new, and fetches are signed with the new
+    (news,) = posts(peer)
+    assert (news.activity["type"], news.signature, f'keyId="{before["publicKey"]["id"]}"' in news.asked.header("signature")) == ("Update", "valid", True)
+    after = (await amina.site.get("/actor")).json
+    assert after["publicKey"]["id"] != before["publicKey"]["id"]
+    (key,) = [key for key in after["assertionMethod"] if key["id"] == after["proof"]["verificationMethod"]]
+    assert key["id"] not in {key["id"] for key in before["assertionMethod"]}
+    assert proof_holds(after, from_multibase(key["publicKeyMultibase"])[1])
+    await people.find(amina.site.instance, peer.actor("p4").handle)
+    (asked,) = peer.asked("/users/p4")
+    assert f'keyId="{after["publicKey"]["id"]}"' in asked.asked.header("signature")
 
 async def test_f39_new_keys_are_announced_by_the_old_and_used_for_what_waits(world: World, peer: FakePeer) -> None:
     # Given somebody with a follower who is out of reach, a post that waits for it, and another follower who is there

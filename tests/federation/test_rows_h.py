@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -221,6 +222,26 @@ async def test_h10_an_edit_of_something_new_is_a_post(world: World, amina: Perso
     world.clock.move(seconds=1)
     await send(world, p1, p1.update(note), amina)
     assert await reads(amina, "h10") == 1
+
+
+async def test_h10_an_edit_of_something_old_that_we_never_had_is_none(world: World, amina: Person, p1: FakeActor) -> None:
+    # As at Mastodon: whoever corrects an old post does not bring it back to everybody who follows them now
+    for text, hours, shown in (("h10 of yesterday", 23, 1), ("h10 of last week", 170, 0)):
+        when = (p1.peer.now() - timedelta(hours=hours)).strftime("%Y-%m-%dT%H:%M:%SZ")
+        note = p1.note(f"<p>{text}</p>", published=when)
+        await send(world, p1, p1.update(note), amina)
+        assert await reads(amina, text) == shown, text
+    # What nobody here asked for is not brought by an edit either
+    stranger = p1.peer.actor("stranger")
+    note = stranger.note("<p>h10 of a stranger</p>")
+    await send(world, stranger, stranger.update(note), amina)
+    assert await held(amina, note) == []
+    # But a request or an offer is new here whenever it comes
+    old = (p1.peer.now() - timedelta(days=30)).strftime("%Y-%m-%dT%H:%M:%SZ")
+    members = {"purpose": "offer", "publishes": {"type": "Intent", "action": "deliverService", "name": "h10 lawyer"}, "source": {"content": "x"}}
+    offer = stranger.note("<p>h10 offer</p>", published=old, **members)
+    await send(world, stranger, stranger.update(offer), amina)
+    assert len(await held(amina, offer)) == 1
 
 
 @pytest.mark.parametrize("what", ["author", "published"])

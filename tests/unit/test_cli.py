@@ -409,6 +409,8 @@ def test_status_counts(house: Path) -> None:
         "actors": {"local": 2, "remote": 0},
         "notes": 2,
         "listings": 1,
+        "held": {"follows": 0, "messages": 0},
+        "reports": 0,
     }
     assert ok("deliveries") == []
     assert run("deliveries", "--state", "lost").exit_code == 2

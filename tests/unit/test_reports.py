@@ -15,6 +15,7 @@ from schemas import documents
 from schemas.activities import LONGEST_FLAG, MOST_FLAGGED, Flag, parse
 from schemas.reading import Iri, Unreadable
 from schemas.states import IllegalMove
+from schemas.storage import Transaction
 from tests.fakepeer import AP, FakeActor
 from tests.wire import http
 from tests.world import Person, World, open_world
@@ -281,6 +282,25 @@ async def test_a_report_is_not_forwarded_where_nothing_goes(world: World) -> Non
 
 
 # --- what becomes of it
+
+
+async def test_a_report_is_taken_and_handed_back(world: World) -> None:
+    amina, bilal = await world.person("amina@a"), await world.person("bilal@a")
+    instance, database = amina.site.instance, amina.site.instance.database
+    made = await reports.send(instance, amina.actor, bilal.handle, "he shouts")
+
+    async def take(undo: bool = False) -> str:
+        async def body(tx: Transaction) -> str:
+            return (await reports.take(tx, instance, made.id, undo=undo)).state
+
+        return await database.write(body)
+
+    assert [await take(), await take(), await take(undo=True), await take(undo=True), await take()] == ["taken", "taken", "open", "open", "taken"]
+    await database.write(reports.close, instance, made.id, "talked to him")
+    with pytest.raises(IllegalMove):
+        await take()
+    assert await take(undo=True) == "open", "it is open again"
+    assert (await words(amina, made)).note == "talked to him"
 
 
 async def test_a_report_is_closed_once_and_keeps_what_was_done(world: World) -> None:

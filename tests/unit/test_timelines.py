@@ -9,7 +9,7 @@ from actors.instance import Instance
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import app
-from fedmatch.board import publish, timelines
+from fedmatch.board import publish, social, timelines
 from fedmatch.board.timelines import Entry, Page
 from outbox import posts
 from schemas.objects import PUBLIC
@@ -94,6 +94,18 @@ async def test_whoever_is_suspended_is_not_read(house: Instance) -> None:
     await house.database.write(local.suspend, house, bob)
     assert await home(house, alice) == []
     assert await public(house, alice) == []
+
+
+async def test_whoever_is_blocked_is_not_read_by_either(house: Instance) -> None:
+    alice, bob, carol = [await person(house, name) for name in ("alice", "bob", "carol")]
+    for author in (alice, bob, carol):
+        await publish.post(house, author, author.username)
+    await social.block(house, alice, bob)
+    assert texts(await public(house, alice)) == ["carol", "alice"]
+    assert texts(await public(house, bob)) == ["carol", "bob"]
+    assert texts(await public(house, carol)) == ["carol", "bob", "alice"]
+    await social.block(house, alice, bob, undo=True)
+    assert texts(await public(house, alice)) == ["carol", "bob", "alice"]
 
 
 async def test_a_boost_shows_what_it_boosts_to_the_boosters_followers(house: Instance) -> None:
