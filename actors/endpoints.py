@@ -41,6 +41,15 @@ Html = Callable[[str, Actor], Awaitable[Response]]
 Parting = Callable[[Transaction, int], Awaitable[bool]]
 """Whether something an actor of ours said still waits to be delivered; whoever delivers knows, and the product registers it."""
 
+Called = Callable[[str], Awaitable[str | None]]
+"""Who comes when a name is called that nobody has: the name they have then, or None. Raises `Busy`. The product registers it; rooms below do not know whom."""
+
+
+class Busy(Exception):
+    """Somebody would come, but too many are being called: come back in `retry_after_s` seconds."""
+
+    retry_after_s: int = 10
+
 
 def ap_response(document: Document, *, status: int = 200, max_age_s: int = ACTOR_AGE_S, by_signer: bool = False) -> Response:
     """A document as every peer takes it: exactly `application/activity+json`, readable from any origin, `Vary: Accept`.
@@ -128,19 +137,19 @@ def refused_host(instance: "Instance") -> bool:
     return False
 
 
-def blueprint(instance: "Instance", html: Html | None = None, parting: Parting | None = None) -> Blueprint:
+def blueprint(instance: "Instance", html: Html | None = None, parting: Parting | None = None, called: Called | None = None) -> Blueprint:
     """The routes of this room. `html` renders pages at ActivityPub ids for those who want HTML.
 
     An actor that is gone answers 410, but while `parting` says that its last words are still on their way its bare document and its name stay: servers that
     look a key up anew with every activity would refuse the Delete otherwise (Hollo and Fedify answer it with 401).
     """
     made = Blueprint("actors", __name__)
-    _well_known(made, instance, parting)
-    _documents(made, instance, html, parting)
+    _well_known(made, instance, parting, called)
+    _documents(made, instance, html, parting, called)
     return made
 
 
-def _well_known(made: Blueprint, instance: "Instance", parting: Parting | None) -> None:
+def _well_known(made: Blueprint, instance: "Instance", parting: Parting | None, called: Called | None) -> None:
     base = instance.config.base_url
 
     @made.get("/.well-known/webfinger")
@@ -153,6 +162,12 @@ def _well_known(made: Blueprint, instance: "Instance", parting: Parting | None) 
         except BadUrl as error:
             return _finger_error(400, str(error))
         actor = await instance.database.read(_named, name) if name is not None else None
+        if actor is None and name and called is not None:
+            try:
+                name = await called(name)
+            except Busy as error:
+                return _finger_error(503, "come back later", retry_after_s=error.retry_after_s)
+            actor = await instance.database.read(_named, name) if name else None
         if actor is None or actor.state == "suspended":
             return _finger_error(404, "not found")
         if actor.state == "gone" and (parting is None or not await instance.database.read(parting, actor.id)):
@@ -183,7 +198,7 @@ def _well_known(made: Blueprint, instance: "Instance", parting: Parting | None) 
         return _open(documents.dumps(document), documents.nodeinfo_type(schema), APPLICATION_AGE_S)
 
 
-def _documents(made: Blueprint, instance: "Instance", html: Html | None, parting: Parting | None) -> None:
+def _documents(made: Blueprint, instance: "Instance", html: Html | None, parting: Parting | None, called: Called | None) -> None:
     proven: list[tuple[Document, Document]] = []
 
     async def with_proof(actor: Actor, document: Document) -> Document:
@@ -210,10 +225,16 @@ def _documents(made: Blueprint, instance: "Instance", html: Html | None, parting
     @made.get("/@<name>")
     async def actor(name: str) -> Response:
         """The id, and the address people see; the document is the same, and says which of the two is its id."""
-        if not wants_activitypub(request.headers.get("Accept", "")):
-            return await _page(instance, name, html)
-        if refusal := await gate(instance):
+        page = not wants_activitypub(request.headers.get("Accept", ""))
+        if not page and (refusal := await gate(instance)):
             return refusal
+        if called is not None and await instance.database.read(known.by_name, name) is None:
+            try:
+                await called(name)
+            except Busy as error:
+                return ap_error(503, "come back later", retry_after_s=error.retry_after_s)
+        if page:
+            return await _page(instance, name, html)
         found = await instance.database.read(_described, instance, name, parting)
         if found is None:
             return not_found()
@@ -286,8 +307,11 @@ def _open(body: bytes, content_type: str, max_age_s: int, *, vary: str | None = 
     return response
 
 
-def _finger_error(status: int, sentence: str) -> Response:
-    return _open(documents.dumps({"error": sentence}), "application/json", ACTOR_AGE_S, status=status)
+def _finger_error(status: int, sentence: str, *, retry_after_s: int | None = None) -> Response:
+    response = _open(documents.dumps({"error": sentence}), "application/json", 0 if retry_after_s else ACTOR_AGE_S, status=status)
+    if retry_after_s is not None:
+        response.headers["Retry-After"] = str(retry_after_s)
+    return response
 
 
 def _finger(actor: Actor) -> Document:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import blocks, known, said, trust
+from actors import blocks, known, quiet, said, trust
 from actors.known import Actor
 from actors.said import About
 from schemas.activities import Accept, Follow, Other, Reject, Undo
@@ -103,6 +103,8 @@ async def request(tx: Transaction, instance: "Instance", follower: Actor, follow
     """
     if follower.id == followed.id or followed.kind == "Application" or followed.state == "gone" or followed.moved_to is not None:
         raise CannotFollow(f"actor {followed.id} cannot be followed")
+    if quiet.keeps(followed):
+        raise CannotFollow("its followers are kept as hashes, for people of other servers; here read the board: `fedmatch listing list`")
     if await blocks.either(tx, follower.id, followed.id):
         raise CannotFollow(f"between actor {follower.id} and actor {followed.id} is a block")
     edge = await between(tx, follower.id, followed.id)
@@ -260,6 +262,9 @@ async def part(tx: Transaction, instance: "Instance", by: Actor, other: Actor) -
     if not by.local and (edge := await between(tx, by.id, other.id)) is not None:
         # Its Follow may still come again, late; it is as if it had been taken back.
         await said.take_back(tx, instance, by, edge.uri, About("Follow", other.uri))
+    for person, service in ((by, other), (other, by)):
+        if quiet.keeps(service):
+            await quiet.forget(tx, instance, person.uri, of=service)
     edge = await between(tx, other.id, by.id)
     if edge is not None and edge.live:
         await _move(tx, instance, edge, "rejected")
@@ -327,7 +332,7 @@ async def sever(tx: Transaction, instance: "Instance") -> int:
         await tx.many(REFUSE, ended)
     for row in ours:
         await instance.tell(tx, FollowRejected(row["id"], row["follower_id"], row["followed_id"]))
-    return len(ended)
+    return len(ended) + await quiet.sever(tx, instance)
 
 
 WAITING: Final = """

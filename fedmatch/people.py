@@ -3,7 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Final, Literal
 
-from actors import follows, hosts, known, remote
+from actors import follows, hosts, known, quiet, remote
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import chores
@@ -55,6 +55,8 @@ async def find(instance: "Instance", handle: str) -> Actor:
 
 async def follow(instance: "Instance", follower: Actor, followed: Actor) -> Literal["requested", "accepted"]:
     """Asks to follow, or says how an earlier request stands; raises `NotFound` for somebody nobody can follow."""
+    if quiet.keeps(followed):
+        raise NotFound(f"@{followed.handle} is for people of other servers; here read the board itself: `fedmatch listing list --network`")
     try:
         state = await instance.database.write(_follow, instance, follower, followed)
     except follows.CannotFollow as error:

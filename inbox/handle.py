@@ -12,7 +12,7 @@ from typing import assert_never
 
 import structlog
 
-from actors import known, said
+from actors import known, quiet, said
 from actors.instance import Instance
 from actors.known import Actor
 from inbox import agreements, blocks, concern, dereference, forward, moves, partners, people, pins, reactions, reports
@@ -268,6 +268,8 @@ async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, a
 
 async def _undo_by_id(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, id: Iri, at: int) -> Effects:
     """An Undo that names what it undoes by its id alone: what that was, we wrote down when it came; if it did not come yet, it does not count when it does."""
+    if await quiet.undone(tx, instance, actor, undo, at):
+        return NOTHING
     about = await said.take_back(tx, instance, actor, id, None)
     if about is None:
         return NOTHING

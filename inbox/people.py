@@ -5,7 +5,7 @@ from typing import Final
 
 import structlog
 
-from actors import follows, known, remote
+from actors import follows, known, quiet, remote
 from actors.instance import Instance
 from actors.known import Actor, NotStored
 from actors.remote import Budget, FetchFailed
@@ -28,7 +28,14 @@ async def follow(tx: Transaction, instance: Instance, actor: Actor, activity: Fo
     followed = await known.by_uri(tx, activity.object)
     if followed is None or not followed.local:
         return NOTHING
-    answer = await follows.received(tx, instance, activity, actor, followed)
+    if quiet.keeps(followed):
+        said = await quiet.received(tx, instance, activity, actor, followed, at)
+        if said is None:
+            return NOTHING
+        place = Audience(inboxes=(Iri(said.place),))
+        await publish(tx, instance, followed, said.activity, place, object=followed.uri, ordering_key=said.ordering_key)
+        return Effects(wake=("delivery",))
+    answer = await follows.received(tx, instance, activity, actor, followed, at)
     if answer is None:
         return NOTHING
     about = activity.id or activity.object
@@ -58,7 +65,8 @@ async def rejected(tx: Transaction, instance: Instance, actor: Actor, activity: 
 
 async def undone(tx: Transaction, instance: Instance, actor: Actor, activity: Undo, at: int = 0) -> Effects:
     """Takes the Undo of the actor's own follow; one that we do not know yet is remembered, and dropped when it comes."""
-    await follows.undone(tx, instance, actor, activity)
+    if not await quiet.undone(tx, instance, actor, activity, at):
+        await follows.undone(tx, instance, actor, activity, at)
     return NOTHING
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import hosts, known, trust
+from actors import hosts, known, quiet, trust
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
 
@@ -18,7 +18,10 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Whom something is for: actors by our id, the accepted followers of local actors, and inboxes named outright. Local ones among them get no HTTP."""
+    """Whom something is for: actors by our id, the accepted followers of local actors, and inboxes named outright. Local ones among them get no HTTP.
+
+    An inbox may also be a place of `actors.quiet` that stands for an address which would name somebody.
+    """
 
     actors: tuple[int, ...] = ()
     followers_of: tuple[int, ...] = ()
@@ -27,7 +30,7 @@ class Audience:
 
 @dataclass(frozen=True, slots=True)
 class Inbox:
-    """One place to POST to."""
+    """One place to POST to; an address, or what stands for one (`actors.quiet.address` says which)."""
 
     url: Iri
     host_id: int
@@ -58,6 +61,20 @@ where follow.followed_id = :actor_id
   and actor.state = 'active'
 """
 
+OF_QUIET_FOLLOWERS: Final = """
+select distinct quiet_follower.inbox, null as shared_inbox, quiet_follower.host_id, host.name as host
+from quiet_follower
+join host on host.id = quiet_follower.host_id
+where quiet_follower.actor_id = :actor_id
+"""
+
+OF_PLACE: Final = """
+select 'sealed:' || sealed_inbox.mark as inbox, null as shared_inbox, sealed_inbox.host_id, host.name as host
+from sealed_inbox
+join host on host.id = sealed_inbox.host_id
+where sealed_inbox.mark = :mark
+"""
+
 
 async def inboxes(tx: Transaction, instance: "Instance", audience: Audience, *, fold: bool) -> list[Inbox]:
     """Every inbox of `audience` once, those of named actors first; folded to the shared inbox of a server where it has one and `fold` says so.
@@ -81,7 +98,11 @@ async def inboxes(tx: Transaction, instance: "Instance", audience: Audience, *, 
         add(await tx.all(OF_ACTOR, actor_id=actor_id))
     for actor_id in dict.fromkeys(audience.followers_of):
         add(await tx.all(OF_FOLLOWERS, actor_id=actor_id, fold=int(fold)))
+        add(await tx.all(OF_QUIET_FOLLOWERS, actor_id=actor_id))
     for url in dict.fromkeys(audience.inboxes):
+        if url.startswith(quiet.SEALED):
+            add(await tx.all(OF_PLACE, mark=url.removeprefix(quiet.SEALED)))
+            continue
         try:
             host = hosts.authority(url)
         except hosts.BadUrl:

@@ -17,7 +17,7 @@ from urllib.parse import urljoin
 
 import structlog
 
-from actors import follows, hosts, known, synchronisation, trust
+from actors import follows, hosts, known, quiet, synchronisation, trust
 from actors.keys import NoKey, PrivateKey
 from actors.network import Fetched, Refused, Unreachable
 from actors.signatures import knock
@@ -630,7 +630,8 @@ class Deliverer:
         except Tampered:
             log.error("deliver.tampered", outgoing=delivery.outgoing_id)
             return _Attempt(Gone("its body was not sealed here"))
-        url: str = delivery.inbox
+        if url is None:
+            return _Attempt(Gone("its inbox is not known any more"))
         crashpoint("deliver:opened")
         headers = await self._headers(lane, delivery, body)
         took: knock.Scheme | None = None
@@ -652,6 +653,12 @@ class Deliverer:
                 return _Attempt(judge(answer.status, retry_after_ms=asked, refusals=delivery.refusals), answered=True, scheme=took)
             url = onward
         return _Attempt(Gone("redirected too often"), answered=True, scheme=took)
+
+    async def _address(self, delivery: _Delivery) -> str | None:
+        """Where to POST it: the address itself stands nowhere in clear where it would name a follower."""
+        if not delivery.inbox.startswith(quiet.SEALED):
+            return delivery.inbox
+        return await self._instance.database.read(quiet.address, self._instance, delivery.inbox)
 
     async def _key(self, delivery: _Delivery) -> PrivateKey:
         """The current key (F39); but where an actor tells of itself the oldest still in force, so that a new key comes signed with the one that others know."""
@@ -743,6 +750,11 @@ class Deliverer:
         lane, delivery = result.lane, result.delivery
         if result.attempt.scheme is not None:
             await knock.keep(tx, lane.host_id, result.attempt.scheme)
+        if isinstance(result.attempt.judgement, Held):
+            at_ms = await confidential.held_until(tx, lane.host_id, now)
+            await tx.execute(HELD, id=delivery.id, next_at=at_ms, error=result.attempt.judgement.why)
+            await tx.execute(PUT_OFF_LATER_ONES, ordering_key=delivery.ordering_key, host_id=lane.host_id, outgoing_id=delivery.outgoing_id, next_at=at_ms)
+            return
         attempts, jitter = delivery.attempts + 1, secrets.randbelow(1000) / 1000
         came: Outcome = outcome(result.attempt.judgement, attempts=attempts, first_ms=delivery.created_at, now_ms=now, jitter=jitter, days=self._days)
         rest = 0
@@ -750,11 +762,6 @@ class Deliverer:
             rest = await self._failed(tx, lane, now, touched)
         elif result.attempt.answered:
             await self._answered(tx, lane, now)
-        if isinstance(result.attempt.judgement, Held):
-            at_ms = await confidential.held_until(tx, lane.host_id, now)
-            await tx.execute(HELD, id=delivery.id, next_at=at_ms, error=result.attempt.judgement.why)
-            await tx.execute(PUT_OFF_LATER_ONES, ordering_key=delivery.ordering_key, host_id=lane.host_id, outgoing_id=delivery.outgoing_id, next_at=at_ms)
-            return
         match came:
             case Sent():
                 await tx.execute(SENT, id=delivery.id, now=now)
@@ -815,11 +822,14 @@ class Deliverer:
 
     async def _inbox_gone(self, tx: Transaction, lane: _Lane, delivery: _Delivery, now: int) -> None:
         """A 410. Of a shared inbox: once more to the personal ones. Of a personal one, three times in a row: its owner follows nobody here any more."""
-        if await tx.one(SHARED, host_id=lane.host_id, inbox=delivery.inbox) is not None:
+        shared = await tx.one(SHARED, host_id=lane.host_id, inbox=delivery.inbox) is not None
+        if shared:
             await self._fall_back(tx, lane, delivery, now)
-            return
         answers = await tx.all(LAST_ANSWERS, host_id=lane.host_id, inbox=delivery.inbox)
         if len(answers) < GONE_AFTER or any(row["state"] != "dead" or row["error"] != "answered 410" for row in answers):
+            return
+        await quiet.lost(tx, lane.host_id, delivery.inbox)
+        if shared:
             return
         owners = [known.from_row(row) for row in await tx.all(OWNERS, inbox=delivery.inbox)]
         if len(owners) != 1:
@@ -911,6 +921,8 @@ def _delivery(row: Row) -> _Delivery:
         kind=row["kind"],
         object=Iri(row["object"]),
         body=bytes(row["body"] or b""),
+        uri=Iri(row["uri"]),
+        confidential=bool(row["confidential"]),
     )
 
 
@@ -921,8 +933,6 @@ def _delivery(row: Row) -> _Delivery:
 class Listed:
     """One delivery as people see it; times in milliseconds UTC. `next_at` is None for what is finished."""
 
-        uri=Iri(row["uri"]),
-        confidential=bool(row["confidential"]),
     id: int
     host: str
     inbox: Iri

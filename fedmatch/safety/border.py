@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import follows, generations, hosts, known, peers, trust
+from actors import follows, generations, hosts, known, peers, quiet, trust
 from actors.known import Actor
 from actors.trust import Level, Trust
 from fedmatch.jobs import enqueue
@@ -282,6 +282,8 @@ async def _actor(tx: Transaction, instance: "Instance", uri: Iri, rules: Trust) 
         return 0, 0
     deliveries = await deliver.stop(tx, instance, actor.host_id, "the actor is blocked", inbox=actor.inbox)
     ended = await _part(tx, instance, actor)
+    if not instance.vault.locked:   # whom a keyed hash stands for, nobody can say without the key
+        ended += await quiet.forget(tx, instance, actor.uri)
     await tx.execute(SUSPEND, uri=actor.uri)
     return ended, deliveries
 
