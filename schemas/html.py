@@ -14,9 +14,12 @@ _CLASSES: Final = {"mention", "hashtag", "ellipsis", "invisible", "quote-inline"
 _REL: Final = "nofollow noopener noreferrer"
 _TAGS: Final = {"p", "br", "span", "a", "del", "s", "pre", "blockquote", "code", "b", "strong", "u", "i", "em", "ul", "ol", "li", "ruby", "rt", "rp"}
 _HEADINGS: Final = re.compile(r"<(/?)h[1-6](?=[\s>/])[^<>]*>", re.IGNORECASE)
+_OTHERS: Final = re.compile(rf"<(?!/?(?:{'|'.join(sorted(_TAGS))})[\s/>])[a-z/!?]", re.IGNORECASE)
+_LINE_LOST: Final = re.compile(r'(<pre(?: lang="[^"]*")?>)\n')
 _OVERRIDES: Final = re.compile(r"[\u202a-\u202e\u2066-\u2069]")
 """Bidirectional embeddings, overrides and isolates: they can make a link or a name read as another. The marks that Arabic, Persian and Hebrew need
 (LRM, RLM, ALM) and the joiners of Persian and of emoji stay."""
+MOST_PASSES: Final = 4
 _SILENT: Final = {"script", "style", "template", "noscript", "iframe", "object", "svg", "math", "title", "textarea", "xmp"}
 """Elements whose content is no text for people."""
 
@@ -45,7 +48,21 @@ def sanitise(html: str) -> str:
     """
     if "<h" in html or "<H" in html:
         html = _HEADINGS.sub(lambda tag: "</strong></p>" if tag[1] else "<p><strong>", html)
-    return _plain(_KEPT.clean(html))   # after the sanitiser, which turns character references into characters
+    clean = _once(html)
+    if _OTHERS.search(html):
+        # What is taken out may leave a link in a link, or a paragraph in a paragraph: every reader would untangle that in a way of its own.
+        for _ in range(MOST_PASSES):
+            if (again := _once(clean)) == clean:
+                break
+            clean = again
+    return clean
+
+
+def _once(html: str) -> str:
+    clean = _KEPT.clean(html)
+    if "<pre" in clean:
+        clean = _LINE_LOST.sub(r"\1\n\n", clean)   # whoever reads a <pre> drops the first line end in it
+    return _plain(clean)   # after the sanitiser, which turns character references into characters
 
 
 def _plain(text: str) -> str:
