@@ -15,7 +15,7 @@ from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
 from fedmatch import people
-from fedmatch.board import publish, receive
+from fedmatch.board import publish, receive, topics
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
@@ -135,14 +135,14 @@ async def build(config: Config, *, passphrase: str | None = None, clock: Clock |
 def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]:
     """Who hears what: the one list."""
     return {
-        events.PostArrived: (_hears(instance, events.PostArrived, receive.arrived),),
-        events.PostStored: (_hears(instance, events.PostStored, receive.stored),),
-        events.PostChanged: (_hears(instance, events.PostChanged, receive.changed),),
-        events.PostGone: (_hears(instance, events.PostGone, receive.gone),),
+        events.PostArrived: (_hears(instance, events.PostArrived, receive.arrived), _hears(instance, events.PostArrived, topics.arrived)),
+        events.PostStored: (_hears(instance, events.PostStored, receive.stored), _hears(instance, events.PostStored, topics.stored)),
+        events.PostChanged: (_hears(instance, events.PostChanged, receive.changed), _hears(instance, events.PostChanged, topics.changed)),
+        events.PostGone: (_hears(instance, events.PostGone, receive.gone), _hears(instance, events.PostGone, topics.gone)),
         events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
         events.Followed: (_hears(instance, events.Followed, border.followed),),
         events.Reported: (_hears(instance, events.Reported, reports.received),),
-        events.ActorGone: (_hears(instance, events.ActorGone, people.gone),),
+        events.ActorGone: (_hears(instance, events.ActorGone, people.gone), _hears(instance, events.ActorGone, topics.departed)),
     }
 
 
@@ -183,7 +183,7 @@ def web(instance: Instance) -> App:
     async def note_of(tx: Transaction, post: Post) -> Note | None:
         return await publish.note(tx, instance, post)
 
-    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor, deliver.parting))
+    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor, deliver.parting, topics.Caller(instance)))
     quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post, note_of))
     quart.register_blueprint(collections.blueprint(instance))
     quart.register_blueprint(html.blueprint())

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import keys, known, said
+from actors import keys, known, quiet, said
 from actors.vault import Locked
+from fedmatch.board import topics
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import border
 from inbox import arrivals, dereference, moves, pins, synchronise
@@ -40,6 +41,8 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "clear_away": _clear_away,
         "tidy": _tidy,
         "border": border.settle,
+        "announce": topics.announce,
+        "forget_help": topics.forget_help,
     }
 
 
@@ -181,6 +184,7 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     while await instance.database.write(deliver.prune, instance.clock.ms()):
         continue
     await instance.database.write(said.forget, instance)
+    await instance.database.write(quiet.prune)
     await instance.database.write(keys.prune, instance.clock.ms())
     await instance.database.write(_tidy_again, instance)
 

@@ -318,6 +318,18 @@ class Personality(FakePeer):
         elif gone in self.shown and self.shown[gone].author == activity["actor"]:
             del self.shown[gone]
 
+    async def catch_up(self) -> None:
+        """Fetches the posts that were announced and are not here, signed, as every server does with a boost of what it does not know."""
+        announced = [one.activity for one in self.log if one.asked.method == "POST" and one.status < 300 and one.activity.get("type") == "Announce"]
+        for activity in announced:
+            uri = activity["object"]
+            if uri not in self.shown:
+                answer = await http("GET", uri, [("Accept", f"{AP}, {PROFILE}"), *await self._own_signature(uri)])
+                if answer.status == 200 and answer.json.get("type") in self.manner.types:
+                    self.shown[uri] = self.render(answer.json)
+            if uri in self.shown and activity["actor"] not in self.shown[uri].boosted_by:
+                self.judge(activity)
+
     def _undo(self, activity: Document) -> None:
         inner = activity["object"]
         if inner.get("type") == "Announce" and inner["object"] in self.shown:
