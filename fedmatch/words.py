@@ -1,6 +1,7 @@
 """What does the instance say to people, in their language? Whole sentences by name, in the ten languages of the taxonomy.
 
-Names that begin with `notice.` are the texts of notifications; the others are what letters say (fedmatch/board/letters.py) and how a channel is described.
+Names that begin with `notice.` are the texts of notifications; the others are what letters say (fedmatch/board/letters.py), how a
+channel is described, and, as `lint.`, what the safety linter warns of.
 """
 
 import json
@@ -9,7 +10,14 @@ from typing import Final
 
 from schemas import vocabulary
 
-_WORDS: Final[dict[str, dict[str, str]]] = json.loads(files("fedmatch").joinpath("locale", "letters.json").read_text(encoding="utf-8"))["words"]
+
+def _read(name: str) -> dict[str, dict[str, str]]:
+    words: dict[str, dict[str, str]] = json.loads(files("fedmatch").joinpath("locale", name).read_text(encoding="utf-8"))["words"]
+    return words
+
+
+_LINTER: Final = _read("linter.json")
+_WORDS: Final = {language: said | _LINTER[language] for language, said in _read("letters.json").items()}
 
 
 def words(language: str, key: str, **values: object) -> str:

@@ -1,0 +1,104 @@
+"""What does the safety linter make of a whole listing: its words in every language, a region that few share, and phrases of the author's other identities?"""
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from actors import local
+from actors.instance import Instance
+from actors.known import Actor
+from fedmatch import app
+from fedmatch.board import identities, publish
+from fedmatch.safety import linter
+from schemas import vocabulary
+from schemas.objects import Need, Proposal, Translation
+from tests.world import write_config
+
+
+@pytest.fixture
+async def instance(tmp_path: Path) -> AsyncIterator[Instance]:
+    made = await app.build(write_config(tmp_path / "instance"))
+    yield made
+    await app.close(made)
+
+
+def request(text: str, region: str | None = None, title: str = "A lawyer for asylum") -> Proposal:
+    return Proposal("request", title, text, categories=("LegalAid",), speaks=("ar",), region=region)
+
+
+async def found(instance: Instance, author: Actor, proposal: Proposal) -> list[tuple[str, str, str]]:
+    read = await instance.database.read(linter.findings, instance, author, proposal, "en")
+    return [(one.kind, one.field, one.words) for one in read]
+
+
+def test_every_language_and_every_part_is_read() -> None:
+    proposal = Proposal(
+        "request",
+        "Call +44 20 7946 0958",
+        "in words",
+        translations=(Translation("ar", "طلب", "اكتبوا إلى sara@example.org"),),
+        needs=(Need("a van at 12 Baker Street"),),
+    )
+
+    kinds = [(one.kind, one.field) for one in linter.in_text(proposal, "en")]
+
+    assert kinds == [("phone", "title"), ("email", "text"), ("address", "needs")]
+
+
+async def test_a_region_that_few_share_is_half_a_name(instance: Instance) -> None:
+    # Given a region nobody else writes about
+    author = await local.create(instance, "amina")
+    assert ("region", "region", "YE") in await found(instance, author, request("words", "YE"))
+
+    # When five others ask for the same there, in the same field and language
+    for number in range(5):
+        other = await local.create(instance, f"other{number}")
+        await publish.listing(instance, other, request(f"something else {number}", "YE"), "en", audience="public" if number % 2 else "local")
+
+    # Then one more does not stand out; in another region it still does, and the author's own do not count
+    assert await found(instance, author, request("words", "YE")) == []
+    assert [kind for kind, _, _ in await found(instance, author, request("words", "KP"))] == ["region"]
+    assert [kind for kind, _, _ in await found(instance, await _one_of(instance), request("words", "YE"))] == ["region"]
+
+
+async def _one_of(instance: Instance) -> Actor:
+    from actors import known
+
+    actor = await instance.database.read(known.by_name, "other0")
+    assert actor is not None
+    return actor
+
+
+async def test_phrases_of_another_identity_of_the_same_person_are_found(instance: Instance) -> None:
+    # Given somebody who published under their name, and has a one-time identity
+    amina = await local.create(instance, "amina")
+    stranger = await local.create(instance, "stranger")
+    await publish.listing(instance, amina, request("Since the summer our small theatre in the old town has no roof over the stage."), "en")
+    hidden = await identities.make(instance, amina)
+
+    # When the identity writes the same words, with other case and points
+    again = request("We sing. OUR SMALL THEATRE, in the old town, has no roof; please help.")
+
+    # Then the stretch is shown to her, and to nobody else who writes so
+    assert await found(instance, hidden, again) == [("shared", "text", "OUR SMALL THEATRE, in the old town, has no roof")]
+    assert await found(instance, stranger, again) == []
+    assert await found(instance, hidden, request("Our theatre needs a roof over its stage.")) == []
+
+
+def test_phrases_are_compared_in_scripts_without_spaces() -> None:
+    proposal = Proposal("request", "求助", "我们的小剧院在老城区夏天以来没有屋顶,请帮忙")
+
+    (one,) = linter.shared(proposal, ["去年说过:我们的小剧院在老城区夏天以来没有屋顶。"])
+
+    assert one.words == "我们的小剧院在老城区夏天以来没有屋顶"
+
+
+@pytest.mark.parametrize("language", vocabulary.LANGUAGES)
+@pytest.mark.parametrize("kind", ["phone", "email", "coordinates", "address", "id_number", "handle", "profile", "region", "shared"])
+def test_every_finding_is_explained_in_every_language(language: str, kind: linter.Kind) -> None:
+    told = linter.Finding(kind, "text", "x", 3).json(language)
+
+    assert all(told.values())
+    assert "{" not in told["why"] + told["cure"]
+    assert language == "en" or told["why"] != linter.Finding(kind, "text", "x", 3).why("en")
