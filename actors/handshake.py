@@ -7,7 +7,8 @@
     look     its document, read anew      -> a key that is new and that no pinned one signed ends the trust at once
     end      an admin takes it back       -> Reject and Undo
 
-What is not public may go there once an admin here agreed and theirs accepted (`peers.Partner.ready`). Functions return the activities; the caller publishes them.
+What is not public may go there once an admin here agreed and theirs accepted (`peers.Partner.ready`). Functions return activities; the caller publishes
+them.
 """
 
 import hashlib
@@ -150,7 +151,7 @@ async def greeting(tx: Transaction, instance: "Instance") -> Greeting:
 
 
 async def rotated(tx: Transaction, instance: "Instance", application: Actor, before: keys.PrivateKey, after: Sequence[PeerKey]) -> None:
-    """Writes down that the Ed25519 key `before` says: these are our Application's keys from now on. Our document shows it to everybody who pinned the old ones."""
+    """Writes down that the Ed25519 key `before` says: these are our Application's keys from now on, for all who pinned the old ones."""
     now = instance.clock.now().replace(microsecond=0)
     statement = peering.rotation(application.uri, [key.multikey for key in after], moment(now))
     signed = proofs.attach(statement, before.uri, now, before.sign)
@@ -435,12 +436,14 @@ async def agree(
 ) -> tuple[Partner, tuple[Activity, ...]]:
     """An admin confirmed the words over the keys `shown`: they are pinned, the level is trusted; what is to be said now.
 
-    None keeps what was chosen before for `count` (vouches_count_up_to, 0 to 5) and `announce`. Raises `KeysChanged`, `schemas.states.IllegalMove`, `NoHandshake`.
+    None keeps what was chosen before for `count` (vouches_count_up_to, 0 to 5) and `announce`.
+    Raises `KeysChanged`, `schemas.states.IllegalMove`, `NoHandshake`.
     """
     partner = await _partner(tx, host_id)
     listed = await seen(tx, host_id)
     if {key.multikey for key in listed} != {key.multikey for key in shown}:
         raise KeysChanged(f"{partner.host} shows other keys than a moment ago; read the words again: `fedmatch peers words {partner.host}`")
+    ready = partner.ready
     counted = partner.vouches_count_up_to if count is None else count
     announces = partner.announce if announce is None else announce
     await peers.set_level(tx, instance, partner.host, "trusted", reason)
@@ -452,7 +455,7 @@ async def agree(
         says.append(await _yes(tx, partner))
     if partner.accepted_at is None:
         says.append(await _ask(tx, partner))
-    else:
+    elif not ready:
         await instance.tell(tx, PeerTrusted(host_id))
     await instance.tell(tx, VouchesChanged(None, partner.application))
     log.info("peer.trusted", host=host_id)

@@ -15,8 +15,8 @@ import structlog
 
 from actors import handshake, known, peers, sealing, trust
 from actors.fetch import FetchFailed
-from actors.known import Actor
 from actors.keys import NoKey
+from actors.known import Actor
 from actors.sealing import DoesNotOpen, SealingKey, Way
 from outbox import publish as outgoing
 from outbox.address import Inbox
@@ -40,14 +40,12 @@ class NotTrusted(PermissionError):
     """What is not public goes to nobody an admin does not trust, or who did not accept us."""
 
 
-async def publish(
-    tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, host_id: int, *, object: Iri, ordering_key: str
-) -> int:
+async def publish(tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, host_id: int, *, object: Iri, ordering_key: str) -> int:
     """Sends `activity` of our `sender`, whole, to the one peer `host_id`, and gives the id of the outgoing row. Call `instance.wake("delivery")` afterwards.
 
-    It may name nobody but that peer's Application and people here and there; `object` (what it is about) is written nowhere. Activities with one `ordering_key` (which holds the peer's host name) arrive in
-    the order of these calls; a Delete replaces what was not delivered yet, an Update replaces undelivered Updates. Raises `NotTrusted`, `Locked`, and
-    `schemas.sealed.TooLong` for more than 45 kB.
+    It may name nobody but that peer's Application and people here and there; `object` (what it is about) is written nowhere. Activities with one `ordering_key`
+    (which holds the peer's host name) arrive in the order of these calls; a Delete replaces what was not delivered yet, an Update replaces undelivered Updates.
+    Raises `NotTrusted`, `Locked`, and `schemas.sealed.TooLong` for more than 45 kB.
     """
     if activity.id is None or not sender.local:
         raise ValueError("what travels sealed has an id and is said by somebody here")
@@ -76,7 +74,7 @@ class Waits:
 
 
 async def wrap(instance: "Instance", host_id: int, uri: Iri, body: bytes) -> bytes | Waits:
-    """The outer document for `body`, sealed to the key of the peer that an admin confirmed, as its own host shows it within the last minute. Raises `Locked`."""
+    """The outer document for `body`, sealed to the key of the peer that an admin confirmed, as its own host showed it within a minute. Raises `Locked`."""
     partner = await instance.database.read(peers.partner, host_id)
     if partner is None or not _may(instance, partner):
         return Waits("its host is not trusted, or did not accept us")

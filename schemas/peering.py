@@ -1,9 +1,9 @@
-"""What does an instance say of itself to those who think of trusting it? Members of its Application's document: keys to seal to, terms, and what old keys say of new.
+"""What does an instance say of itself to those who think of trusting it? Members of its Application's document.
 
-    keyAgreement   X25519 Multikeys
-    terms          who may register, who reviews, who reads, how long things are kept, which law applies: words of its operators
-    keyRotation    statements by keys that were replaced, each with a proof (FEP-8b32) by the Ed25519 key that was in force
-    auditHead      the head of its log of staff actions, so that peers notice when that is cut
+keyAgreement   X25519 Multikeys
+terms          who may register, who reviews, who reads, how long things are kept, which law applies: words of its operators
+keyRotation    statements by keys that were replaced, each with a proof (FEP-8b32) by the Ed25519 key that was in force
+auditHead      the head of its log of staff actions, so that peers notice when that is cut
 """
 
 from collections.abc import Sequence

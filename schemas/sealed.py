@@ -1,4 +1,4 @@
-"""How does what is not public travel between two trusted peers? The outer document, its padding, and the keys it names; the sealing itself is in actors/sealing.py.
+"""How does what is not public travel between two trusted peers? The outer document, its padding, and the keys it names; actors/sealing.py seals.
 
     {"type": "Sealed", "actor": <Application>, "to": [<Application>], "sealed": {"key", "from", "ephemeral", "payload"}}
 

@@ -3,8 +3,8 @@
     hash(n) = SHA-256(hash(n - 1) | n | time | action | commitment)
     commitment = SHA-256(salt | who | about whom | why)
 
-A changed, removed or inserted row breaks the chain. A chain that was cut at its end is still a chain: so its head is shown in our Application's document, trusted
-peers keep the heads they saw (`fedmatch peers list --json`), and `fedmatch audit --log --head HASH` looks for one of them.
+A changed, removed or inserted row breaks the chain. A chain that was cut at its end is still a chain: so its head is shown in our Application's document,
+trusted peers keep the heads they saw (`fedmatch peers list --json`), and `fedmatch audit --log --head HASH` looks for one of them.
 """
 
 import hashlib

@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import follows, generations, hosts, known, peers, quiet, trust
+from actors import follows, generations, handshake, hosts, known, peers, quiet, trust
 from actors.known import Actor
 from actors.trust import Level, Trust
 from fedmatch.jobs import enqueue
+from fedmatch.safety import audit, peering
 from inbox.people import between
 from outbox import deliver, posts, publish
 from outbox.address import Audience
@@ -126,17 +127,43 @@ async def _by_handle(instance: "Instance", handle: str) -> str:
     return trust.spelled(actor.uri)
 
 
-async def decide(instance: "Instance", about: Target, level: Level, reason: str | None = None, *, keys: bool = False) -> Done:
+async def decide(
+    instance: "Instance", about: Target, level: Level, reason: str | None = None, *, keys: bool = False, staff: str = audit.OPERATOR
+) -> Done:
     """Decides, with all that follows at once; every process obeys within 0.25 s. With `keys` every key known of the server or actor gets the same decision.
 
+    Whoever is not trusted any more gets nothing that is not public from then on (fedmatch/safety/peering.py); nobody is trusted by this.
     Raises `schemas.states.IllegalMove`; what waits for the job (content, what is let in) is done by the worker.
     """
     fingerprints = [about.fingerprint] if isinstance(about, Key) else await instance.database.read(_keys_of, about) if keys else []
     bearers = await peers.bearers(instance, fingerprints) if fingerprints else {}
-    done = await instance.database.write(_decide, instance, about, level, reason, bearers)
+    done = await instance.database.write(_decide, instance, about, level, reason, bearers, staff)
     instance.wake("job")
     instance.wake("delivery")
     return done
+
+
+async def forget(instance: "Instance", about: Host, reason: str | None = None, *, staff: str = audit.OPERATOR) -> bool:
+    """Makes a server a stranger again, with all that follows; False if it was one. What it holds of ours that is not public it is told to delete."""
+    found = await instance.database.write(_forget, instance, about.name, reason, staff)
+    instance.wake("job")
+    instance.wake("delivery")
+    return found
+
+
+async def _forget(tx: Transaction, instance: "Instance", name: str, reason: str | None, staff: str) -> bool:
+    peer, partner = await peers.find(tx, name), await peers.partner_named(tx, name)
+    if peer is None and partner is None:
+        return False
+    if peer is not None:
+        await _decide(tx, instance, Host(name), "known", reason, {}, None)
+        await peers.forget(tx, name)
+    if partner is not None:
+        await handshake.forget(tx, partner.host_id)
+    # What only an allow list let pass stops with it.
+    await _host(tx, instance, name, await trust.fresh(tx, instance))
+    await audit.log(tx, instance, staff, "peer.remove", name, reason)
+    return True
 
 
 async def _keys_of(tx: Transaction, about: Target) -> list[str]:
@@ -151,12 +178,19 @@ async def _keys_of(tx: Transaction, about: Target) -> list[str]:
             return [fingerprint]
 
 
-async def _decide(tx: Transaction, instance: "Instance", about: Target, level: Level, reason: str | None, bearers: dict[str, list[peers.Bearer]]) -> Done:
+async def _decide(
+    tx: Transaction, instance: "Instance", about: Target, level: Level, reason: str | None, bearers: dict[str, list[peers.Bearer]], staff: str | None
+) -> Done:
     follows_ended = deliveries = 0
     apart: tuple[str, ...] = ()
     match about:
         case Host(name):
+            trusted = await peers.level(tx, name) == "trusted"
             peer = await peers.set_level(tx, instance, name, level, reason)
+            if not trusted and level == "trusted":
+                raise ValueError("trust begins with the words: `fedmatch peers add`, `fedmatch peers trust`")
+            if trusted and level != "trusted":
+                await peering.ended(tx, instance, name, level, reason or "an admin decided so")
             decision = Decision(about, peer.level, peer.reason, peer.since)
         case Person(uri):
             rule = await peers.set_rule(tx, instance, "actor", uri, level, reason)
@@ -178,7 +212,13 @@ async def _decide(tx: Transaction, instance: "Instance", about: Target, level: L
     follows_ended += await follows.sever(tx, instance)
     await generations.bump(tx, "actors")
     await settle_soon(tx, instance)
+    if staff is not None:
+        await audit.log(tx, instance, staff, "peer.level", f"{_named(about)} {level}", reason)
     return Done(decision, follows_ended, deliveries, apart, tuple(bearers) if not isinstance(about, Key) else ())
+
+
+def _named(about: Target) -> str:
+    return about.name if isinstance(about, Host) else about.uri if isinstance(about, Person) else about.fingerprint
 
 
 HOSTS_LIKE: Final = """

@@ -1,4 +1,4 @@
-"""How does an admin make friends with another instance, and end it? The handshake with all that follows, each step one transaction and one line in the log of staff.
+"""How does an admin make friends with another instance, and end it? The handshake with all that follows; each step is one line in the log of staff.
 
 The words, the keys and their judgement are in actors/handshake.py; decisions short of trust (known, limited, blocked) in fedmatch/safety/border.py.
 """
@@ -132,9 +132,7 @@ async def trust(
     return partner
 
 
-async def _trust(
-    tx: Transaction, instance: "Instance", read: Words, count: int | None, announce: bool | None, reason: str | None, staff: str
-) -> Partner:
+async def _trust(tx: Transaction, instance: "Instance", read: Words, count: int | None, announce: bool | None, reason: str | None, staff: str) -> Partner:
     partner, says = await handshake.agree(tx, instance, read.partner.host_id, read.keys, count=count, announce=announce, reason=reason)
     await confidential.say(tx, instance, partner, says)
     if partner.ready:

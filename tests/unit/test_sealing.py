@@ -76,7 +76,9 @@ def test_nobody_else_opens_it_or_makes_it() -> None:
         sealing.unseal(forged, WAY, THEIRS, public(OURS))
 
 
-@pytest.mark.parametrize("way", [Way(Iri("https://a.example/sealed/2"), "a.example", "b.example"), Way(WAY.id, "c.example", "b.example"), Way(WAY.id, "a.example", "c.example")])
+@pytest.mark.parametrize(
+    "way", [Way(Iri("https://a.example/sealed/2"), "a.example", "b.example"), Way(WAY.id, "c.example", "b.example"), Way(WAY.id, "a.example", "c.example")]
+)
 def test_it_opens_on_its_own_way_only(way: Way) -> None:
     with pytest.raises(DoesNotOpen):
         sealing.unseal(sealing.seal(b"secret", WAY, OURS, public(THEIRS)), way, THEIRS, public(OURS))
@@ -121,6 +123,12 @@ def test_the_outer_document_is_read_as_it_was_written() -> None:
     envelope = sealing.seal(b"secret", WAY, OURS, public(THEIRS))
     document = sealed.outer(WAY.id, Iri("https://a.example/actor"), Iri("https://b.example/actor"), envelope)
     assert sealed.read(document) == envelope
-    for broken in ({}, {"sealed": 1}, {"sealed": {}}, {"sealed": document["sealed"] | {"payload": "!"}}, {"sealed": document["sealed"] | {"ephemeral": "z6Mk"}}):
+    for broken in (
+        {},
+        {"sealed": 1},
+        {"sealed": {}},
+        {"sealed": document["sealed"] | {"payload": "!"}},
+        {"sealed": document["sealed"] | {"ephemeral": "z6Mk"}},
+    ):
         with pytest.raises(Unreadable):
             sealed.read(broken)
