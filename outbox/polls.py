@@ -1,7 +1,8 @@
 """What was asked, and how many chose what? Polls of our people, and what others' servers say of theirs.
 
 The words of a poll stand with the text of its post. Votes in a poll of ours are counted here, once each; who voted is kept as a keyed hash, so that no file
-says who chose what. Votes in others' polls are theirs to count: their author's server tells the numbers, and they only grow.
+says who chose what. Votes in others' polls are theirs to count: their author's server tells the numbers, and they only grow. What our
+people chose there is kept the same way.
 """
 
 import json
@@ -121,10 +122,24 @@ async def vote(tx: Transaction, instance: "Instance", voter: Actor, post_id: int
 
     Where one may choose one thing, the first choice counts. Raises `actors.vault.Locked`.
     """
+    new = await choose(tx, instance, voter, post_id, poll, choices)
+    if new:
+        counted = {int(one["place"]): int(one["votes"]) for one in await tx.all(COUNT, post_id=post_id)}
+        people = await tx.one(VOTERS, post_id=post_id)
+        votes = json.dumps([counted.get(place, 0) for place in range(len(poll.options))])
+        await tx.execute(TALLY, post_id=post_id, voters=int(people["voters"]) if people else 0, votes=votes)
+    return bool(new)
+
+
+async def choose(tx: Transaction, instance: "Instance", voter: Actor, post_id: int, poll: Poll, choices: Sequence[str]) -> list[str]:
+    """Writes down what `voter` chose in a poll, ours or theirs, and gives what of it is new; counts nothing, for others' polls are theirs to count.
+
+    Nothing is new in a poll that is over, or where one thing may be chosen and was. Raises `actors.vault.Locked`.
+    """
     row = await tx.one(SELECT, post_id=post_id)
     now = instance.clock.ms()
     if row is None or row["closed_at"] is not None or (row["ends_at"] is not None and row["ends_at"] <= now):
-        return False
+        return []
     who = instance.vault.digest("vote", f"{post_id} {voter.uri}")
     chosen = {int(one["place"]) for one in await tx.all(CHOSEN, post_id=post_id, voter=who)}
     names = [option.name for option in poll.options]
@@ -134,12 +149,7 @@ async def vote(tx: Transaction, instance: "Instance", voter: Actor, post_id: int
     new = [place for place in dict.fromkeys(places) if place not in chosen]
     for place in new:
         await tx.execute(VOTE, post_id=post_id, voter=who, place=place)
-    if new:
-        counted = {int(one["place"]): int(one["votes"]) for one in await tx.all(COUNT, post_id=post_id)}
-        people = await tx.one(VOTERS, post_id=post_id)
-        votes = json.dumps([counted.get(place, 0) for place in range(len(names))])
-        await tx.execute(TALLY, post_id=post_id, voters=int(people["voters"]) if people else 0, votes=votes)
-    return bool(new)
+    return [names[place] for place in new]
 
 
 async def close(tx: Transaction, instance: "Instance", post_id: int) -> bool:

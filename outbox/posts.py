@@ -393,8 +393,8 @@ async def change(
     """Makes the stored post what `note` says now: the post with its new text, or why nothing changed. Tells PostChanged.
 
     Only its owner may, and neither author nor `published` ever change; what is not newer than what we hold is left aside. An edit reaches nobody who could
-    not read it before, except whom it newly addresses. One we do not know is stored as a Create would be, if it is at most a day old (as at Mastodon: somebody who
-    corrects an old post should not bring it back), or a request or offer, which may be new here whenever its state changes.
+    not read it before, except whom it newly addresses. One we do not know is stored as a Create would be, if it is at most a day old (as at Mastodon:
+    somebody who corrects an old post should not bring it back), or a request or offer, which may be new here whenever its state changes.
     """
     stored = await by_uri(tx, note.id)
     now = instance.clock.ms()

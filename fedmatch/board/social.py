@@ -1,8 +1,9 @@
-"""What do our people do with what others wrote, and with others? Like, boost, pin, unfollow, block, move; each with its way back.
+"""What do our people do with what others wrote, and with others? Like, boost, vote, pin, unfollow, block, move; each with its way back, but for votes.
 
 Everything is said to the one server it concerns, and to followers only where it is for them: a boost, a pin, a move.
 """
 
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -12,13 +13,13 @@ from actors.known import Actor
 from fedmatch import people
 from fedmatch.board import publish
 from inbox.effects import ask
-from outbox import pins, posts, reactions
+from outbox import pins, polls, posts, reactions
 from outbox import publish as outbox
 from outbox.address import Audience
 from outbox.posts import Post
 from outbox.visible import Member, can_read
-from schemas.activities import Add, Announce, Like, Remove, Undo
-from schemas.objects import PUBLIC
+from schemas.activities import Add, Announce, Like, Remove, Undo, Vote
+from schemas.objects import PUBLIC, Poll
 from schemas.reading import Iri
 from schemas.storage import Transaction
 
@@ -90,6 +91,56 @@ async def _unboost(tx: Transaction, instance: "Instance", actor: Actor, url: str
     said = Announce(id=before.uri, actor=actor.uri, object=post.uri, to=to, cc=cc)
     undo = Undo(id=_uri(instance), actor=actor.uri, object=said, to=to, cc=cc)
     await _tell(tx, instance, actor, undo, Audience(actors=(author.id,), followers_of=(actor.id,)), post)
+
+
+async def poll(instance: "Instance", actor: Actor, url: str) -> Poll:
+    """What is asked at `url`, with the numbers as far as they are known here. Raises `CannotDo`."""
+    await _bring(instance, url)
+    return await instance.database.read(_asked, instance, actor, url)
+
+
+async def vote(instance: "Instance", actor: Actor, url: str, numbers: Sequence[int]) -> Poll:
+    """Lets `actor` vote for the options with these numbers (the first is 1), and tells the poll's server; gives the poll. Raises `CannotDo`.
+
+    Votes cannot be taken back: no server has a way to say so.
+    """
+    await _bring(instance, url)
+    asked = await instance.database.write(_vote, instance, actor, url, numbers)
+    instance.wake("delivery")
+    return asked
+
+
+async def _asked(tx: Transaction, instance: "Instance", actor: Actor, url: str) -> Poll:
+    post, _ = await _readable(tx, actor, url)
+    found = posts.opened(instance, post).poll
+    if found is None:
+        raise CannotDo(f"{url} asks nothing")
+    return await polls.numbers(tx, post.id, found)
+
+
+async def _vote(tx: Transaction, instance: "Instance", actor: Actor, url: str, numbers: Sequence[int]) -> Poll:
+    post, author = await _readable(tx, actor, url)
+    asked = await _asked(tx, instance, actor, url)
+    if post.actor_id == actor.id:
+        raise CannotDo("one does not vote in one's own poll")
+    if wrong := [number for number in numbers if not 1 <= number <= len(asked.options)]:
+        known = ", ".join(f"{place} {option.name}" for place, option in enumerate(asked.options, 1))
+        raise CannotDo(f"there is no option {wrong[0]}; there are {known}")
+    if not asked.multiple and len(set(numbers)) > 1:
+        raise CannotDo("one of the options can be chosen, not several")
+    choices = [asked.options[number - 1].name for number in dict.fromkeys(numbers)]
+    if post.local:
+        if not await polls.vote(tx, instance, actor, post.id, asked, choices):
+            raise CannotDo("the poll is over, or this vote was given already")
+        return await _asked(tx, instance, actor, url)
+    new = await polls.choose(tx, instance, actor, post.id, asked, choices)
+    if not new:
+        raise CannotDo("the poll is over, or this vote was given already")
+    for choice in new:
+        # One activity for each: Mastodon reads no list of votes.
+        said = Vote(id=_uri(instance), actor=actor.uri, question=post.uri, choices=(choice,), to=(author.uri,))
+        await outbox.publish(tx, instance, actor, said, Audience(actors=(author.id,)), object=Iri(f"{said.id}"), ordering_key=f"{actor.uri} {post.uri}")
+    return asked
 
 
 async def pin(instance: "Instance", actor: Actor, url: str, *, undo: bool = False) -> None:

@@ -2,7 +2,7 @@
 
 import click
 
-from fedmatch.cli import deliveries, follow, init, instance, listing, peers, post, report, run, social, status, timeline, unlock, user
+from fedmatch.cli import deliveries, follow, init, instance, listing, peers, post, report, respond, response, run, social, status, timeline, unlock, user
 from fedmatch.cli.house import Group
 
 
@@ -29,6 +29,7 @@ for command in (
     post.delete,
     social.like,
     social.boost,
+    social.vote,
     social.pin,
     social.unfollow,
     social.block,
@@ -36,6 +37,9 @@ for command in (
     timeline.timeline,
     deliveries.deliveries,
     listing.listing,
+    respond.respond,
+    response.response,
+    response.message,
     peers.peers,
     report.report,
 ):

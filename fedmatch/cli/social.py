@@ -1,4 +1,4 @@
-"""What can be done with what others wrote, and with others? `fedmatch like`, `boost`, `pin`, `unfollow`, `block`, `move`; `--undo` takes it back."""
+"""What can be done with what others wrote, and with others? `fedmatch like`, `boost`, `vote`, `pin`, `unfollow`, `block`, `move`; `--undo` takes it back."""
 
 import click
 
@@ -44,6 +44,41 @@ def boost(url: str, name: str, undo: bool) -> None:
         except social.CannotDo as error:
             fail(str(error))
         say({"url": url, "boosted": not undo}, f"{'No longer boosted' if undo else 'Boosted'}: {url}")
+
+    within(work)
+
+
+@click.command(cls=Command)
+@click.argument("url")
+@AS
+@click.option("--option", "numbers", type=click.IntRange(1, 100), multiple=True, metavar="N", help="Which one, by its number; several where that may be.")
+def vote(url: str, name: str, numbers: tuple[int, ...]) -> None:
+    """Vote in the poll URL; without `--option`, show what can be chosen. A vote cannot be taken back."""
+    from actors.instance import Instance
+    from fedmatch.board import social
+    from fedmatch.times import rfc3339
+    from schemas.objects import Poll
+
+    def lines(poll: Poll) -> str:
+        return "\n".join(f"{place} {option.name}: {option.votes}" for place, option in enumerate(poll.options, 1))
+
+    async def work(instance: Instance) -> None:
+        actor = await person(instance, name)
+        try:
+            poll = await (social.vote(instance, actor, url, numbers) if numbers else social.poll(instance, actor, url))
+        except social.CannotDo as error:
+            fail(str(error))
+        say(
+            {
+                "url": url,
+                "multiple": poll.multiple,
+                "ends": None if poll.ends is None else rfc3339(int(poll.ends.timestamp() * 1000)),
+                "closed": poll.closed is not None,
+                "options": [{"name": option.name, "votes": option.votes} for option in poll.options],
+                "voted": sorted(set(numbers)),
+            },
+            f"Voted: {url}" if numbers else lines(poll),
+        )
 
     within(work)
 

@@ -20,9 +20,11 @@ from actors.vault import Locked
 from fedmatch import times
 from fedmatch.board import listings
 from fedmatch.board.listings import OPEN, Listing
+from outbox import polls
 from outbox.posts import Post
 from outbox.visible import Anonymous, can_read
 from schemas import html, vocabulary
+from schemas.objects import Poll
 from schemas.storage import Transaction, Unavailable
 
 if TYPE_CHECKING:
@@ -95,6 +97,27 @@ class PostView:
     day: str
     edited: str | None
     reply_to: str | None
+    poll: "PollView | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class OptionView:
+    """One thing to vote for: plain text, how many did, and which part of all votes that is."""
+
+    name: str
+    votes: int
+    percent: int
+
+
+@dataclass(frozen=True, slots=True)
+class PollView:
+    """A poll in the words of a page; `day` is when it ends, or ended."""
+
+    options: tuple[OptionView, ...]
+    multiple: bool
+    over: bool
+    day: str | None
+    voters: int | None
 
 
 def _day(moment: datetime) -> str:
@@ -141,7 +164,19 @@ def _actor(actor: Actor) -> ActorView:
     )
 
 
-def _post(post: Post) -> PostView:
+def _poll(poll: Poll, now: datetime) -> PollView:
+    total = sum(option.votes for option in poll.options) or 1
+    ends = poll.closed or poll.ends
+    return PollView(
+        options=tuple(OptionView(option.name, option.votes, round(100 * option.votes / total)) for option in poll.options),
+        multiple=poll.multiple,
+        over=poll.closed is not None or (poll.ends is not None and poll.ends <= now),
+        day=None if ends is None else _day(ends),
+        voters=poll.voters,
+    )
+
+
+def _post(post: Post, poll: PollView | None) -> PostView:
     return PostView(
         url=post.uri,
         # Sanitised when it came in, and once more here: a rule that grew stricter since then counts too.
@@ -153,6 +188,7 @@ def _post(post: Post) -> PostView:
         day=_day(times.moment(post.published)),
         edited=_day(times.moment(post.updated)) if post.updated else None,
         reply_to=post.in_reply_to,
+        poll=poll,
     )
 
 
@@ -181,19 +217,20 @@ class Pages:
     async def post(self, _kind: str, post: Post) -> Response:
         """A post of ours that everybody may read: a request, an offer, or words."""
 
-        async def look(tx: Transaction) -> tuple[Actor, Listing | None] | None:
+        async def look(tx: Transaction) -> tuple[Actor, Listing | None, Poll | None] | None:
             author = await known.by_id(tx, post.actor_id)
             if author is None or not await can_read(tx, Anonymous(), post.id):
                 return None
-            return author, await listings.by_id(tx, self._instance, post.id)
+            asked = None if post.poll is None else await polls.numbers(tx, post.id, post.poll)
+            return author, await listings.by_id(tx, self._instance, post.id), asked
 
         found = await self._instance.database.read(look)
         if found is None:
             abort(404)
-        author, listing = found
+        author, listing, asked = found
         if listing is not None:
             return self._page("listing.html", actor=_actor(author), listing=_listing(listing))
-        return self._page("post.html", actor=_actor(author), post=_post(post))
+        return self._page("post.html", actor=_actor(author), post=_post(post, None if asked is None else _poll(asked, self._instance.clock.now())))
 
     def answer_errors(self, quart: Quart) -> None:
         """Gives what no route answers a page for people and a sentence for servers; nothing says whether a thing is hidden or was never there."""

@@ -461,6 +461,58 @@ async def test_h18_a_poll_of_theirs_shows_their_numbers(world: World, amina: Per
     assert await reads(amina, "h18 theirs") == 1
 
 
+@pytest.mark.parametrize("multiple", [False, True])
+async def test_h18_our_people_vote_in_polls_of_theirs(world: World, amina: Person, bilal: Person, p1: FakeActor, multiple: bool) -> None:
+    # Given a poll that we do not hold yet
+    options = [{"type": "Note", "name": name, "replies": {"type": "Collection", "totalItems": n}} for name, n in (("Yes", 3), ("No", 1), ("Maybe", 0))]
+    note = p1.note("<p>h18 vote</p>", type="Question", endTime="2099-01-01T00:00:00Z", **{"anyOf" if multiple else "oneOf": options})
+    instance, url = bilal.site.instance, note["id"]
+    shown = await social.poll(instance, bilal.actor, url)
+    assert [(option.name, option.votes) for option in shown.options] == [("Yes", 3), ("No", 1), ("Maybe", 0)]
+    # When somebody here votes
+    await social.vote(instance, bilal.actor, url, [1, 3] if multiple else [1])
+    await world.settle()
+    # Then its author hears one Create for each choice, as Mastodon sends them, and nobody else hears anything
+    heard = p1.peer.activities("Create")
+    assert [activity["object"]["name"] for activity in heard] == (["Yes", "Maybe"] if multiple else ["Yes"])
+    for activity in heard:
+        ballot_, by = activity["object"], bilal.actor.uri
+        assert (ballot_["type"], ballot_["inReplyTo"], ballot_["attributedTo"], ballot_["to"], activity["to"]) == ("Note", url, by, [p1.id], [p1.id])
+        assert "content" not in ballot_
+        assert ballot_["id"].startswith(activity["id"])
+        assert (activity["actor"], activity.get("cc")) == (by, [])
+    assert {one.asked.path for one in p1.peer.log if one.asked.method == "POST"} == {"/users/p1/inbox"}
+    # And it counts nothing here, and is said once
+    assert [option.votes for option in (await social.poll(instance, bilal.actor, url)).options] == [3, 1, 0]
+    for again, why in (([1], "given already"), ([4], "there are 1 Yes, 2 No, 3 Maybe"), *([] if multiple else [([2], "given already"), ([1, 2], "one of")])):
+        with pytest.raises(social.CannotDo, match=why):
+            await social.vote(instance, bilal.actor, url, again)
+    if multiple:
+        await social.vote(instance, bilal.actor, url, [2])
+    await world.settle()
+    assert len(p1.peer.activities("Create")) == (3 if multiple else 1)
+    # And who chose what is in no file
+    assert bilal.actor.uri.encode() not in b"".join(row["voter"] for row in await bilal.site.rows("select voter from poll_vote"))
+
+
+async def test_h18_nobody_votes_in_what_is_over_or_no_poll(world: World, amina: Person, bilal: Person, p1: FakeActor) -> None:
+    options = [{"type": "Note", "name": name} for name in ("Yes", "No")]
+    over = p1.note("<p>h18 over</p>", type="Question", oneOf=options, endTime="2020-01-01T00:00:00Z")
+    with pytest.raises(social.CannotDo, match="over"):
+        await social.vote(bilal.site.instance, bilal.actor, over["id"], [1])
+    with pytest.raises(social.CannotDo, match="asks nothing"):
+        await social.vote(bilal.site.instance, bilal.actor, p1.note("<p>h18 words</p>")["id"], [1])
+    # And a poll of ours counts our own votes at once
+    ends = world.clock.now().replace(year=world.clock.now().year + 1, microsecond=0)
+    post = await publish.post(amina.site.instance, amina.actor, "h18 here?", poll=publish.asked(["Yes", "No"], multiple=False, until=ends))
+    counted = await social.vote(bilal.site.instance, bilal.actor, post.uri, [2])
+    assert [option.votes for option in counted.options] == [0, 1]
+    with pytest.raises(social.CannotDo, match="own poll"):
+        await social.vote(amina.site.instance, amina.actor, post.uri, [1])
+    await world.settle()
+    assert p1.peer.activities("Create") == []
+
+
 async def test_h18_a_vote_in_no_poll_is_never_shown(world: World, amina: Person, p1: FakeActor) -> None:
     post = await amina.post("h18 no poll")
     assert await send(world, p1, ballot(p1, post.uri, "Yes"), amina) == 202

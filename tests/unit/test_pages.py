@@ -4,6 +4,7 @@ import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import pytest
 
 from actors.instance import Instance
 from fedmatch import app
-from fedmatch.board import publish
+from fedmatch.board import publish, social
 from fedmatch.web.pages import direction
 from schemas.storage import Unwritable
 from tests.houses import REQUEST, open_house, person
@@ -105,8 +106,8 @@ async def test_the_front_page_says_what_this_is_and_shows_the_newest(house: Inst
     empty = await ask(house, "/")
     assert "Nothing is asked or offered yet" in empty.text
     alice = await person(house, "alice")
-    await publish.listing(house, alice, REQUEST, "en")
-    await publish.listing(house, alice, replace(REQUEST, purpose="offer", title="عرض مساعدة"), "ar")
+    await publish.listing(house, alice, REQUEST, "en", audience="public")
+    await publish.listing(house, alice, replace(REQUEST, purpose="offer", title="عرض مساعدة"), "ar", audience="public")
     page = await ask(house, "/")
     assert page.status == 200
     assert page.text.index("عرض مساعدة") < page.text.index("A lawyer")
@@ -116,7 +117,7 @@ async def test_the_front_page_says_what_this_is_and_shows_the_newest(house: Inst
 
 async def test_an_id_answers_people_and_servers(house: Instance) -> None:
     alice = await person(house, "alice")
-    listing = await publish.listing(house, alice, REQUEST, "en")
+    listing = await publish.listing(house, alice, REQUEST, "en", audience="public")
     post = await publish.post(house, alice, "some <i>words</i>")
     for uri, words in ((listing.url, "Who knows asylum law?"), (post.uri, "some &lt;i&gt;words&lt;/i&gt;"), (alice.uri, "@alice@")):
         path = uri.removeprefix(house.config.base_url)
@@ -132,7 +133,7 @@ async def test_an_id_answers_people_and_servers(house: Instance) -> None:
 
 async def test_a_request_is_served_with_all_its_members_and_its_twin(house: Instance) -> None:
     alice = await person(house, "alice")
-    listing = await publish.listing(house, alice, REQUEST, "en")
+    listing = await publish.listing(house, alice, REQUEST, "en", audience="public")
     path = listing.url.removeprefix(house.config.base_url)
     document = (await ask(house, path, AP)).text
     assert '"type":"Note"' in document
@@ -147,7 +148,7 @@ async def test_a_request_is_served_with_all_its_members_and_its_twin(house: Inst
 async def test_what_somebody_wrote_never_becomes_markup(house: Instance) -> None:
     alice = await person(house, "alice")
     evil = "<script>alert(1)</script><img src=x onerror=alert(1)>\"'{{7*7}}"
-    listing = await publish.listing(house, alice, replace(REQUEST, title=evil, text=evil), "en")
+    listing = await publish.listing(house, alice, replace(REQUEST, title=evil, text=evil), "en", audience="public")
     for path in ("/", "/users/alice", "/tags/request", listing.url.removeprefix(house.config.base_url)):
         page = await ask(house, path)
         assert page.status == 200
@@ -166,7 +167,7 @@ async def test_what_is_not_for_everybody_is_the_same_page_as_what_never_was(hous
 
 async def test_withdrawn_is_410_and_a_page(house: Instance) -> None:
     alice = await person(house, "alice")
-    listing = await publish.listing(house, alice, REQUEST, "en")
+    listing = await publish.listing(house, alice, REQUEST, "en", audience="public")
     await publish.withdraw(house, listing)
     page = await ask(house, f"/posts/{listing.id}")
     assert page.status == 410
@@ -228,3 +229,19 @@ async def test_trouble_of_ours_is_503_and_comes_again(house: Instance, monkeypat
 )
 def test_a_language_runs_its_way(language: str | None, runs: str) -> None:
     assert direction(language) == runs
+
+
+async def test_a_poll_shows_what_can_be_chosen_and_how_many_did(house: Instance) -> None:
+    alice, bob = await person(house, "alice"), await person(house, "bob")
+    ends = house.clock.now() + timedelta(days=3)
+    post = await publish.post(house, alice, "Which day?", poll=publish.asked(["Monday <b>", "یکشنبه"], multiple=False, until=ends))
+    await social.vote(house, bob, post.uri, [2])
+    page = await ask(house, post.uri.removeprefix(house.config.base_url))
+    assert page.status == 200
+    harmless(page, house)
+    shown = re.findall(r"<li><bdi>(.*?)</bdi> <span[^>]*>(.*?)</span>", page.text)
+    assert shown == [("Monday &lt;b&gt;", "0 (0 %)"), ("یکشنبه", "1 (100 %)")]
+    assert "Vote from the account you have" in page.text
+    assert "1 voted" in page.text
+    await house.database.write(publish.end_poll, house, post.id)
+    assert "The poll is over" in (await ask(house, post.uri.removeprefix(house.config.base_url))).text
