@@ -15,6 +15,7 @@ from actors import known, onetime
 from actors.keys import NewKeys
 from actors.known import Actor
 from fedmatch.jobs import enqueue
+from schemas.events import PostChanged, PostGone
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -164,6 +165,18 @@ async def reopened(tx: Transaction, instance: "Instance", actor_id: int) -> None
         await _set(tx, instance, actor_id, "active")
 
 
+async def gone(instance: "Instance", tx: Transaction, event: PostGone) -> None:
+    """A post of one is deleted: with its listing its purpose is over."""
+    await closed(tx, instance, event.actor_id)
+
+
+async def changed(instance: "Instance", tx: Transaction, event: PostChanged) -> None:
+    """A listing of one closed, or is open again."""
+    if event.local and event.note.proposal is not None:
+        over = event.note.proposal.status in ("fulfilled", "expired", "withdrawn")
+        await (closed if over else reopened)(tx, instance, event.actor_id)
+
+
 async def _set(tx: Transaction, instance: "Instance", actor_id: int, state: str) -> None:
     await tx.execute(SET_STATE, actor_id=actor_id, state=state, hour=onetime.hour(instance))
 
@@ -173,7 +186,7 @@ async def look_again(tx: Transaction, instance: "Instance", actor_id: int, at_ms
     await enqueue(tx, instance, "identity", str(actor_id), at_ms)
 
 
-async def scatter(tx: Transaction, instance: "Instance", person: Actor, *, now: bool = False) -> int:
+async def scatter(tx: Transaction, instance: "Instance", person: Actor, now: bool = False) -> int:
     """Lets every identity of a deleted person end: each at a moment of its own within 72 hours, or all `now`. Gives how many. Raises `actors.vault.Locked`."""
     others = (await mine(tx, instance, person))[1:]
     for actor_id in others:
@@ -200,7 +213,7 @@ async def _over(tx: Transaction, instance: "Instance", actor_id: int) -> bool:
     row = await tx.one(OF_ACTOR, actor_id=actor_id)
     if row is None or row["state"] == "active":
         return False
-    if row["state"] == "closing" and await _held(tx, actor_id):
+    if row["state"] == "closing" and await _held(tx, instance, actor_id):
         await look_again(tx, instance, actor_id, instance.clock.ms() + LOOK_MS)
         return False
     return True
@@ -211,14 +224,30 @@ select listing.post_id
 from listing
 join post on post.id = listing.post_id
 where post.actor_id = :actor_id
-  and listing.state in ('draft', 'held', 'scheduled', 'open', 'paused', 'matched')
+  and listing.state in ('open', 'paused', 'matched')
 limit 1
 """
 
 
-async def _held(tx: Transaction, actor_id: int) -> bool:
-    """Whether anything still needs the identity: an open listing."""
-    return await tx.one(OPEN_LISTING, actor_id=actor_id) is not None
+DRAFT: Final = """
+select draft.id
+from draft
+where draft.actor_id = :actor_id
+  and draft.state <> 'refused'
+limit 1
+"""
+
+
+async def _held(tx: Transaction, instance: "Instance", actor_id: int) -> bool:
+    """Whether anything still needs the identity: a draft, an open listing, an answer that is not decided, a conversation that is not over."""
+    from fedmatch.board import answers  # it asks whose identities are whose
+
+    actor = await known.by_id(tx, actor_id)
+    if actor is None:
+        return False
+    if await tx.one(OPEN_LISTING, actor_id=actor_id) is not None or await tx.one(DRAFT, actor_id=actor_id) is not None:
+        return True
+    return await answers.holds(tx, instance, actor)
 
 
 async def _ended(tx: Transaction, actor_id: int) -> None:

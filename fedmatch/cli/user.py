@@ -65,15 +65,22 @@ def suspend(name: str) -> None:
 
 @user.command()
 @click.argument("name")
-def delete(name: str) -> None:
-    """Delete NAME with everything they wrote, here and (as far as others obey) elsewhere. The name is never given again."""
+@click.option("--now", is_flag=True, help="Their one-time identities too, at once: whoever watches sees that all were one person's.")
+def delete(name: str, now: bool) -> None:
+    """Delete NAME with everything they wrote, here and (as far as others obey) elsewhere. The name is never given again.
+
+    Their one-time identities end one by one within 72 hours, so that nobody sees whose they were.
+    """
     from actors.instance import Instance
-    from fedmatch.board import publish
+    from fedmatch.board import identities, publish
 
     async def work(instance: Instance) -> None:
         actor = await person(instance, name)
+        hidden = await instance.database.write(identities.scatter, instance, actor, now)
         await publish.delete_person(instance, actor)
-        say({"name": actor.username, "state": "gone"}, f"@{actor.handle} is gone; everybody who may hold something of theirs is told.")
+        instance.wake("job")
+        rest = f" {hidden} one-time identities end {'now' if now else 'within 72 hours, one by one'}." if hidden else ""
+        say({"name": actor.username, "state": "gone"}, f"@{actor.handle} is gone; everybody who may hold something of theirs is told.{rest}")
 
     within(work)
 

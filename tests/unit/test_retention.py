@@ -1,0 +1,156 @@
+"""Is nothing kept longer than it is needed, and is everybody told who may hold it?"""
+
+from collections.abc import AsyncIterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from actors import hosts, known, local
+from actors.instance import Instance
+from actors.known import Actor
+from fedmatch import app
+from fedmatch.board import life, listings, publish
+from fedmatch.safety import retention
+from outbox import posts
+from schemas.objects import PUBLIC, ActorDocument, Note, Proposal
+from schemas.reading import Iri
+from schemas.storage import Transaction
+from tests.world import Clock, World, write_config
+
+TEXT = "the roof of the small theatre"
+REQUEST = Proposal("request", "A roof", TEXT, categories=("LegalAid",))
+
+
+@pytest.fixture
+async def house(tmp_path: Path) -> AsyncIterator[tuple[Instance, Clock]]:
+    clock = Clock()
+    made = await app.build(write_config(tmp_path / "instance"), clock=clock)
+    yield made, clock
+    await app.close(made)
+
+
+async def remote(instance: Instance) -> Actor:
+    base = "https://elsewhere.example/users/rosa"
+    document = ActorDocument(Iri(base), "Person", "rosa", Iri(f"{base}/inbox"), (), followers=Iri(f"{base}/followers"))
+
+    async def body(tx: Transaction) -> Actor:
+        return await known.store(tx, instance, document, "elsewhere.example", await hosts.ensure(tx, instance, "elsewhere.example"))
+
+    return await instance.database.write(body)
+
+
+async def arrive(instance: Instance, author: Actor, number: int, *, public: bool, status: str = "open") -> Iri:
+    """A listing of somebody elsewhere; one that is not public comes sealed."""
+    ours = await instance.database.read(known.application)
+    note = Note(
+        Iri(f"https://elsewhere.example/posts/{number}"),
+        author.uri,
+        f"<p>{TEXT}</p>",
+        published=instance.clock.now().replace(microsecond=0),
+        to=(PUBLIC,) if public else (ours.uri,),
+        proposal=Proposal("request", "A roof", TEXT, status, categories=("LegalAid",)),
+    )
+
+    async def body(tx: Transaction) -> None:
+        assert isinstance(await posts.store(tx, instance, author, note, local=False, confidential=not public), posts.Post)
+
+    await instance.database.write(body)
+    return note.id
+
+
+async def held(instance: Instance) -> set[str]:
+    async def look(tx: Transaction) -> set[str]:
+        return {row["uri"] for row in await tx.all("select post.uri from listing join post on post.id = listing.post_id")}
+
+    return await instance.database.read(look)
+
+
+async def sweep(instance: Instance) -> None:
+    await retention.sweep(instance, "all", b"")
+
+
+@pytest.mark.parametrize("audience", ["public", "local"])
+async def test_the_text_of_a_closed_listing_goes_after_30_days(house: tuple[Instance, Clock], audience: publish.AudienceName) -> None:
+    instance, clock = house
+    amina = await local.create(instance, "amina")
+    made = await publish.listing(instance, amina, REQUEST, "en", audience=audience)
+    await instance.database.write(life.fulfil, instance, made.id)
+
+    clock.move(days=29)
+    await sweep(instance)
+    assert await held(instance) == {made.url}
+
+    clock.move(days=2)
+    await sweep(instance)
+    assert await held(instance) == set()
+    assert await instance.database.read(listings.find, instance, made.url) is None
+
+
+async def test_an_open_listing_stays_however_old(house: tuple[Instance, Clock]) -> None:
+    instance, clock = house
+    amina = await local.create(instance, "amina")
+    until = clock.now() + timedelta(days=300)
+    offer = Proposal("offer", "Advice", TEXT, categories=("LegalAid",), until=until, expires=until)
+    made = await publish.listing(instance, amina, offer, "en", audience="public")
+
+    clock.move(days=200)
+    await sweep(instance)
+
+    assert await held(instance) == {made.url}
+
+
+async def test_what_came_from_elsewhere_ends_with_its_end(house: tuple[Instance, Clock]) -> None:
+    # Given a public and a sealed listing from elsewhere, both closed, and an open one of each
+    instance, clock = house
+    rosa = await remote(instance)
+    public, sealed = await arrive(instance, rosa, 1, public=True, status="fulfilled"), await arrive(instance, rosa, 2, public=False, status="fulfilled")
+    open_public, open_sealed = await arrive(instance, rosa, 3, public=True), await arrive(instance, rosa, 4, public=False)
+
+    # Then the sealed one that ended goes at once, the public one after 30 days
+    await sweep(instance)
+    assert await held(instance) == {public, open_public, open_sealed}
+    assert sealed not in await held(instance)
+
+    clock.move(days=31)
+    await sweep(instance)
+    # and the other sealed one too, for nobody heard of its home for 30 days
+    assert await held(instance) == {open_public}
+
+
+async def test_a_sign_of_its_home_keeps_what_is_sealed(house: tuple[Instance, Clock]) -> None:
+    instance, clock = house
+    rosa = await remote(instance)
+    sealed = await arrive(instance, rosa, 1, public=False)
+    clock.move(days=29)
+
+    async def heard(tx: Transaction) -> None:
+        assert rosa.host_id is not None
+        await tx.execute("update host set last_heard = :now where id = :id", now=instance.clock.ms(), id=rosa.host_id)
+
+    await instance.database.write(heard)
+    clock.move(days=2)
+    await sweep(instance)
+    assert await held(instance) == {sealed}
+
+    clock.move(days=29)
+    await sweep(instance)
+    assert await held(instance) == set()
+
+
+async def test_it_comes_round_by_itself_and_leaves_no_byte(world: World) -> None:
+    # Given a request of an instance that runs, fulfilled
+    site = await world.site("a")
+    amina = (await world.person("amina@a")).actor
+    canary = "canary-7f3a-roof"
+    made = await publish.listing(site.instance, amina, Proposal("request", "A roof", canary, categories=("LegalAid",)), "en", audience="public")
+    await site.instance.database.write(life.fulfil, site.instance, made.id)
+    await world.settle()
+    assert world.grep(canary) != {}
+
+    # When 31 days go by
+    await world.later(days=31)
+    await world.later(hours=2)
+
+    # Then nothing of its text lies in any file
+    assert world.grep(canary) == {}
