@@ -70,7 +70,7 @@ async def test_the_disk_links_nobody(house: tuple[Instance, Clock]) -> None:
     assert all(actor.fetched_at % HOUR == 0 for actor in (first, second))
 
     # And the person finds both, the other none of them
-    assert await instance.database.read(identities.mine, instance, amina) == tuple(sorted((amina.id, first.id, second.id), key=lambda id: (id != amina.id, id)))
+    assert await instance.database.read(identities.mine, instance, amina) == tuple(sorted((amina.id, first.id, second.id), key=lambda one: (one != amina.id, one)))
     assert first.id not in await instance.database.read(identities.mine, instance, omar)
     assert await instance.database.read(identities.person_of, instance, first.id) == amina.id
 
