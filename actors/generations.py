@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Name = Literal["keys", "peers", "actors", "vault"]
+Name = Literal["keys", "peers", "actors", "vault", "board"]
 Forget = Callable[[], Awaitable[None] | None]
 
 BUMP: Final = """

@@ -54,6 +54,8 @@ class Instance:
     wake: Callable[[str], None] = lambda _kind: None
     """Tells this process's worker that a row of this kind ("arrival", "delivery", "job") may be due; other processes see the commit."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    memory: dict[str, object] = field(default_factory=dict, repr=False)
+    """What the product keeps opened in memory, by name; it knows itself when that is old (`actors.generations`)."""
     watch: Watch | None = None
     """Drops what is cached in memory when any process changes it; started and closed in fedmatch/app.py."""
 

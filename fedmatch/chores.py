@@ -7,9 +7,9 @@ import structlog
 
 from actors import keys, known, quiet, said
 from actors.vault import Locked
-from fedmatch.board import topics
+from fedmatch.board import identities, topics
 from fedmatch.jobs import Handler, enqueue
-from fedmatch.safety import border
+from fedmatch.safety import border, retention
 from inbox import arrivals, dereference, moves, pins, synchronise
 from outbox import deliver, posts
 from schemas.crashpoint import crashpoint
@@ -30,25 +30,35 @@ CHUNK: Final = 100
 def handlers(_instance: "Instance") -> Mapping[str, Handler]:
     """What does each kind of job."""
     return {
-        "thread": dereference.thread,
+        "thread": threads.read,
+        "replies": replies.read,
         "refetch": arrivals.refetch,
         "featured": pins.read,
         "moved": moves.carry,
         "synchronise": synchronise.synchronise,
         "expire": _expire,
+        "publish": _publish,
+        "tell": _tell,
+        "share": _share,
+        "unshare": _unshare,
         "end_poll": _end_poll,
         "erase": _erase,
         "clear_away": _clear_away,
         "tidy": _tidy,
         "border": border.settle,
+        "response": _response,
+        "standing": _standing,
         "announce": topics.announce,
         "forget_help": topics.forget_help,
+        "identity": identities.settle,
+        "retention": retention.sweep,
     }
 
 
 async def begin(tx: Transaction, instance: "Instance") -> None:
     """Asks, at the start of a worker, for what is done regularly; one that waits already is not asked for twice."""
     await enqueue(tx, instance, "tidy", "all", instance.clock.ms())
+    await retention.soon(tx, instance)
     await border.settle_soon(tx, instance)  # the mode may be another one since the last start
 
 
@@ -58,15 +68,61 @@ async def expire_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: 
 
 
 async def _expire(instance: "Instance", key: str, _payload: bytes) -> None:
-    from fedmatch.board import publish  # it asks for jobs itself
+    from fedmatch.board import life  # it asks for jobs itself
 
     try:
-        await instance.database.write(publish.expire, instance, int(key))
+        await instance.database.write(life.expire, instance, int(key))
     except Locked:
         # An offer's Update carries a proof, and its key is sealed: it waits for the unlock, as everything that leaves does.
         await instance.database.write(expire_at, instance, int(key), instance.clock.ms() + LOCKED_MS)
         return
     instance.wake("delivery")
+
+
+async def publish_at(tx: Transaction, instance: "Instance", draft_id: int, at_ms: int) -> None:
+    """Asks for a draft to be published at a moment."""
+    await enqueue(tx, instance, "publish", str(draft_id), at_ms)
+
+
+async def _publish(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import publish  # it asks for jobs itself
+
+    await publish.due(instance, key, payload)
+
+
+async def tell_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: int) -> None:
+    """Asks for everybody who holds a listing to be told, at a moment, what it is by then."""
+    await enqueue(tx, instance, "tell", str(post_id), at_ms)
+
+
+async def _tell(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import publish  # it asks for jobs itself
+
+    await publish.tell(instance, key, payload)
+
+
+async def _share(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import copies  # it asks for jobs itself
+
+    await copies.share(instance, key, payload)
+
+
+async def _unshare(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import copies  # it asks for jobs itself
+
+    await copies.unshare(instance, key, payload)
+
+
+async def _response(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import responses  # it asks for jobs itself
+
+    await responses.look(instance, key, payload)
+
+
+async def _standing(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import responses  # it asks for jobs itself
+
+    await responses.weigh(instance, key, payload)
 
 
 async def end_poll_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: int) -> None:

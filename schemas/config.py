@@ -20,6 +20,7 @@ VaultSource = Literal["passphrase", "credential", "file"]
 Mode = Literal["open", "approve", "allowlist"]
 Level = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
+Review = Literal["everything", "newcomers", "nothing"]
 
 MIB: Final = 1024 * 1024
 
@@ -70,6 +71,13 @@ class FederationConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BoardConfig:
+    """What happens to requests and offers before others see them."""
+
+    review: Review = "everything"
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """What a stranger may cost us: bytes, seconds, activities a minute."""
 
@@ -109,9 +117,11 @@ class Config:
     server: ServerConfig
     vault: VaultConfig
     federation: FederationConfig
+    board: BoardConfig
     limits: LimitsConfig
     log: LogConfig
     development: DevelopmentConfig | None
+    terms: InstanceTerms = InstanceTerms()
 
     @property
     def domain(self) -> str:
@@ -121,7 +131,6 @@ class Config:
     @property
     def authority(self) -> str:
         """Host and, in development, port of `base_url`: where our ids live."""
-    terms: InstanceTerms = InstanceTerms()
         return self.base_url.partition("://")[2]
 
     @property
@@ -157,6 +166,7 @@ def template(host: str, base_url: str, development: bool) -> str:
         "BASE_URL": base_url,
         "BIND": f"127.0.0.1:{port if development else 8000}",
         "VAULT": "file" if development else "passphrase",
+        "REVIEW": "nothing" if development else "everything",
         "PER_MINUTE": "600000" if development else "6000",
         "DEVELOPMENT": _DEVELOPMENT if development else _NO_DEVELOPMENT,
     }
@@ -204,11 +214,17 @@ KEYS: Final[Mapping[str, str]] = {
     "federation.per_host": "per_host = 2",
     "federation.retry_days": "retry_days = 30",
     "federation.fetch_budget": "fetch_budget = 100",
+    "board.review": 'review = "everything"',
     "limits.body": "body = 1048576",
     "limits.request_seconds": "request_seconds = 30",
     "limits.inbox_per_host_per_minute": "inbox_per_host_per_minute = 6000",
     "log.level": 'level = "info"',
     "log.format": 'format = "text"',
+    "terms.registration": 'registration = "By invitation."',
+    "terms.review": 'review = "Everything is read by us before it is published."',
+    "terms.readers": 'readers = "Helpers we met in person."',
+    "terms.retention": 'retention = "Closed requests are deleted after 30 days."',
+    "terms.jurisdiction": 'jurisdiction = "DE"',
     "development.allow_networks": 'allow_networks = ["127.0.0.0/8", "::1/128"]',
     "development.plain_http": "plain_http = true",
 }
@@ -220,11 +236,6 @@ _NAMES: Final = {bool: "true or false", int: "a whole number", str: "text in quo
 
 class _Reader:
     """Reads one file and collects what is wrong with it."""
-    "terms.registration": 'registration = "By invitation."',
-    "terms.review": 'review = "Everything is read by us before it is published."',
-    "terms.readers": 'readers = "Helpers we met in person."',
-    "terms.retention": 'retention = "Closed requests are deleted after 30 days."',
-    "terms.jurisdiction": 'jurisdiction = "DE"',
 
     def __init__(self, path: Path, text: str, values: Mapping[str, object]) -> None:
         self.path = path.absolute()
@@ -259,6 +270,7 @@ class _Reader:
                 retry_days=self.whole("federation.retry_days", 30, 1, 365),
                 fetch_budget=self.whole("federation.fetch_budget", 100, 1, 1000),
             ),
+            board=BoardConfig(self.choice("board.review", Review, "everything" if development is None else "nothing")),
             limits=LimitsConfig(
                 body=self.whole("limits.body", MIB, 64 * 1024, 16 * MIB),
                 request_seconds=self.whole("limits.request_seconds", 30, 1, 600),
@@ -266,6 +278,13 @@ class _Reader:
             ),
             log=LogConfig(self.choice("log.level", Level, "info"), self.choice("log.format", LogFormat, "text")),
             development=development,
+            terms=InstanceTerms(
+                registration=self.get("terms.registration", str, "", most=2000),
+                review=self.get("terms.review", str, "", most=2000),
+                readers=self.get("terms.readers", str, "", most=2000),
+                retention=self.get("terms.retention", str, "", most=2000),
+                jurisdiction=self.get("terms.jurisdiction", str, "", most=2000),
+            ),
         )
         if self.problems:
             raise ConfigError(tuple(problem for _, problem in sorted(self.problems)))
@@ -278,13 +297,6 @@ class _Reader:
         sentence = f"{self.path.name} line {line}: `{key}` {what}"
         if (line, sentence) not in self.problems:
             self.problems.append((line, sentence))
-            terms=InstanceTerms(
-                registration=self.get("terms.registration", str, "", most=2000),
-                review=self.get("terms.review", str, "", most=2000),
-                readers=self.get("terms.readers", str, "", most=2000),
-                retention=self.get("terms.retention", str, "", most=2000),
-                jurisdiction=self.get("terms.jurisdiction", str, "", most=2000),
-            ),
 
     def unknown(self) -> None:
         for name, value in self.values.items():
@@ -595,6 +607,11 @@ retry_days = 30
 # How many fetches one arrival may cause; 1 to 1000. Default 100.
 fetch_budget = 100
 
+[board]
+# Whether a person here looks at a request or an offer before others see it: "everything", "newcomers" (of whom nobody let anything
+# pass yet) or "nothing". Default "everything", in development "nothing".
+review = "@REVIEW@"
+
 [limits]
 # The largest body that is read, in bytes; 65536 to 16777216. Default 1048576 (1 MiB).
 body = 1048576
@@ -608,6 +625,19 @@ inbox_per_host_per_minute = @PER_MINUTE@
 level = "info"
 # "text" for people, "json" for machines. Default "text".
 format = "text"
+
+[terms]
+# What other instances read before they trust this one, in your own words; anybody may read it. Each default "".
+# Who gets an account here, and how.
+registration = ""
+# Who looks at what, before it is published.
+review = ""
+# Who may read what trusted instances send us.
+readers = ""
+# How long what is closed or finished is kept.
+retention = ""
+# Under which law the machine and its operators are.
+jurisdiction = ""
 
 @DEVELOPMENT@'''
 
@@ -626,18 +656,5 @@ _NO_DEVELOPMENT: Final = '''\
 # Networks that are not public and may be reached all the same. Default none.
 # allow_networks = ["127.0.0.0/8", "::1/128"]
 # Whether other servers may be reached, and our ids written, over plain http. Default false.
-[terms]
-# What other instances read before they trust this one, in your own words; anybody may read it. Each default "".
-# Who gets an account here, and how.
-registration = ""
-# Who looks at what, before it is published.
-review = ""
-# Who may read what trusted instances send us.
-readers = ""
-# How long what is closed or finished is kept.
-retention = ""
-# Under which law the machine and its operators are.
-jurisdiction = ""
-
 # plain_http = true
 '''

@@ -25,15 +25,16 @@ from schemas.activities import (
     Follow,
     Like,
     Move,
+    Offer,
     Other,
     Reject,
     Remove,
-    Undo,
     Sealed,
+    Undo,
     Update,
     Vote,
 )
-from schemas.objects import PUBLIC, ActorDocument, Emoji, Note, Poll, Proposal, Reference, Tombstone
+from schemas.objects import PUBLIC, ActorDocument, Agreement, Emoji, Need, Note, Poll, Proposal, Receipt, Reference, Tombstone
 from schemas.reading import Document, Iri
 
 AS: Final = "https://www.w3.org/ns/activitystreams"
@@ -78,6 +79,21 @@ LISTING_TERMS: Final = NOTE_TERMS | {
     "spokenLanguage": "fm:spokenLanguage",
     "region": "fm:region",
     "urgency": "fm:urgency",
+    "expires": "fm:expires",
+    "helperRegion": "fm:helperRegion",
+    "onlyLanguages": "fm:onlyLanguages",
+    "onlyRegion": "fm:onlyRegion",
+    "capacity": "fm:capacity",
+    "need": "fm:need",
+    "Need": "fm:Need",
+    "quantity": "fm:quantity",
+    "equipment": "fm:equipment",
+    "titleMap": {"@id": "fm:title", "@container": "@language"},
+    "textMap": {"@id": "fm:text", "@container": "@language"},
+    "followUpOf": {"@id": "fm:followUpOf", "@type": "@id"},
+    "vouch": {"@id": "fm:vouch", "@type": "@json"},
+    "readers": "fm:readers",
+    "circle": "fm:circle",
     "interactionPolicy": {"@id": "gts:interactionPolicy", "@type": "@id"},
     "canReply": {"@id": "gts:canReply", "@type": "@id"},
     "canAnnounce": {"@id": "gts:canAnnounce", "@type": "@id"},
@@ -119,11 +135,12 @@ PROOF_TERMS: Final = {
 NOTE_CONTEXT: Final[list[Any]] = [AS, NOTE_TERMS]
 LISTING_CONTEXT: Final[list[Any]] = [AS, LISTING_TERMS]
 ACTOR_CONTEXT: Final[list[Any]] = [AS, SECURITY, ACTOR_TERMS]
-
 APPLICATION_CONTEXT: Final[list[Any]] = [AS, SECURITY, ACTOR_TERMS | peering.TERMS]
+
 CAPABILITIES: Final[tuple[tuple[str, str], ...]] = (
     (vocabulary.NAMESPACE, "fedmatch: requests and offers of skilled help"),
     ("https://datatracker.ietf.org/doc/html/rfc9421", "RFC-9421: HTTP Message Signatures"),
+    (agreements.CAPABILITY, "FEP-0837: Federated Marketplace"),
 )
 """What `implements` announces (FEP-844e): only what this version acts on, since peers send what they find here."""
 
@@ -210,7 +227,8 @@ def proposal(post: Note) -> Document:
         raise ValueError("only a request or an offer has a twin")
     twin = Iri(f"{post.id}/proposal")
     document = {"@context": LISTING_CONTEXT} | _note(post)
-    del document["proposal"], document["interactionPolicy"]
+    document.pop("proposal", None)
+    del document["interactionPolicy"]
     return document | {"id": twin, "type": "Proposal", "name": post.proposal.title, "publishes": _intent(twin, post.proposal)}
 
 
@@ -363,38 +381,56 @@ def _poll(what: Poll) -> Document:
 
 
 def _listing(post: Note, what: Proposal) -> Document:
-    """The members that make a post a request or an offer."""
+    """The members that make a post a request or an offer. Numbers are text, as Mitra needs them, and every reader takes both."""
+    public = PUBLIC in post.addressed
+    ends = what.ends and moment(what.ends)
     document: Document = {"purpose": what.purpose, "publishes": _intent(post.id, what), "unitBased": False}
     _put(
         document,
-        proposal=f"{post.id}/proposal",
+        proposal=f"{post.id}/proposal" if public else None,   # nobody can fetch the twin of what is not public
         status=what.status,
         category=list(what.categories),
         skill=list(what.skills),
         spokenLanguage=list(what.speaks),
+        onlyLanguages=what.only_speaks or None,
         region=what.region,
+        helperRegion=what.helper_region,
+        onlyRegion=what.only_region or None,
         urgency=what.urgency,
-        endTime=what.until and moment(what.until),
-        hasEnd=what.until and moment(what.until),
+        endTime=ends,
+        hasEnd=ends,
+        expires=what.expires and moment(what.expires),
+        capacity=what.capacity and str(what.capacity),
+        need=[_need(need) for need in what.needs],
+        titleMap={one.language: one.title for one in what.translations} or None,
+        textMap={one.language: one.text for one in what.translations} or None,
+        followUpOf=what.follow_up_of,
+        vouch=[msgspec.json.decode(one.document) for one in what.vouches if one.document],
+        readers=None if what.readers is None else str(what.readers),
+        circle=what.circle,
     )
     # GoToSocial lets direct replies pass and holds public ones for us; closing canReply would forbid the direct ones too.
     # Whom canAnnounce leaves out, GoToSocial does not let boost: our own category actors are among the public.
     document["interactionPolicy"] = {
         "canReply": {"automaticApproval": [post.attributed_to], "manualApproval": [PUBLIC]},
-        "canAnnounce": {"automaticApproval": [PUBLIC]},
+        "canAnnounce": {"automaticApproval": [PUBLIC] if public else [post.attributed_to]},
         "canQuote": {"automaticApproval": [post.attributed_to]},
     }
     return document
 
 
+def _need(need: Need) -> Document:
+    return _put({"type": "Need", "name": need.name, "quantity": str(need.quantity)}, equipment=need.equipment or None)
+
+
 def _intent(owner: Iri, what: Proposal) -> Document:
-    """What is asked or offered (FEP-0837). Numbers are text, as Mitra needs them; states are open or closed, never counts."""
+    """What is asked or offered (FEP-0837): how many in all, and all of them or none while it is open or not. How many are left never leaves."""
     wanted = next(iter((*what.skills, *what.categories)), None)
-    available = "1" if what.status == "open" else "0"
+    whole = str(what.capacity or sum(need.quantity for need in what.needs) or 1)
     document: Document = {"type": "Intent", "id": f"{owner}#primary", "action": "deliverService", "name": what.title}
     _put(document, resourceConformsTo=wanted and vocabulary.iri(wanted), due=what.until and moment(what.until))
-    document["resourceQuantity"] = {"hasUnit": "one", "hasNumericalValue": "1"}
-    document["availableQuantity"] = {"hasUnit": "one", "hasNumericalValue": available}
+    document["resourceQuantity"] = {"hasUnit": "one", "hasNumericalValue": whole}
+    document["availableQuantity"] = {"hasUnit": "one", "hasNumericalValue": whole if what.status == "open" else "0"}
     document["finished"] = what.status in CLOSED
     return document
 
@@ -417,13 +453,27 @@ def _activity(act: Activity) -> Document:
         case Move() | Add() | Remove():
             document |= {"object": act.object, "target": act.target}
         case Vote(question=question, choices=choices):
-            document["object"] = [{"type": "Note", "name": name, "attributedTo": act.actor, "inReplyTo": question, "to": list(act.to)} for name in choices]
+            ballots = [
+                _put({}, id=act.id and f"{act.id}#vote-{place}")
+                | {"type": "Note", "name": name, "attributedTo": act.actor, "inReplyTo": question, "to": list(act.to)}
+                for place, name in enumerate(choices, 1)
+            ]
+            # Mastodon reads one vote an activity, as a single Note with an id; GoToSocial writes lists.
+            document["object"] = ballots[0] if len(ballots) == 1 else ballots
+        case Offer():
+            document["object"] = agreements.write(act.object)
         case Accept() | Reject() | Undo():
             document["object"] = act.object.id if isinstance(act.object, Reference) else _activity(act.object)
+            if isinstance(act, Accept) and act.result:
+                document["result"] = agreements.write(act.result)
+            if isinstance(act, Reject) and act.content:
+                document["content"] = act.content
         case Create() | Update() | Delete():
             document["object"] = _object(act.object)
         case Flag():
             document |= {"object": list(act.objects), "content": act.content}
+        case Sealed():
+            document["sealed"] = sealed.members(act.envelope)
         case Other():
             pass
         case _:
@@ -432,8 +482,6 @@ def _activity(act: Activity) -> Document:
 
 
 def _type(act: Activity) -> str:
-        case Sealed():
-            document["sealed"] = sealed.members(act.envelope)
     match act:
         case Other(kind=kind):
             return kind
@@ -443,7 +491,7 @@ def _type(act: Activity) -> str:
             return type(act).__name__
 
 
-def _object(thing: Note | ActorDocument | Tombstone | Reference) -> Any:
+def _object(thing: Note | ActorDocument | Agreement | Receipt | Tombstone | Reference) -> Any:
     match thing:
         case Note():
             return _note(thing)
@@ -451,6 +499,10 @@ def _object(thing: Note | ActorDocument | Tombstone | Reference) -> Any:
             document = actor(thing)
             del document["@context"]
             return document
+        case Agreement():
+            return agreements.write(thing)
+        case Receipt():
+            return agreements.write_receipt(thing)
         case Tombstone():
             return _tombstone(thing)
         case Reference():

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime, time, timedelta
 from html import escape
 from importlib.resources import files
@@ -11,7 +11,8 @@ from typing import Final, cast, get_args
 from babel.dates import format_date
 
 from schemas import html, vocabulary
-from schemas.objects import Proposal, Purpose, Urgency
+from schemas.objects import Need, Proposal, Purpose, Translation, Urgency
+from schemas.reading import Iri
 
 MOST_TITLE: Final = 200
 MOST_TEXT: Final = 5000
@@ -21,7 +22,15 @@ MOST_CATEGORIES: Final = 3
 MOST_SKILLS: Final = 10
 MOST_LANGUAGES: Final = 10
 MOST_HASHTAGS: Final = 6
+MOST_TRANSLATIONS: Final = 4
+MOST_TEXT_TRANSLATED: Final = 4000
+"""Letters of the texts in all languages together: each stands in the post up to four times."""
+MOST_NEEDS: Final = 10
+MOST_NEED: Final = 100
+MOST_PEOPLE: Final = 1000
 LONGEST: Final = timedelta(days=731)
+EXPIRES: Final = timedelta(days=30)
+"""When a listing closes unless it is renewed, if its author named no deadline."""
 
 _LABELS: Final[Mapping[str, Mapping[str, str]]] = json.loads(files("schemas").joinpath("labels.json").read_text(encoding="utf-8"))["labels"]
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "fa"})
@@ -49,53 +58,119 @@ def validated(
     region: str | None = None,
     urgency: str | None = None,
     until: str | datetime | None = None,
+    expires: str | datetime | None = None,
+    helper_region: str | None = None,
+    only_speaks: bool = False,
+    only_region: bool = False,
+    capacity: int | None = None,
+    needs: Iterable[Need] = (),
+    translations: Iterable[Translation] = (),
+    follow_up_of: str | None = None,
     now: datetime,
 ) -> Proposal:
     """An open `Proposal` of what an author typed, in canonical words; raises `Invalid` for the first field that cannot stand.
 
     `categories` and `skills` are slugs or aliases in any case; a skill among the categories counts as both, and skills without a category bring theirs.
-    `until` is a moment, `YYYY-MM-DD` (its last second, UTC) or RFC 3339, in the future and within two years.
+    `until`, the deadline, is a moment, `YYYY-MM-DD` (its last second, UTC) or RFC 3339, in the future and within two years; so is `expires`, which is the
+    deadline or, without one, the full hour 30 days from now. `capacity` is how many people an offer has room for or how many helpers a request wants; a
+    request with named `needs` counts those instead. `only_speaks` and `only_region`: nobody else is asked, in `speaks` and from `helper_region`.
     """
     if kind not in get_args(Purpose):
         raise Invalid("kind", f"is {kind!r}", "write request or offer")
     if vocabulary.canonical_language(language) is None:
         raise Invalid("language", f"is {language!r}, which is no language code", "write for example en, ar or zh-Hans")
     fields, known = _words(categories, skills)
+    deadline = _moment("until", until, now)
+    closes = _moment("expires", expires, now) or deadline or (now + EXPIRES).replace(minute=0, second=0, microsecond=0)
+    spoken, helpers = _languages(speaks), _region(helper_region, "helper_region")
+    if only_speaks and not spoken:
+        raise Invalid("only_speaks", "is set and no language is named", "name the languages with speaks, as in ar,en, or leave it out")
+    if only_region and helpers is None:
+        raise Invalid("only_region", "is set and no region of the helper is named", "name it with helper_region, as in DE, or leave it out")
+    wanted = _needs(needs, kind)
+    if wanted and capacity is not None:
+        raise Invalid("capacity", "is given beside named needs", "leave it out: the needs are counted")
     return Proposal(
         purpose=cast(Purpose, kind),
         title=_line(title),
         text=_text(text),
         categories=fields,
         skills=known,
-        speaks=_languages(speaks),
+        speaks=spoken,
         region=_region(region),
         urgency=_urgency(urgency),
-        until=_until(until, now),
+        until=deadline,
+        expires=closes,
+        helper_region=helpers,
+        only_speaks=only_speaks,
+        only_region=only_region,
+        capacity=_capacity(capacity),
+        needs=wanted,
+        translations=_translations(translations, language, text),
+        follow_up_of=None if not follow_up_of else Iri(follow_up_of),
     )
 
 
-def content(proposal: Proposal, language: str, tags: str | None = None) -> str:
+def revised(proposal: Proposal, language: str, changes: Mapping[str, object], now: datetime) -> Proposal:
+    """The proposal with some of the arguments of `validated` (by name) typed anew, checked as a whole; what `changes` does not name stays. Raises `Invalid`.
+
+    A new deadline moves the end of it too, one that is over is prolonged by 30 days.
+    """
+    keeps = proposal.ends is not None and proposal.ends > now and "until" not in changes
+    values: dict[str, object] = {
+        "kind": proposal.purpose,
+        "title": proposal.title,
+        "text": proposal.text,
+        "language": language,
+        "categories": proposal.categories,
+        "skills": proposal.skills,
+        "speaks": proposal.speaks,
+        "region": proposal.region,
+        "urgency": proposal.urgency,
+        "until": proposal.until if keeps else None,
+        "expires": proposal.expires if keeps else None,
+        "helper_region": proposal.helper_region,
+        "only_speaks": proposal.only_speaks,
+        "only_region": proposal.only_region,
+        "capacity": proposal.capacity,
+        "needs": proposal.needs,
+        "translations": proposal.translations,
+        "follow_up_of": proposal.follow_up_of,
+    }
+    return validated(**{**values, **changes}, now=now)  # type: ignore[arg-type]  # the same names, checked there
+
+
+def content(proposal: Proposal, language: str, tags: str | None = None, *, checked_by: Sequence[str] = ()) -> str:
     """The whole request or offer as HTML that is complete where nobody knows more than Notes, in the labels of its language (else English).
 
-    First line: kind, category and title, since notifications show no more; then the text, what is wanted, how to answer, and the hashtags. `tags` is where
-    hashtags lead (`https://host/tags/`). It says nothing that `proposal` does not, and links nowhere but to the hashtags and what the author wrote.
+    First line: kind, category and title, since notifications show no more; then the text, what is wanted, who vouches (`checked_by`, names of instances), how
+    to answer, the same in other languages, each in its own direction, and the hashtags. `tags` is where hashtags lead (`https://host/tags/`). It says nothing
+    that `proposal` does not, and links nowhere but to the hashtags and what the author wrote.
     """
+    pieces = [_told(proposal, language, proposal.title, proposal.text, checked_by)]
+    pieces += [_told(proposal, other.language, other.title, other.text, checked_by) for other in proposal.translations]
+    if tags is not None:
+        pieces.append(f"<p>{' '.join(html.hashtag(word, tags) for word in hashtags(proposal))}</p>")
+    return "".join(pieces)
+
+
+def _told(proposal: Proposal, language: str, title: str, text: str, checked_by: Sequence[str]) -> str:
+    """A request or an offer in one of its languages."""
     written = vocabulary.written(language)
     words = _LABELS[written]
     foreign = written.partition("-")[0] != language.partition("-")[0]
-    theirs = f' lang="{escape(language)}"' if foreign else ""
-    ours = f' lang="{written}"' if foreign or written in _RIGHT_TO_LEFT else ""
+    several = bool(proposal.translations)
+    theirs = f' lang="{escape(language)}"' if foreign or several else ""
+    ours = f' lang="{written}"' if foreign or several or written in _RIGHT_TO_LEFT else ""
     paragraph = f"<p{theirs or ours}>"
     pieces = [
-        f"<p{ours}><strong>{_heading(proposal, words, written, theirs)}</strong></p>",
-        html.from_text(proposal.text).replace("<p>", paragraph),
+        f"<p{ours}><strong>{_heading(proposal, words, written, title, theirs if foreign else '')}</strong></p>",
+        html.from_text(text).replace("<p>", paragraph),
     ]
-    if lines := list(_lines(proposal, words, written)):
+    if lines := list(_lines(proposal, words, written, checked_by)):
         pieces.append(f"<p{ours}>{'<br>'.join(lines)}</p>")
     if proposal.status == "open":
         pieces.append(f"<p{ours}>{escape(words['answer'], quote=False)}</p>")
-    if tags is not None:
-        pieces.append(f"<p>{' '.join(html.hashtag(word, tags) for word in hashtags(proposal))}</p>")
     return "".join(pieces)
 
 
@@ -105,28 +180,43 @@ def hashtags(proposal: Proposal) -> tuple[str, ...]:
     return tuple(dict.fromkeys(word for word in words if re.fullmatch(r"\w*[^\W\d]\w*", word)))[:MOST_HASHTAGS]
 
 
-def _heading(proposal: Proposal, words: Mapping[str, str], written: str, theirs: str) -> str:
+def _heading(proposal: Proposal, words: Mapping[str, str], written: str, title: str, theirs: str) -> str:
     kind = words[proposal.purpose]
     if proposal.status in words and proposal.status != "open":
         kind = f"{words[proposal.status]} – {kind}"   # a reader who comes late sees it first
     if proposal.categories:
         kind = f"{kind} – {vocabulary.label(proposal.categories[0], written)}"
-    title = escape(proposal.title, quote=False)
-    return escape(kind + words["colon"], quote=False) + (f"<span{theirs}>{title}</span>" if theirs else title)
+    shown = escape(title, quote=False)
+    return escape(kind + words["colon"], quote=False) + (f"<span{theirs}>{shown}</span>" if theirs else shown)
 
 
-def _lines(proposal: Proposal, words: Mapping[str, str], written: str) -> Iterable[str]:
+def _lines(proposal: Proposal, words: Mapping[str, str], written: str, checked_by: Sequence[str]) -> Iterable[str]:
     """What is wanted, one line each."""
+    def only(name: str) -> str:
+        return f" ({words[name]})"
+
+    end = proposal.ends
+    spoken = words["comma"].join(vocabulary.language_name(tag, written) for tag in proposal.speaks)
+    helpers = vocabulary.region_name(proposal.helper_region, written) if proposal.helper_region else ""
     shown = (
         ("skills", words["comma"].join(vocabulary.label(slug, written) for slug in proposal.skills)),
-        ("languages", words["comma"].join(vocabulary.language_name(tag, written) for tag in proposal.speaks)),
+        ("needs", words["comma"].join(_need(need, words) for need in proposal.needs)),
+        ("room" if proposal.purpose == "offer" else "wanted", str(proposal.capacity) if proposal.capacity else ""),
+        ("languages", spoken + (only("only_languages") if proposal.only_speaks else "")),
         ("region", vocabulary.region_name(proposal.region, written) if proposal.region else ""),
+        ("helper_region", helpers + (only("only_region") if proposal.only_region else "")),
         ("urgency", words[proposal.urgency] if proposal.urgency else ""),
-        ("until", format_date(proposal.until.astimezone(UTC), "long", locale=vocabulary.locale(written)) if proposal.until else ""),
+        ("until", format_date(end.astimezone(UTC), "long", locale=vocabulary.locale(written)) if end else ""),
+        ("checked", words["comma"].join(checked_by)),
     )
     for name, value in shown:
         if value:
             yield escape(f"{words[name]}{words['colon']}{value}", quote=False)
+
+
+def _need(need: Need, words: Mapping[str, str]) -> str:
+    name = f"{need.name} ({words['equipment']})" if need.equipment else need.name
+    return f"{need.quantity} × {name}" if need.quantity > 1 else name
 
 
 def _line(title: str) -> str:
@@ -192,12 +282,22 @@ def _languages(speaks: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
-def _region(region: str | None) -> str | None:
+def regions(name: str, codes: Iterable[str]) -> tuple[str, ...]:
+    """Country codes in capitals, each once; raises `Invalid` for the field `name`."""
+    return tuple(dict.fromkeys(code for code in (_region(code, name) for code in codes) if code))
+
+
+def moment(name: str, when: str | datetime | None, now: datetime) -> datetime | None:
+    """A moment to come, within two years; raises `Invalid` for the field `name`."""
+    return _moment(name, when, now)
+
+
+def _region(region: str | None, name: str = "region") -> str | None:
     if not region:
         return None
     code = region.strip().upper()
     if not vocabulary.is_region(code):
-        raise Invalid("region", f"is {region!r}, which is no country code", "write the two letters of ISO 3166, as in SY or UA")
+        raise Invalid(name, f"is {region!r}, which is no country code", "write the two letters of ISO 3166, as in SY or UA")
     return code
 
 
@@ -209,21 +309,63 @@ def _urgency(urgency: str | None) -> Urgency | None:
     return cast(Urgency, urgency)
 
 
-def _until(until: str | datetime | None, now: datetime) -> datetime | None:
+def _capacity(capacity: int | None) -> int | None:
+    if capacity is not None and not 1 <= capacity <= MOST_PEOPLE:
+        raise Invalid("capacity", f"is {capacity}", f"write a number of people between 1 and {MOST_PEOPLE}, or leave it out")
+    return capacity
+
+
+def _needs(needs: Iterable[Need], kind: str) -> tuple[Need, ...]:
+    found: dict[str, Need] = {}
+    for need in needs:
+        name = " ".join(_UNSEEN.sub("", need.name).split())
+        if not name or len(name) > MOST_NEED:
+            raise Invalid("needs", f"holds a name of {len(name)} letters", f"name each part in 1 to {MOST_NEED} letters, as in editors=3")
+        if not 1 <= need.quantity <= MOST_PEOPLE:
+            raise Invalid("needs", f"asks {need.quantity} times for {name}", f"write a number between 1 and {MOST_PEOPLE}")
+        if name.casefold() in found:
+            raise Invalid("needs", f"names {name} twice", "name it once, with how many are wanted")
+        found[name.casefold()] = Need(name, need.quantity, need.equipment)
+    if found and kind == "offer":
+        raise Invalid("needs", "stand on an offer", "only a request has parts; an offer has a capacity")
+    if len(found) > MOST_NEEDS:
+        raise Invalid("needs", f"are {len(found)}", f"name at most {MOST_NEEDS}; another request has room for more")
+    return tuple(found.values())
+
+
+def _translations(translations: Iterable[Translation], language: str, text: str) -> tuple[Translation, ...]:
+    found: dict[str, Translation] = {}
+    own = vocabulary.canonical_language(language)
+    for one in translations:
+        tag = vocabulary.canonical_language(one.language)
+        if tag is None:
+            raise Invalid("translation", f"is in {one.language!r}, which is no language code", "write for example en, ar or zh-Hans")
+        if tag == own or tag in found:
+            raise Invalid("translation", f"is in {tag}, which is there already", "write each language once")
+        found[tag] = Translation(tag, _line(one.title), _text(one.text))
+    if len(found) > MOST_TRANSLATIONS:
+        raise Invalid("translation", f"comes in {len(found)} languages", f"choose at most {MOST_TRANSLATIONS} beside the first")
+    letters = len(text) + sum(len(one.text) for one in found.values())
+    if found and letters > MOST_TEXT_TRANSLATED:
+        raise Invalid("translation", f"makes {letters} letters in all languages together", f"shorten the texts to {MOST_TEXT_TRANSLATED} together")
+    return tuple(found.values())
+
+
+def _moment(name: str, until: str | datetime | None, now: datetime) -> datetime | None:
     if not until:
         return None
     if isinstance(until, str):
         try:
             moment = datetime.fromisoformat(until.strip())
         except ValueError:
-            raise Invalid("until", f"is {until!r}, which is no date", "write for example 2026-12-31") from None
+            raise Invalid(name, f"is {until!r}, which is no date", "write for example 2026-12-31") from None
         if re.fullmatch(r"\d{4}-\d{2}-\d{2}", until.strip()):
             moment = datetime.combine(moment.date(), time(23, 59, 59), UTC)
     else:
         moment = until
     moment = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
     if moment <= now:
-        raise Invalid("until", "lies in the past", "choose a day to come, or leave it out")
+        raise Invalid(name, "lies in the past", "choose a day to come, or leave it out")
     if moment > now + LONGEST:
-        raise Invalid("until", "is more than two years away", "choose a nearer day, or leave it out")
+        raise Invalid(name, "is more than two years away", "choose a nearer day, or leave it out")
     return moment.astimezone(UTC)

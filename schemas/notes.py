@@ -5,8 +5,8 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-from schemas import html, vocabulary
-from schemas.objects import PUBLIC, Attachment, Emoji, Hashtag, Mention, Note, Option, Poll, Proposal, Purpose, Urgency
+from schemas import dialects, html, vocabulary
+from schemas.objects import PUBLIC, Attachment, Circle, Emoji, Hashtag, Mention, Need, Note, Option, Poll, Proposal, Purpose, Translation, Urgency
 from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, language, moment, page, text, types
 
 POSTS: Final = frozenset({"Note", "Question", "Article", "Page", "Event", "Image", "Video", "Audio", "Document", "Proposal"})
@@ -26,6 +26,10 @@ MOST_SUMMARY: Final = 20_000
 MOST_NAME: Final = 2048
 MOST_LANGUAGES: Final = 20
 MOST_SLUGS: Final = 20
+MOST_NEEDS: Final = 20
+MOST_NEED: Final = 200
+MOST_PEOPLE: Final = 1_000_000
+MOST_LEVEL: Final = 5
 MOST_OPTIONS: Final = 20
 MOST_OPTION: Final = 500
 MOST_VOTES: Final = 1_000_000_000
@@ -38,6 +42,7 @@ _SLUG: Final = re.compile(r"[\w.-]{1,64}")
 _VF: Final = ("", "vf:", vocabulary.VF, "ValueFlows:", "valueflows:")
 _FM: Final = ("", "fm:", vocabulary.NAMESPACE, "fedmatch:")
 _OM: Final = ("", "om2:", vocabulary.OM2)
+_CIRCLES: Final[Mapping[str, Circle]] = {"network": "network", "peers": "peers"}
 _URGENCIES: Final[Mapping[str, Urgency]] = {"hours": "hours", "days": "days", "weeks": "weeks", "anytime": "anytime"}
 
 
@@ -57,12 +62,8 @@ def kind_of(document: Document) -> str | None:
     kinds = types(document)
     if "Note" in kinds:
         return "Note"
-    return next((kind for kind in kinds if kind in POSTS), "Proposal" if any(_is_proposal(kind) for kind in kinds) else None)
-
-
-def _is_proposal(kind: str) -> bool:
-    """Whether a type is a Proposal under any prefix: `vf:Proposal`, Bonfire's `ValueFlows:Proposal`, the full IRI."""
-    return kind.rpartition(":")[2].rpartition("#")[2] == "Proposal"
+    known = next((kind for kind in kinds if kind in POSTS), None)
+    return known or ("Proposal" if any(dialects.is_proposal(kind) or dialects.is_intent(kind) for kind in kinds) else None)
 
 
 def is_vote(document: Document) -> bool:
@@ -126,6 +127,7 @@ def read(document: Document, kind: str, sender: Iri | None, to: tuple[Iri, ...],
         hashtags=hashtags,
         attachments=tuple(_attachments(attached)) if attached else (),
         emojis=emojis,
+        replies=iri(get("replies")),
         poll=_poll(document) if kind == "Question" else None,
         proposal=_proposal(document, kind, content),
     )
@@ -271,18 +273,14 @@ def _proposal(document: Document, kind: str, content: str) -> Proposal | None:
     """What makes a post a request or an offer: `purpose` and `publishes`, whatever its type (FEP-0837); or a Proposal attached to it (flohmarkt)."""
     stated = _member(document, "purpose", _VF)
     if stated is None:
-        if kind == "Note" and (attached := document.get("attachment")):
-            for one in each(attached)[:MOST_ATTACHMENTS]:
-                if isinstance(one, dict) and any(map(_is_proposal, types(one))):
-                    return _proposal(one, "Proposal", content)
-        return None
+        elsewhere = kind == "Proposal" or (kind == "Note" and ("attachment" in document or "flohmarkt:data" in document))
+        told = dialects.proposal(document) if elsewhere else None
+        return None if told is None or _member(told, "purpose", _VF) is None else _proposal(told, "Proposal", content)
     stated = text(stated, 100) or (iri(stated) or "")
     purpose: Purpose | None = "request" if stated.endswith("request") else "offer" if stated.endswith("offer") else None
-    intent = first(_member(document, "publishes", _VF))
-    if purpose is None or not intent:
+    intent = dialects.intent(_member(document, "publishes", _VF))
+    if purpose is None or intent is None or not dialects.at_home(document, intent):
         return None
-    if not isinstance(intent, dict):
-        intent = {}
     source = first(document.get("source"))
     plain = text(source.get("content"), MOST_CONTENT) if isinstance(source, dict) and source.get("mediaType") in (None, "text/plain") else None
     if plain is None:
@@ -292,9 +290,11 @@ def _proposal(document: Document, kind: str, content: str) -> Proposal | None:
         title = next((line for line in plain.splitlines() if line.strip()), "")[:200]
     categories, skills = _member(document, "category", _FM), _member(document, "skill", _FM)
     if categories is None and skills is None:
+        categories = dialects.category(document)
         skills = _member(intent, "resourceConformsTo", _VF)
-    region = text(_member(document, "region", _FM), 64)
-    until = _member(document, "hasEnd", _VF) or document.get("endTime") or _member(intent, "due", _VF)
+    ends = moment(first(_member(document, "hasEnd", _VF) or document.get("endTime")))
+    due, expires = moment(first(_member(intent, "due", _VF))), moment(first(_member(document, "expires", _FM)))
+    readers = _number(_member(document, "readers", _FM), MOST_LEVEL, least=0)
     return Proposal(
         purpose=purpose,
         title=title,
@@ -303,10 +303,62 @@ def _proposal(document: Document, kind: str, content: str) -> Proposal | None:
         categories=_slugs(categories),
         skills=_slugs(skills),
         speaks=tuple(dict.fromkeys(tag for tag in map(language, each(_member(document, "spokenLanguage", _FM))[:MOST_SLUGS]) if tag)),
-        region=region if region and _SLUG.fullmatch(region) else None,
+        region=_slug(_member(document, "region", _FM)),
         urgency=_URGENCIES.get(text(_member(document, "urgency", _FM), 64) or ""),
-        until=moment(first(until)),
+        # Others know one end; ours has a deadline of its author and a day on which it closes unless it is renewed.
+        until=due if expires is not None else ends or due,
+        expires=expires,
+        helper_region=_slug(_member(document, "helperRegion", _FM)),
+        only_speaks=_true(_member(document, "onlyLanguages", _FM)),
+        only_region=_true(_member(document, "onlyRegion", _FM)),
+        capacity=_number(_member(document, "capacity", _FM), MOST_PEOPLE),
+        needs=tuple(_needs(_member(document, "need", _FM))),
+        translations=tuple(_translations(_member(document, "titleMap", _FM), _member(document, "textMap", _FM))),
+        follow_up_of=iri(_member(document, "followUpOf", _FM)),
+        readers=readers,
+        circle=_CIRCLES.get(text(_member(document, "circle", _FM), 64) or ""),
     )
+
+
+def _slug(value: Any) -> str | None:
+    """A code such as that of a country, None if it is none."""
+    code = text(value, 64)
+    return code if code and _SLUG.fullmatch(code) else None
+
+
+def _true(value: Any) -> bool:
+    value = first(value)
+    return (value.get("@value") if isinstance(value, dict) else value) in (True, "true")
+
+
+def _number(value: Any, most: int, least: int = 1) -> int | None:
+    """A whole number that stands as a number or as text, alone or in an RDF literal; None if it is none, or absurd."""
+    value = first(value)
+    if isinstance(value, dict):
+        value = first(value.get("@value"))
+    if isinstance(value, str) and re.fullmatch(r"[0-9]{1,9}(?:\.0+)?", value):
+        value = int(value.partition(".")[0])
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    return value if isinstance(value, int) and not isinstance(value, bool) and least <= value <= most else None
+
+
+def _needs(value: Any) -> Iterator[Need]:
+    seen: set[str] = set()
+    for one in each(value)[:MOST_NEEDS]:
+        name = text(one.get("name"), MOST_NEED) if isinstance(one, dict) else None
+        if name and name not in seen:
+            seen.add(name)
+            yield Need(name, _number(_member(one, "quantity", _FM), MOST_PEOPLE) or 1, _true(_member(one, "equipment", _FM)))
+
+
+def _translations(titles: Any, texts: Any) -> Iterator[Translation]:
+    """Title and text in other languages, of those languages in which both stand."""
+    if isinstance(titles, dict) and isinstance(texts, dict):
+        for tag in list(titles)[:MOST_LANGUAGES]:
+            title, words = text(titles[tag], MOST_NAME), text(texts.get(tag), MOST_CONTENT)
+            if language(tag) and title and words:
+                yield Translation(tag, title, words)
 
 
 def _status(document: Document, intent: Document) -> str:

@@ -74,6 +74,8 @@ class ActorDocument:
     fields: tuple[Field, ...] = ()
     greeting: Greeting | None = None
     """Of an Application alone: what it says to instances that think of trusting it."""
+    implements: tuple[Iri, ...] = ()
+    """What its server says that it understands (FEP-844e); read, and written by schemas/documents.py for us."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -274,6 +276,8 @@ class Note:
     emojis: tuple[Emoji, ...] = ()
     poll: Poll | None = None
     tallies: Tallies | None = None
+    replies: Iri | None = None
+    """Of others' posts: where their server lists who answered."""
     proposal: Proposal | None = None
 
     @property

@@ -22,12 +22,13 @@ from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app, people
 from fedmatch.board import listings, publish, timelines
+from fedmatch.board.terms import Terms
 from fedmatch.worker import Worker
 from outbox import publish as outgoing
 from outbox.address import Audience
 from outbox.posts import Post
 from schemas import config as configs
-from schemas.listings import validated
+from schemas.listings import revised, validated
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
 from tests.fakepeer import AP, FakePeer
@@ -284,43 +285,31 @@ class Person:
     async def delete(self, url: str) -> None:
         await publish.delete(self.site.instance, self.actor, url)
 
-    async def listing(self, kind: str, title: str, text: str, **more: Any) -> listings.Listing:
-        """Publishes a request or an offer: `categories`, `skills`, `speaks`, `language`, `region`, `urgency`, `until`."""
+    async def listing(
+        self,
+        kind: str,
+        title: str,
+        text: str,
+        *,
+        language: str = "en",
+        categories: Sequence[str] = (),
+        skills: Sequence[str] = (),
+        speaks: Sequence[str] = (),
+        audience: str = "public",
+        named: Sequence[str] = (),
+        terms: Terms | None = None,
+        delay: tuple[int, int] | None = None,
+        by: Actor | None = None,
+        **more: Any,
+    ) -> listings.Listing:
+        """Publishes a request or an offer, to everybody unless the story says otherwise; `more` is what `validated` takes: `region`, `urgency`, `until`, ..."""
         instance = self.site.instance
-        language = more.pop("language", "en")
-        chosen = {"categories": (), "skills": (), "speaks": (), "region": None, "urgency": None, "until": None} | more
-        proposal = validated(
-            kind,
-            title,
-            text,
-            language,
-            tuple(chosen["categories"]),
-            tuple(chosen["skills"]),
-            tuple(chosen["speaks"]),
-            region=chosen["region"],
-            urgency=chosen["urgency"],
-            until=chosen["until"],
-            now=instance.clock.now(),
-        )
-        return await publish.listing(instance, self.actor, proposal, language)
+        proposal = validated(kind, title, text, language, tuple(categories), tuple(skills), tuple(speaks), now=instance.clock.now(), **more)
+        return await publish.listing(instance, self.actor, proposal, language, audience=audience, named=named, terms=terms, delay=delay, by=by)
 
     async def change(self, listing: listings.Listing, **changes: Any) -> listings.Listing:
         """Changes a listing: `title`, `text`, `region`, `urgency`, `until`; what is not named stays."""
-        old = {name: getattr(listing, name) for name in ("title", "text", "region", "urgency", "until")} | changes
-        proposal = validated(
-            listing.kind,
-            old["title"],
-            old["text"],
-            listing.language or "en",
-            listing.categories,
-            listing.skills,
-            listing.speaks,
-            region=old["region"],
-            urgency=old["urgency"],
-            until=old["until"],
-            now=self.site.instance.clock.now(),
-        )
-        return await publish.edit(self.site.instance, listing, proposal)
+        return await publish.edit(self.site.instance, listing, revised(listing.proposal, listing.language or "en", changes, self.site.instance.clock.now()))
 
     async def withdraw(self, listing: listings.Listing) -> listings.Listing:
         return await publish.withdraw(self.site.instance, listing)

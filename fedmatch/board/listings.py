@@ -1,16 +1,20 @@
 """What is asked for and offered? Listings as rows and as the JSON that scripts read, and the queries that find them.
 
-A listing is a post with extra rows; only public ones are held in clear, and in this file only public ones are read.
+A listing is a post with extra rows. A public one is held in clear; of any other the words, tags, languages and regions rest sealed in one blob. What says
+"public" in this file gives nothing else; who may read the rest is asked in fedmatch/board/readers.py.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
-from actors import hosts
+import msgspec
+
+from actors import generations, hosts
+from actors.known import Actor
 from fedmatch import times
-from schemas.objects import Proposal, Purpose, Urgency
+from schemas.objects import Circle, Need, Proposal, Purpose, Translation, Urgency, Vouch
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction, Value
 
@@ -18,16 +22,21 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 OPEN: Final = frozenset({"open", "paused", "matched"})
-"""The states in which `until` still counts."""
+"""The states in which its end still counts."""
 
 END: Final = 2**63 - 1
 
-Json = None | str | list[str]
+AudienceName = Literal["public", "network", "peers", "local"]
+Json = None | bool | int | str | Sequence["Json"] | Mapping[str, "Json"]
 
 
 @dataclass(frozen=True, slots=True)
 class Listing:
-    """One request or offer as we hold it; `author` is a handle, `origin` the host it lives on."""
+    """One request or offer as we hold it; `author` is a handle, `origin` the host it lives on. Before it is published it has no `url`.
+
+    `named` are the peers of an audience `peers` of ours. `confidential`: it came sealed, from a trusted peer. `pace` 0: its times are exact; 1: they are
+    coarse, whole hours; 2: it also leaves on the hour. `pause` says why it is paused: it is full, or its author wishes so.
+    """
 
     id: int
     url: Iri
@@ -44,11 +53,32 @@ class Listing:
     region: str | None
     urgency: Urgency | None
     until: datetime | None
-    audience: str
+    audience: AudienceName
     author: str
     origin: str
     published: int
     updated: int | None
+    expires: datetime | None = None
+    helper_region: str | None = None
+    only_speaks: bool = False
+    only_region: bool = False
+    capacity: int | None = None
+    needs: tuple[Need, ...] = ()
+    translations: tuple[Translation, ...] = ()
+    follow_up_of: Iri | None = None
+    vouches: tuple[Vouch, ...] = ()
+    readers: int | None = None
+    circle: Circle | None = None
+    named: tuple[str, ...] = ()
+    confidential: bool = False
+    reviewed: bool = False
+    pace: int = 0
+    pause: str | None = None
+
+    @property
+    def public(self) -> bool:
+        """Whether everybody may read it."""
+        return self.audience == "public"
 
     @property
     def proposal(self) -> Proposal:
@@ -64,13 +94,24 @@ class Listing:
             region=self.region,
             urgency=self.urgency,
             until=self.until,
+            expires=self.expires,
+            helper_region=self.helper_region,
+            only_speaks=self.only_speaks,
+            only_region=self.only_region,
+            capacity=self.capacity,
+            needs=self.needs,
+            translations=self.translations,
+            follow_up_of=self.follow_up_of,
+            vouches=self.vouches,
+            readers=self.readers,
+            circle=self.circle,
         )
 
     def json(self) -> dict[str, Json]:
         """The form scripts read; ids are strings, because they do not fit into a JSON number everywhere."""
         return {
             "id": str(self.id),
-            "url": self.url,
+            "url": self.url or None,
             "kind": self.kind,
             "state": self.state,
             "title": self.title,
@@ -80,49 +121,119 @@ class Listing:
             "skills": list(self.skills),
             "speaks": list(self.speaks),
             "region": self.region,
+            "helper_region": self.helper_region,
             "urgency": self.urgency,
-            "until": times.rfc3339(times.milliseconds(self.until)) if self.until else None,
-            "audience": self.audience,
+            "until": _when(self.until),
+            "expires": _when(self.expires),
+            "capacity": self.capacity,
+            "needs": [{"name": need.name, "quantity": need.quantity, "equipment": need.equipment} for need in self.needs],
+            "translations": [{"language": other.language, "title": other.title, "text": other.text} for other in self.translations],
+            "audience": f"peers:{','.join(self.named)}" if self.named else self.audience,
             "author": self.author,
             "origin": self.origin,
+            "vouches": [
+                {"issuer": hosts.authority(one.issuer), "level": one.level, "method": one.method, "expires": _when(one.expires)} for one in self.vouches
+            ],
         }
 
 
-LISTING: Final = """
-select listing.post_id, listing.kind, listing.state, listing.audience, listing.title, listing.text, listing.language,
-  listing.region, listing.urgency, listing.until, post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host,
-  actor.uri as author_uri
+def _when(moment: datetime | None) -> str | None:
+    return times.rfc3339(times.milliseconds(moment)) if moment else None
+
+
+def with_proposal(listing: Listing, proposal: Proposal) -> Listing:
+    """The listing with everything its proposal says, its state included."""
+    return replace(
+        listing,
+        kind=proposal.purpose,
+        state=proposal.status,
+        title=proposal.title,
+        text=proposal.text,
+        categories=proposal.categories,
+        skills=proposal.skills,
+        speaks=proposal.speaks,
+        region=proposal.region,
+        urgency=proposal.urgency,
+        until=proposal.until,
+        expires=proposal.expires,
+        helper_region=proposal.helper_region,
+        only_speaks=proposal.only_speaks,
+        only_region=proposal.only_region,
+        capacity=proposal.capacity,
+        needs=proposal.needs,
+        translations=proposal.translations,
+        follow_up_of=proposal.follow_up_of,
+        vouches=proposal.vouches,
+        readers=proposal.readers,
+        circle=proposal.circle,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Words:
+    """What rests sealed of a listing that is not public: everything it says, and the peers it is for."""
+
+    proposal: Proposal
+    language: str | None = None
+    named: tuple[str, ...] = ()
+
+
+EVERY: Final = """
+select listing.post_id, listing.kind, listing.state, listing.audience, listing.title, listing.text, listing.sealed, listing.language, listing.region,
+  listing.urgency, listing.until, listing.expires_at, listing.more, listing.reviewed, listing.pace, listing.pause, listing.confidential, listing.revision,
+  post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host, actor.uri as author_uri
 from listing
 join post on post.id = listing.post_id
 join actor on actor.id = post.actor_id
-where listing.audience = 'public'
-  and actor.state = 'active'
+where actor.state = 'active'
+"""
+
+LISTING: Final = f"""
+{EVERY}
+  and listing.audience = 'public'
 """
 
 BY_ID: Final = f"""
-{LISTING}
+{EVERY}
   and listing.post_id = :id
 """
 
+BY_DRAFT: Final = f"""
+{EVERY}
+  and listing.draft_id = :id
+"""
+
 BY_URL: Final = f"""
-{LISTING}
+{EVERY}
   and (post.uri = :url or post.url = :url)
 order by listing.post_id
 limit 1
 """
 
 NEWEST: Final = f"""
-{LISTING}
+{EVERY}
+  and (listing.audience = 'public' or cast(:private as integer) = 1)
   and (post.local = 1 or cast(:network as integer) = 1)
   and post.id < :before
   and (cast(:kind as text) = '' or listing.kind = :kind)
-  and (cast(:open as integer) = 0 or (listing.state = 'open' and (listing.until is null or listing.until > :now)))
+  and (cast(:open as integer) = 0 or (
+    listing.state = 'open'
+    and (listing.until is null or listing.until > :now)
+    and (listing.expires_at is null or listing.expires_at > :now)
+  ))
 order by listing.post_id desc
 limit :limit
 """
 
 OF_AUTHOR: Final = f"""
 {LISTING}
+  and post.actor_id = :actor_id
+order by listing.post_id desc
+limit :limit
+"""
+
+ALL_OF_AUTHOR: Final = f"""
+{EVERY}
   and post.actor_id = :actor_id
 order by listing.post_id desc
 limit :limit
@@ -148,16 +259,15 @@ order by listing_tag.post_id, listing_tag.kind, listing_tag.place
 """
 
 
-def _from_row(row: Row, now_ms: int, ours: str) -> Listing:
-    expired = row["until"] is not None and row["until"] <= now_ms and row["state"] in OPEN
-    return Listing(
+def from_row(row: Row, instance: "Instance") -> Listing:
+    """The listing of a row that selected `EVERY`. Raises `actors.vault.Locked` for one that is not public."""
+    base = Listing(
         id=row["post_id"],
         url=Iri(row["uri"]),
         actor_id=row["actor_id"],
         local=bool(row["local"]),
         kind=row["kind"],
-        # Whoever reads enforces the end; the job that writes it down may be late, and the origin may be gone.
-        state="expired" if expired else row["state"],
+        state=row["state"],
         title=row["title"] or "",
         text=row["text"] or "",
         language=row["language"],
@@ -169,73 +279,123 @@ def _from_row(row: Row, now_ms: int, ours: str) -> Listing:
         until=times.moment(row["until"]) if row["until"] is not None else None,
         audience=row["audience"],
         author=f"{row['username']}@{row['handle_host']}",
-        origin=ours if row["local"] else hosts.authority(row["uri"]),
+        origin=instance.config.host if row["local"] else hosts.authority(row["uri"]),
         published=row["published"],
         updated=row["updated"],
+        expires=times.moment(row["expires_at"]) if row["expires_at"] is not None else None,
+        confidential=bool(row["confidential"]),
+        reviewed=bool(row["reviewed"]),
+        pace=row["pace"],
+        pause=row["pause"],
     )
+    if row["sealed"] is not None:
+        words = msgspec.json.decode(instance.vault.open(bytes(row["sealed"]), _place(base.id)), type=Words)
+        base = replace(with_proposal(base, words.proposal), state=base.state, language=words.language, named=words.named)
+    elif row["more"] is not None:
+        more = msgspec.json.decode(row["more"], type=Proposal)
+        base = replace(with_proposal(base, more), state=base.state, title=base.title, text=base.text)
+    return replace(base, state=state_at(base, instance.clock.ms()))
 
 
-async def _tagged(tx: Transaction, found: Sequence[Listing]) -> list[Listing]:
-    """The listings with their categories, skills and languages, for one query more."""
-    if not found:
-        return []
+def state_at(listing: Listing, now_ms: int) -> str:
+    """Its state as of now. Whoever reads enforces the end: the job that writes it down may be late, and the origin may be gone."""
+    end = listing.proposal.ends
+    return "expired" if end is not None and times.milliseconds(end) <= now_ms and listing.state in OPEN else listing.state
+
+
+def _place(post_id: int) -> str:
+    return f"listing:{post_id}"
+
+
+async def _tagged(tx: Transaction, instance: "Instance", rows: Sequence[Row]) -> list[Listing]:
+    """The listings of these rows; those that an older version wrote get their categories, skills and languages for one query more."""
+    found = [from_row(row, instance) for row in rows]
+    old = [row["post_id"] for row in rows if row["more"] is None and row["sealed"] is None]
+    if not old:
+        return found
     slugs: dict[tuple[int, str], list[str]] = {}
-    for row in await tx.all(TAGS, low=min(one.id for one in found), high=max(one.id for one in found)):
+    for row in await tx.all(TAGS, low=min(old), high=max(old)):
         slugs.setdefault((row["post_id"], row["kind"]), []).append(row["slug"])
 
     def of(id: int, kind: str) -> tuple[str, ...]:
         return tuple(slugs.get((id, kind), ()))
 
-    return [replace(one, categories=of(one.id, "category"), skills=of(one.id, "skill"), speaks=of(one.id, "speaks")) for one in found]
+    return [
+        replace(one, categories=of(one.id, "category"), skills=of(one.id, "skill"), speaks=of(one.id, "speaks")) if one.id in old else one for one in found
+    ]
 
 
 async def newest(
-    tx: Transaction, instance: "Instance", *, network: bool = False, kind: str | None = None, open_only: bool = False, limit: int = 100
+    tx: Transaction,
+    instance: "Instance",
+    *,
+    network: bool = False,
+    kind: str | None = None,
+    open_only: bool = False,
+    limit: int = 100,
+    private: bool = False,
 ) -> list[Listing]:
-    """Public listings of this instance, newest first; with `network` also what arrived, but of those who are blocked, limited, or wait for an admin."""
+    """Public listings of this instance, newest first; with `network` also what arrived, but of those who are blocked, limited, or wait for an admin.
+
+    `private` gives the others too: for whoever runs this instance. Raises `actors.vault.Locked` then, if there are any.
+    """
     now = instance.clock.ms()
     found: list[Listing] = []
     before: int | None = END
     while before is not None and len(found) < limit:
-        rows = await tx.all(NEWEST, network=int(network), kind=kind or "", open=int(open_only), now=now, before=before, limit=limit)
+        rows = await tx.all(
+            NEWEST, private=int(private), network=int(network), kind=kind or "", open=int(open_only), now=now, before=before, limit=limit
+        )
         shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
-        found += [_from_row(row, now, instance.config.host) for row in shown[: limit - len(found)]]
+        found += await _tagged(tx, instance, shown[: limit - len(found)])
         before = rows[-1]["post_id"] if len(rows) == limit else None
-    return await _tagged(tx, found)
+    return found
 
 
-async def of_author(tx: Transaction, instance: "Instance", actor_id: int, limit: int) -> list[Listing]:
-    """Public listings of one actor, newest first."""
-    rows = await tx.all(OF_AUTHOR, actor_id=actor_id, limit=limit)
-    return await _tagged(tx, [_from_row(row, instance.clock.ms(), instance.config.host) for row in rows])
+async def of_author(tx: Transaction, instance: "Instance", actor_id: int, limit: int, *, private: bool = False) -> list[Listing]:
+    """Public listings of one actor, newest first; `private` gives the others too, for the author alone."""
+    return await _tagged(tx, instance, await tx.all(ALL_OF_AUTHOR if private else OF_AUTHOR, actor_id=actor_id, limit=limit))
 
 
 async def tagged(tx: Transaction, instance: "Instance", name: str, limit: int) -> list[Listing]:
     """Public listings of this instance with the tag `name` (casefolded), newest first."""
-    rows = await tx.all(TAGGED, name=name, limit=limit)
-    return await _tagged(tx, [_from_row(row, instance.clock.ms(), instance.config.host) for row in rows])
+    return await _tagged(tx, instance, await tx.all(TAGGED, name=name, limit=limit))
 
 
 async def by_id(tx: Transaction, instance: "Instance", id: int) -> Listing | None:
-    """The public listing with our id."""
-    row = await tx.one(BY_ID, id=id)
-    return None if row is None else (await _tagged(tx, [_from_row(row, instance.clock.ms(), instance.config.host)]))[0]
+    """The listing with our id, public or not. Raises `actors.vault.Locked` for one that is not public."""
+    return await _one(tx, instance, await tx.one(BY_ID, id=id))
 
 
-async def find(tx: Transaction, instance: "Instance", which: str) -> Listing | None:
-    """The public listing named by our id or by its URL."""
-    if which.isascii() and which.isdigit() and len(which) < 19:
-        return await by_id(tx, instance, int(which))
-    row = await tx.one(BY_URL, url=which)
-    return None if row is None else (await _tagged(tx, [_from_row(row, instance.clock.ms(), instance.config.host)]))[0]
+async def find(tx: Transaction, instance: "Instance", which: str, *, reader: Actor | None = None) -> Listing | None:
+    """The listing named by our id (also the one it had before it was published) or by its URL, as far as `reader` may see it; None is who runs this instance.
+
+    Of one that is not public a reader gets everything, the coarse fields, or nothing (`readers.shown`). Raises `actors.vault.Locked`.
+    """
+    from fedmatch.board import drafts, readers  # both are built on listings
+
+    if which.isascii() and which.isdigit() and len(which) < 20:
+        number = min(int(which), END)
+        found = await by_id(tx, instance, number) or await _one(tx, instance, await tx.one(BY_DRAFT, id=number)) or await drafts.shown(tx, instance, number)
+    else:
+        found = await _one(tx, instance, await tx.one(BY_URL, url=which))
+    if found is None or reader is None:
+        return found
+    return await readers.shown(tx, instance, reader, found)
+
+
+async def _one(tx: Transaction, instance: "Instance", row: Row | None) -> Listing | None:
+    return None if row is None else (await _tagged(tx, instance, [row]))[0]
 
 
 INSERT: Final = """
-insert into listing (post_id, kind, state, audience, title, text, language, region, urgency, until, created_at, changed_at)
-values (:post_id, :kind, :state, :audience, :title, :text, :language, :region, :urgency, :until, :now, :now)
+insert into listing (post_id, kind, state, audience, title, text, sealed, language, region, urgency, until, expires_at, more, confidential, revision,
+  created_at, changed_at)
+values (:post_id, :kind, :state, :audience, :title, :text, :sealed, :language, :region, :urgency, :until, :expires_at, :more, :confidential, 1, :now, :now)
 on conflict (post_id) do update
-set kind = excluded.kind, state = excluded.state, title = excluded.title, text = excluded.text, language = excluded.language, region = excluded.region,
-  urgency = excluded.urgency, until = excluded.until, changed_at = excluded.changed_at
+set kind = excluded.kind, state = excluded.state, audience = excluded.audience, title = excluded.title, text = excluded.text, sealed = excluded.sealed,
+  language = excluded.language, region = excluded.region, urgency = excluded.urgency, until = excluded.until, expires_at = excluded.expires_at,
+  more = excluded.more, revision = listing.revision + 1, changed_at = excluded.changed_at
 """
 
 DELETE_TAGS: Final = """
@@ -250,14 +410,20 @@ on conflict (post_id, kind, slug) do nothing
 """
 
 STATE: Final = """
-select listing.state, listing.until
+select listing.state, listing.audience
 from listing
 where listing.post_id = :post_id
 """
 
 SET_STATE: Final = """
 update listing
-set state = :state, changed_at = :now
+set state = :state, pause = :pause, revision = revision + 1, changed_at = :now
+where post_id = :post_id
+"""
+
+MARK: Final = """
+update listing
+set reviewed = :reviewed, pace = :pace, draft_id = :draft_id
 where post_id = :post_id
 """
 
@@ -269,23 +435,45 @@ where post_id = :post_id
 MOST_SLUGS: Final = 20
 
 
-async def write(tx: Transaction, post_id: int, proposal: Proposal, state: str, language: str | None, now_ms: int) -> None:
-    """Writes the rows of a public listing, or brings them up to date."""
+async def write(
+    tx: Transaction,
+    instance: "Instance",
+    post_id: int,
+    proposal: Proposal,
+    state: str,
+    language: str | None,
+    *,
+    audience: AudienceName = "public",
+    named: tuple[str, ...] = (),
+    confidential: bool = False,
+) -> None:
+    """Writes the rows of a listing, or brings them up to date. Of one that is not public only kind, state, audience and times stand open."""
+    public = audience == "public"
+    proposal = replace(proposal, status=state)
+    more = msgspec.json.encode(replace(proposal, title="", text="")).decode() if public else None
+    sealed = None if public else instance.vault.seal(msgspec.json.encode(Words(proposal, language, named)), _place(post_id))
     await tx.execute(
         INSERT,
         post_id=post_id,
         kind=proposal.purpose,
         state=state,
-        audience="public",
-        title=proposal.title,
-        text=proposal.text,
-        language=language,
-        region=proposal.region,
-        urgency=proposal.urgency,
+        audience=audience,
+        title=proposal.title if public else None,
+        text=proposal.text if public else None,
+        sealed=sealed,
+        language=language if public else None,
+        region=proposal.region if public else None,
+        urgency=proposal.urgency if public else None,
         until=times.milliseconds(proposal.until) if proposal.until else None,
-        now=now_ms,
+        expires_at=times.milliseconds(proposal.expires) if proposal.expires else None,
+        more=more,
+        confidential=int(confidential),
+        now=instance.clock.ms(),
     )
     await tx.execute(DELETE_TAGS, post_id=post_id)
+    if not public:
+        await generations.bump(tx, "board")
+        return
     kinds = (("category", proposal.categories), ("skill", proposal.skills), ("speaks", proposal.speaks))
     tags: list[dict[str, Value]] = [
         {"post_id": post_id, "kind": kind, "slug": slug, "place": place}
@@ -296,15 +484,28 @@ async def write(tx: Transaction, post_id: int, proposal: Proposal, state: str, l
         await tx.many(INSERT_TAG, tags)
 
 
+async def mark(tx: Transaction, post_id: int, *, reviewed: bool, pace: int, draft_id: int | None) -> None:
+    """Writes what publication decided about a listing of ours."""
+    await tx.execute(MARK, post_id=post_id, reviewed=int(reviewed), pace=pace, draft_id=draft_id)
+
+
 async def state_of(tx: Transaction, post_id: int) -> str | None:
     """The stored state of the listing of that post; None if the post is none."""
     row = await tx.one(STATE, post_id=post_id)
     return None if row is None else str(row["state"])
 
 
-async def set_state(tx: Transaction, post_id: int, state: str, now_ms: int) -> None:
+async def audience_of(tx: Transaction, post_id: int) -> AudienceName | None:
+    """Whom the listing of that post is for; None if the post is none."""
+    row = await tx.one(STATE, post_id=post_id)
+    return None if row is None else row["audience"]
+
+
+async def set_state(tx: Transaction, instance: "Instance", post_id: int, state: str, *, pause: str | None = None) -> None:
     """Writes a state that `schemas.states.LISTING` allowed."""
-    await tx.execute(SET_STATE, post_id=post_id, state=state, now=now_ms)
+    await tx.execute(SET_STATE, post_id=post_id, state=state, pause=pause, now=instance.clock.ms())
+    if await audience_of(tx, post_id) != "public":
+        await generations.bump(tx, "board")
 
 
 async def remove(tx: Transaction, post_id: int) -> None:

@@ -72,8 +72,8 @@ order by membership.actor_id
 
 async def tell(tx: Transaction, instance: "Instance", actor_id: int, kind: str, about: int | str) -> None:
     """Notes for one of ours that something happened: `kind` is a word like "listing.held", `about` the id of the thing. Works with a locked vault."""
-    id = instance.ids.new()
-    await tx.execute(INSERT, id=id, actor_id=actor_id, kind=kind, about=instance.vault.seal(str(about).encode(), _place(id)), now=instance.clock.ms())
+    new_id = instance.ids.new()
+    await tx.execute(INSERT, id=new_id, actor_id=actor_id, kind=kind, about=instance.vault.seal(str(about).encode(), _place(new_id)), now=instance.clock.ms())
     await tx.execute(PRUNE, actor_id=actor_id, most=MOST)
 
 

@@ -1,18 +1,22 @@
-"""What do our people say, and to whom does it go? Posts, requests and offers: published, changed, withdrawn."""
+"""What do our people say, and to whom does it go? Posts, requests and offers: published, changed, withdrawn; other moves are in fedmatch/board/life.py."""
 
-from collections.abc import Sequence
+import secrets
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import structlog
 
-from actors import hosts, known, local, remote
+from actors import hosts, known, local, onetime, peers, remote
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import chores, people, times
-from fedmatch.board import listings
-from fedmatch.board.listings import Listing
+from fedmatch.board import acts, copies, drafts, listings, notifications, review, terms, topics
+from fedmatch.board.drafts import HOUR_MS, Draft, Kept
+from fedmatch.board.listings import AudienceName, Listing
+from fedmatch.board.notes import note_of, tag_page
+from fedmatch.board.terms import Terms
 from inbox import dereference
 from inbox.errors import Later
 from outbox import polls, posts
@@ -21,11 +25,11 @@ from outbox.address import Audience
 from outbox.posts import Post
 from outbox.visible import Member, can_read
 from schemas import html
-from schemas import listings as wording
 from schemas.activities import Create, Delete, Update
 from schemas.crashpoint import crashpoint
-from schemas.objects import PUBLIC, Hashtag, Mention, Note, Option, Poll, Proposal, Tallies, Tombstone
+from schemas.objects import PUBLIC, Hashtag, Mention, Note, Option, Poll, Proposal, Purpose, Tallies, Tombstone
 from schemas.reading import Iri
+from schemas.sealed import TooLong
 from schemas.states import LISTING, IllegalMove
 from schemas.storage import Transaction
 
@@ -34,7 +38,9 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-AudienceName = Literal["public", "followers", "direct"]
+T = TypeVar("T")
+
+PostAudience = Literal["public", "followers", "direct"]
 
 LONGEST_POST: Final = 10_000
 MOST_OPTIONS: Final = 10
@@ -53,7 +59,7 @@ async def post(
     instance: "Instance",
     actor: Actor,
     words: str,
-    audience: AudienceName = "public",
+    audience: PostAudience = "public",
     *,
     to: Sequence[str] = (),
     reply_to: str | None = None,
@@ -90,7 +96,7 @@ async def post(
             first, second = everybody, ()
     tags = html.hashtags_in(words)
     links = {mention: (person.url or person.uri, f"@{person.username}") for mention, person in in_text.items()}
-    content = html.from_text(words, links, _tag_page(instance, ""))
+    content = html.from_text(words, links, tag_page(instance, ""))
     note = Note(
         id=uri,
         attributed_to=actor.uri,
@@ -106,7 +112,7 @@ async def post(
         to=first,
         cc=second,
         mentions=tuple(Mention(person.uri, f"@{person.handle}") for person in addressed.values()),
-        hashtags=tuple(Hashtag(tag, _tag_page(instance, tag)) for tag in tags),
+        hashtags=tuple(Hashtag(tag, tag_page(instance, tag)) for tag in tags),
         poll=poll,
         tallies=Tallies() if audience == "public" else None,
     )
@@ -174,10 +180,6 @@ async def _named_in_text(instance: "Instance", words: str, *, strict: bool) -> d
             if strict and mention.count("@") == 2:
                 raise
     return found
-
-
-def _tag_page(instance: "Instance", tag: str) -> Iri:
-    return Iri(f"{instance.config.base_url}/tags/{tag.lower()}")
 
 
 async def _parent(instance: "Instance", actor: Actor, url: str) -> tuple[Post, Actor, int | None]:
@@ -254,6 +256,11 @@ from post as boost
 join actor on actor.id = boost.actor_id
 where boost.boost_of = :post_id
   and actor.local = 1
+union
+select announcement.actor_id
+from announcement
+where announcement.post_id = :post_id
+  and announcement.state <> 'waiting'
 """
 
 
@@ -268,6 +275,11 @@ async def holders(tx: Transaction, actor: Actor, held: Post) -> Audience:
 
 async def _remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> None:
     """Deletes a post of ours and sends the Delete, in this transaction."""
+    if await listings.audience_of(tx, held.id) not in (None, "public"):
+        await copies.take_all_back(tx, instance, actor, held.uri, held.id)
+        await posts.remove(tx, instance, held)
+        log.info("board.deleted", post=held.id, actor=actor.id)
+        return
     audience = await holders(tx, actor, held)
     people_named = [Iri(row["target"]) for row in await tx.all(posts.AUDIENCE, post_id=held.id)]
     activity = Delete(
@@ -326,80 +338,319 @@ async def _delete_actor(tx: Transaction, instance: "Instance", actor: Actor) -> 
     await outbox.publish(tx, instance, actor, activity, audience, object=actor.uri, ordering_key=actor.uri)
 
 
-def note_of(
-    instance: "Instance", actor: Actor, uri: Iri, proposal: Proposal, language: str | None, published: datetime, updated: datetime | None = None
-) -> Note:
-    """A public request or offer as a complete post: what a server that knows only Notes shows, with the members that make it a listing.
-
-    Pure but for the configuration: the same listing gives the same Note, so documents are written anew instead of kept.
-    """
-    content = wording.content(proposal, language or "en", _tag_page(instance, ""))
-    tags = wording.hashtags(proposal)
-    return Note(
-        id=uri,
-        attributed_to=actor.uri,
-        content=content,
-        language=language,
-        # The entry is byte-identical to `content` and comes first: GoToSocial and Mastodon find the language so (protocol.md 14.11).
-        content_map=((language, content),) if language else (),
-        source=proposal.text,
-        url=uri,
-        published=published,
-        updated=updated,
-        conversation=f"{uri}#conversation",
-        to=(PUBLIC,),
-        cc=(actor.followers,) if actor.followers else (),
-        hashtags=tuple(Hashtag(tag, _tag_page(instance, tag)) for tag in tags),
-        proposal=proposal,
-    )
-
-
 async def note(tx: Transaction, instance: "Instance", held: Post) -> Note | None:
     """The Note of a post that is a request or an offer, as it stands now; None for an ordinary post."""
     found = await listings.by_id(tx, instance, held.id)
     actor = await known.by_id(tx, held.actor_id) if found is not None else None
     if found is None or actor is None:
         return None
-    updated = times.moment(held.updated) if held.updated else None
-    return note_of(instance, actor, held.uri, found.proposal, found.language, times.moment(held.published), updated)
+    return await _note(tx, instance, actor, held, found, times.moment(held.updated) if held.updated else None)
 
 
-async def listing(instance: "Instance", actor: Actor, proposal: Proposal, language: str) -> Listing:
-    """Publishes a validated request or offer of `actor` to everybody; raises `CannotPublish`."""
-    post_id = instance.ids.new()
+async def _note(tx: Transaction, instance: "Instance", actor: Actor, held: Post, found: Listing, updated: datetime | None) -> Note:
+    """The Note of a listing of ours; of one that is not public, as it rests here: for nobody."""
+    proposal, published = found.proposal, times.moment(held.published)
+    if not found.public:
+        return note_of(instance, actor, held.uri, proposal, found.language, published, updated, to=())
+    announcers = await topics.announcers(tx, instance, proposal) if found.local else ()
+    return note_of(instance, actor, held.uri, proposal, found.language, published, updated, announcers=announcers)
+
+
+# -- requests and offers ------------------------------------------------------------------------------------------------------------------------------
+
+CLOSED: Final = frozenset({"fulfilled", "withdrawn", "expired"})
+HOUR: Final = timedelta(hours=1)
+HIDDEN: Final = (2 * 3600, 12 * 3600)
+"""When what a one-time identity says leaves, in seconds from its release, if nobody chose: at random between the two, so that nobody sees who was awake."""
+
+
+def usual_audience(kind: Purpose) -> AudienceName:
+    """Whom a listing is for if its author does not say: offers for everybody, a request for this instance alone. Nothing makes a request public unasked."""
+    return "local" if kind == "request" else "public"
+
+
+async def listing(
+    instance: "Instance",
+    actor: Actor,
+    proposal: Proposal,
+    language: str,
+    *,
+    audience: AudienceName | None = None,
+    named: Sequence[str] = (),
+    terms: Terms | None = None,
+    delay: tuple[int, int] | None = None,
+    one_time: bool = False,
+    by: Actor | None = None,
+) -> Listing:
+    """Publishes a validated request or offer of `actor`, or keeps it until it may be: for a reviewer, for its hour, for the end of its embargo.
+
+    `audience` None is `usual_audience`; `named` are the hosts of an audience `peers`. `delay`: seconds from its release, drawn between the two; (0, 0) at once,
+    None as this instance does it (docs/decisions/0010-listings.md). `by` is the operator who acts for a group; only this instance keeps that, sealed.
+    Gives the listing, or the draft in state held or scheduled. Raises `CannotPublish`, `actors.vault.Locked`.
+    """
+    draft = Draft(
+        proposal=replace(proposal, status="open"),
+        language=language,
+        audience=audience or usual_audience(proposal.purpose),
+        named=tuple(dict.fromkeys(named)),
+        terms=terms or Terms(),
+        delay=delay,
+        one_time=one_time,
+    )
+    return await _listed(instance, await _try(instance, _begun, instance, actor, draft, by))
+
+
+async def _try(instance: "Instance", body: Callable[..., Awaitable[T]], *values: object) -> T:
+    """Runs a body that publishes something, and says in words for its author why it cannot be."""
+    try:
+        done = await instance.database.write(body, *values)
+    except (outbox.TooLarge, TooLong) as error:
+        raise CannotPublish(f"it is too long: {error.size} bytes with everything around it; shorten the text") from error
+    except IllegalMove as error:
+        ways = ", ".join(sorted(error.allowed)) or "nowhere"
+        raise CannotPublish(f"it is {error.state} and cannot become {error.to}; from there it goes to {ways}") from error
+    for kind in ("delivery", "job"):
+        instance.wake(kind)
+    return done
+
+
+async def _begun(tx: Transaction, instance: "Instance", actor: Actor, draft: Draft, by: Actor | None) -> int:
+    await _check(tx, instance, actor, draft)
+    kept = Kept(drafts.new_id(instance), actor.id, LISTING.start, draft, None, reviewed=False)
+    if by is not None and by.id != actor.id:
+        await acts.note(tx, instance, actor, by, "posted", kept.id)
+    return await submit(tx, instance, actor, kept)
+
+
+async def _check(tx: Transaction, instance: "Instance", actor: Actor, draft: Draft) -> None:
+    if not actor.active:
+        raise CannotPublish(f"@{actor.handle} is {actor.state} and can publish nothing")
+    if draft.audience == "peers":
+        if not draft.named:
+            raise CannotPublish("name the peers it is for, as in peers:one.example,two.example")
+        trusted = {partner.host for partner in await peers.trusted(tx)}
+        for host in draft.named:
+            if host not in trusted:
+                raise CannotPublish(f"{host} is not a trusted peer; `fedmatch peers list` shows who is, `fedmatch peers add {host}` begins")
+    if draft.proposal.follow_up_of is not None and await posts.by_uri(tx, draft.proposal.follow_up_of) is None:
+        raise CannotPublish(f"{draft.proposal.follow_up_of} is not here, so nothing can follow up on it")
+
+
+async def submit(tx: Transaction, instance: "Instance", actor: Actor, kept: Kept) -> int:
+    """Hands a draft to whoever decides: a reviewer where the instance wants one, else it is released. The id it has afterwards. Raises `Locked`."""
+    if await review.needed(tx, instance, actor):
+        await drafts.keep(tx, instance, replace(kept, state=LISTING.move(kept.state, "held")))
+        await notifications.tell_staff(tx, instance, "listing.held", kept.id)
+        log.info("board.held", draft=kept.id)
+        return kept.id
+    return await release(tx, instance, actor, kept)
+
+
+async def release(tx: Transaction, instance: "Instance", actor: Actor, kept: Kept) -> int:
+    """Publishes a draft now, or notes when it is to be. The id it has afterwards: a published one has a new id. Raises `Locked`."""
+    now = instance.clock.ms()
+    at = _moment(instance, kept.draft, now)
+    if at <= now:
+        return await _publish(tx, instance, actor, kept, at_once=True)
+    await drafts.keep(tx, instance, replace(kept, state=LISTING.move(kept.state, "scheduled"), publish_at=at))
+    await chores.publish_at(tx, instance, kept.id, at)
+    log.info("board.scheduled", draft=kept.id)
+    return kept.id
+
+
+def _coarse(draft: Draft) -> bool:
+    """Whether nobody shall see a finer time of it than the hour."""
+    return draft.one_time or draft.proposal.purpose == "request"
+
+
+def _moment(instance: "Instance", draft: Draft, now: int) -> int:
+    """When a draft that is released now is to be published, in milliseconds UTC: on a full hour, if its times are coarse and it does not leave at once."""
+    delay = draft.delay
+    waits = instance.config.development is None and draft.proposal.urgency != "hours" and draft.audience != "local"
+    if delay is None:
+        delay = HIDDEN if draft.one_time and waits else (0, 0)
+    else:
+        waits = delay != (0, 0)
+    at = now + round(secrets.SystemRandom().uniform(*delay) * 1000) if waits else now
+    if draft.terms.embargo is not None and times.milliseconds(draft.terms.embargo) > at:
+        at, waits = times.milliseconds(draft.terms.embargo), True
+    return -(-at // HOUR_MS) * HOUR_MS if waits and _coarse(draft) else at
+
+
+async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Kept, *, at_once: bool) -> int:
+    draft = kept.draft
+    now = instance.clock.now()
+    coarse = _coarse(draft)
+    published = now.replace(minute=0, second=0, microsecond=0) if coarse else now.replace(microsecond=0)
+    post_id = _post_id(instance, draft, times.milliseconds(published))
     uri = Iri(f"{instance.config.base_url}/posts/{post_id}")
-    note = note_of(instance, actor, uri, replace(proposal, status="open"), language, instance.clock.now().replace(microsecond=0))
-    await _create(instance, actor, note, post_id, Audience(followers_of=(actor.id,)))
-    return await _listed(instance, post_id)
+    proposal = replace(draft.proposal, status=LISTING.move(kept.state, "open"))
+    if proposal.ends is not None and proposal.ends <= now:
+        raise CannotPublish("its time is over before it is published; choose a later deadline")
+    public = draft.audience == "public"
+    announcers = await topics.announcers(tx, instance, proposal) if public else ()
+    to = (PUBLIC,) if public else ()
+    note = note_of(instance, actor, uri, proposal, draft.language, published, to=to, announcers=announcers)
+    made = await posts.store(tx, instance, actor, note, local=True, post_id=post_id)
+    if not isinstance(made, Post):
+        raise CannotPublish("it was not stored; try again")
+    if not public:
+        await listings.write(tx, instance, post_id, proposal, "open", draft.language, audience=draft.audience, named=draft.named)
+        if proposal.ends is not None:
+            await chores.expire_at(tx, instance, post_id, times.milliseconds(proposal.ends))
+    pace = 0 if not coarse else 1 if at_once else 2
+    await listings.mark(tx, post_id, reviewed=kept.reviewed, pace=pace, draft_id=kept.id)
+    await terms.write(tx, instance, post_id, draft.terms)
+    await drafts.published(tx, instance, kept)
+    found = await _here(tx, instance, post_id)
+    if public:
+        activity = Create(id=Iri(f"{uri}/activity"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=published)
+        audience = await holders(tx, actor, made)
+        await outbox.publish(tx, instance, actor, activity, audience, object=uri, ordering_key=uri, proven=_is_offer(note))
+        await topics.published(tx, instance, found)
+    else:
+        await copies.bring_up_to_date(tx, instance, actor, found)
+    log.info("board.published", post=post_id, actor=actor.id)
+    return post_id
+
+
+def _post_id(instance: "Instance", draft: Draft, published: int) -> int:
+    """An id as fine as its time may be seen: of something coarse without the counter, which would say between which other ids it was drawn."""
+    if draft.one_time:
+        return onetime.coarse_id(instance)
+    return published << 16 | secrets.randbits(16) if _coarse(draft) else instance.ids.new()
+
+
+async def due(instance: "Instance", key: str, _payload: bytes) -> None:
+    """The job: publishes a draft whose hour came. What cannot be published any more stays, and its author is told."""
+    try:
+        await instance.database.write(_due, instance, int(key))
+    except Locked:
+        await instance.database.write(chores.publish_at, instance, int(key), instance.clock.ms() + chores.LOCKED_MS)
+        return
+    except (CannotPublish, outbox.TooLarge, TooLong):
+        await instance.database.write(_missed, instance, int(key))
+    instance.wake("delivery")
+    instance.wake("job")
+
+
+async def _due(tx: Transaction, instance: "Instance", id: int) -> None:
+    kept = await drafts.by_id(tx, instance, id)
+    if kept is None or kept.state != "scheduled" or kept.publish_at is None:
+        return
+    if kept.publish_at > instance.clock.ms():
+        await chores.publish_at(tx, instance, id, kept.publish_at)  # it was put off since this was asked for
+        return
+    actor = await known.by_id(tx, kept.actor_id)
+    if actor is not None and actor.active:
+        post_id = await _publish(tx, instance, actor, kept, at_once=False)
+        await notifications.tell(tx, instance, actor.id, "listing.published", post_id)
+
+
+async def _missed(tx: Transaction, instance: "Instance", id: int) -> None:
+    kept = await drafts.by_id(tx, instance, id)
+    if kept is not None:
+        await notifications.tell(tx, instance, kept.actor_id, "listing.missed", id)
+
+
+async def _here(tx: Transaction, instance: "Instance", id: int) -> Listing:
+    found = await listings.by_id(tx, instance, id)
+    if found is None:
+        raise CannotPublish("it is not here any more")
+    return found
 
 
 async def _listed(instance: "Instance", id: int) -> Listing:
-    made = await instance.database.read(listings.by_id, instance, id)
+    made = await instance.database.read(listings.find, instance, str(id))
     if made is None:
         raise CannotPublish("it is not here any more")
     return made
 
 
 async def edit(instance: "Instance", old: Listing, proposal: Proposal) -> Listing:
-    """Changes a listing of ours; everybody who may hold it is told. Its state stays, but one that expired opens again. Raises `CannotPublish`."""
-    state = "open" if old.state == "expired" else old.state
-    await instance.database.write(_edited, instance, old.id, replace(proposal, status=state), old.language)
-    instance.wake("delivery")
-    return await _listed(instance, old.id)
+    """Changes a listing of ours; everybody who may hold it is told. Its state stays, but one that expired opens again. A draft is submitted anew.
+
+    Raises `CannotPublish`, `actors.vault.Locked`.
+    """
+    return await _listed(instance, await _try(instance, _edited, instance, old, proposal))
 
 
-async def _edited(tx: Transaction, instance: "Instance", id: int, proposal: Proposal, language: str | None) -> None:
+async def _edited(tx: Transaction, instance: "Instance", old: Listing, proposal: Proposal) -> int:
+    kept = await drafts.by_id(tx, instance, old.id)
+    if kept is not None:
+        return await _redrafted(tx, instance, kept, proposal)
+    await _ours(tx, old.id)
+    found = await _here(tx, instance, old.id)
+    reopened = found.state == "expired" and (proposal.ends is None or proposal.ends > instance.clock.now())
+    state = LISTING.move("expired", "open") if reopened else found.state
+    if reopened:
+        await listings.set_state(tx, instance, old.id, state)
+    await changed(tx, instance, old.id, was=found.state, proposal=replace(proposal, status=state))
+    return old.id
+
+
+async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal: Proposal) -> int:
+    """Changes what is not published. What a reviewer refused, or a person saw and let pass, is looked at again."""
+    actor = await known.by_id(tx, kept.actor_id)
+    if actor is None:
+        raise CannotPublish("its author is gone")
+    draft = replace(kept.draft, proposal=replace(proposal, status="open"), reason=None)
+    await _check(tx, instance, actor, draft)
+    fresh = replace(kept, state="draft", draft=draft, reviewed=False, publish_at=None)
+    return await submit(tx, instance, actor, fresh)
+
+
+async def changed(
+    tx: Transaction, instance: "Instance", id: int, *, was: str | None = None, proposal: Proposal | None = None, leaves: bool = False
+) -> None:
+    """Writes down how a listing of ours stands now and tells everybody who may hold it; `was` is the state it was in before.
+
+    One that leaves on the hour is told about on the next hour, however often it changes until then (`leaves`: that hour is now).
+    Raises `CannotPublish`, `Locked`.
+    """
     actor, held = await _ours(tx, id)
+    found = await _here(tx, instance, id)
+    if proposal is not None:
+        found = listings.with_proposal(found, proposal)
+    now = instance.clock.now()
     # Whole seconds that grow with every change: Mastodon takes no second edit with the same time (protocol.md 14.4).
     last = times.moment(held.updated or held.published).replace(microsecond=0)
-    updated = max(instance.clock.now().replace(microsecond=0), last + timedelta(seconds=1))
-    note = note_of(instance, actor, held.uri, proposal, language, times.moment(held.published), updated)
-    changed = await posts.change(tx, instance, actor, note)
-    if not isinstance(changed, Post):
+    updated = max(now.replace(minute=0, second=0, microsecond=0) if found.pace else now.replace(microsecond=0), last + timedelta(seconds=1))
+    note = await _note(tx, instance, actor, held, found, updated)
+    if not isinstance(await posts.change(tx, instance, actor, note), Post):
         raise CannotPublish("it was changed a moment ago; try again in a second")
-    activity = Update(id=Iri(f"{held.uri}#updates/{instance.clock.ms()}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=updated)
+    if not found.public:
+        await listings.write(tx, instance, id, found.proposal, found.state, found.language, audience=found.audience, named=found.named)
+    end = found.proposal.ends
+    if end is not None and found.state in listings.OPEN:
+        await chores.expire_at(tx, instance, id, times.milliseconds(end))
+    if found.public and was is not None and (was == "open") != (found.state == "open"):
+        await (topics.published if found.state == "open" else topics.closed)(tx, instance, found)
+    if found.pace == 2 and not leaves:
+        await chores.tell_at(tx, instance, id, (instance.clock.ms() // HOUR_MS + 1) * HOUR_MS)
+        return
+    ms = times.milliseconds(updated)
+    if not found.public:
+        await copies.bring_up_to_date(tx, instance, actor, replace(found, updated=ms), updated=ms)
+        return
+    activity = Update(id=Iri(f"{held.uri}#updates/{ms}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=updated)
     audience = await holders(tx, actor, held)
     await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=_is_offer(note))
+
+
+async def tell(instance: "Instance", key: str, _payload: bytes) -> None:
+    """The job: on the hour, what a listing became since the last one."""
+    try:
+        await instance.database.write(_tell, instance, int(key))
+    except Locked:
+        await instance.database.write(chores.tell_at, instance, int(key), instance.clock.ms() + chores.LOCKED_MS)
+        return
+    instance.wake("delivery")
+
+
+async def _tell(tx: Transaction, instance: "Instance", id: int) -> None:
+    if await listings.state_of(tx, id) is not None:
+        await changed(tx, instance, id, leaves=True)
 
 
 async def _ours(tx: Transaction, id: int) -> tuple[Actor, Post]:
@@ -413,31 +664,21 @@ async def _ours(tx: Transaction, id: int) -> tuple[Actor, Post]:
 async def withdraw(instance: "Instance", old: Listing) -> Listing:
     """Withdraws a listing of ours: deleted here, and everybody who may hold it is told. Gives it as it was, in state withdrawn. Raises `CannotPublish`.
 
-    A Delete and no last Update: Mastodon keeps the history of edits, and what was withdrawn should not be read there.
+    A Delete and no last Update: Mastodon keeps the history of edits, and what was withdrawn should not be read there. It leaves at once, not on the hour.
     """
-    await instance.database.write(_withdrawn, instance, old)
-    instance.wake("delivery")
+    await _try(instance, _withdrawn, instance, old)
     await instance.database.erase()
     return replace(old, state="withdrawn")
 
 
 async def _withdrawn(tx: Transaction, instance: "Instance", old: Listing) -> None:
+    kept = await drafts.by_id(tx, instance, old.id)
+    if kept is not None:
+        await drafts.remove(tx, instance, kept)
+        return
     actor, held = await _ours(tx, old.id)
     try:
         LISTING.move(old.state, "withdrawn")
     except IllegalMove as error:
         raise CannotPublish(f"it is {error.state} and cannot be withdrawn; delete it with `fedmatch delete`") from error
     await _remove(tx, instance, actor, held)
-
-
-async def expire(tx: Transaction, instance: "Instance", id: int) -> None:
-    """Closes a listing whose time is over; ours tells everybody who may hold it, theirs closes here without asking anybody."""
-    found = await listings.by_id(tx, instance, id)
-    if found is None or found.until is None or await listings.state_of(tx, id) not in listings.OPEN:
-        return
-    if found.state != "expired":
-        await chores.expire_at(tx, instance, id, times.milliseconds(found.until))  # it was prolonged since this was asked for
-        return
-    await listings.set_state(tx, id, "expired", instance.clock.ms())
-    if found.local:
-        await _edited(tx, instance, id, found.proposal, found.language)

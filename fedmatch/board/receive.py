@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from actors import generations
 from fedmatch import chores, times
 from fedmatch.board import listings
+from fedmatch.board.listings import AudienceName
 from fedmatch.safety import border
 from schemas.events import Answer, Boosted, PostArrived, PostChanged, PostGone, PostStored
 from schemas.objects import PUBLIC, Note, Proposal
@@ -96,19 +98,24 @@ where post.id = :post_id
 
 async def stored(instance: "Instance", tx: Transaction, event: PostStored) -> None:
     """A new post: into the homes of those who read it, and onto the board if it is a request or an offer for everybody."""
+    if event.confidential:
+        await _list_copy(instance, tx, event.post_id, event.note)
+        return
     if event.visibility != "direct":
         await tx.execute(FOLLOWERS_READ, post_id=event.post_id, author_id=event.actor_id)
     await _addressed_read(instance, tx, event)
     if event.local:
         await tx.execute(AUTHOR_READS, post_id=event.post_id, author_id=event.actor_id)
-    await _list(instance, tx, event.post_id, event.note, event.visibility, None)
+    await _list(instance, tx, event.post_id, event.note, event.visibility)
 
 
 async def changed(instance: "Instance", tx: Transaction, event: PostChanged) -> None:
     """An edited post: whom it newly addresses reads it, and its listing follows."""
+    if event.confidential:
+        await _list_copy(instance, tx, event.post_id, event.note)
+        return
     await _addressed_read(instance, tx, event)
-    before = await listings.state_of(tx, event.post_id)
-    await _list(instance, tx, event.post_id, event.note, await _visibility(tx, event.post_id), before)
+    await _list(instance, tx, event.post_id, event.note, await _visibility(tx, event.post_id))
 
 
 async def _addressed_read(instance: "Instance", tx: Transaction, event: PostStored | PostChanged) -> None:
@@ -124,7 +131,9 @@ async def _addressed_read(instance: "Instance", tx: Transaction, event: PostStor
 
 
 async def gone(instance: "Instance", tx: Transaction, event: PostGone) -> None:
-    """A deleted post: its rows go with it, and soon its words go from every file."""
+    """A deleted post: its rows go with it, and soon its words go from every file and from memory."""
+    if await listings.audience_of(tx, event.post_id) not in (None, "public"):
+        await generations.bump(tx, "board")
     await chores.erase_soon(tx, instance)
 
 
@@ -138,25 +147,46 @@ async def _visibility(tx: Transaction, post_id: int) -> str:
     return "direct" if row is None else str(row["visibility"])
 
 
-async def _list(instance: "Instance", tx: Transaction, post_id: int, note: Note, visibility: str, before: str | None) -> None:
-    """Writes, changes or removes the listing of a post; `before` is the state of the one it had."""
-    # A request that is not for everybody is an ordinary private post: nothing of it goes onto a board that everybody reads.
+async def _list(instance: "Instance", tx: Transaction, post_id: int, note: Note, visibility: str) -> None:
+    """Writes, changes or removes the listing of a post that everybody may read."""
+    audience = await listings.audience_of(tx, post_id)
+    if audience not in (None, "public"):
+        return  # ours for fewer people: whoever publishes it writes its rows
+    # A request that came in a direct or followers-only post is an ordinary private post: nothing of it goes onto a board.
     if note.proposal is None or visibility not in ("public", "unlisted"):
-        if before is not None:
+        if audience is not None:
             await listings.remove(tx, post_id)
         return
-    now = instance.clock.ms()
-    proposal = note.proposal
-    state = _state(post_id, before, proposal, now)
-    await listings.write(tx, post_id, proposal, state, note.language, now)
-    if proposal.until is not None and state in listings.OPEN:
-        await chores.expire_at(tx, instance, post_id, times.milliseconds(proposal.until))
+    await _write(instance, tx, post_id, note, note.proposal, "public")
+
+
+async def _list_copy(instance: "Instance", tx: Transaction, post_id: int, note: Note) -> None:
+    """The copy that a trusted peer gave us of a listing that is not public. What it says in the open by mistake stays an ordinary private post."""
+    audience = await listings.audience_of(tx, post_id)
+    if audience == "public":
+        return  # it was for everybody before; nobody unsays that
+    if note.proposal is None or PUBLIC in note.addressed:
+        if audience is not None:
+            await listings.remove(tx, post_id)
+            await generations.bump(tx, "board")
+        return
+    await _write(instance, tx, post_id, note, note.proposal, note.proposal.circle or "peers", confidential=True)
+
+
+async def _write(
+    instance: "Instance", tx: Transaction, post_id: int, note: Note, proposal: Proposal, audience: AudienceName, *, confidential: bool = False
+) -> None:
+    before = await listings.state_of(tx, post_id)
+    state = _state(post_id, before, proposal, instance.clock.ms())
+    await listings.write(tx, instance, post_id, proposal, state, note.language, audience=audience, confidential=confidential)
+    if proposal.ends is not None and state in listings.OPEN:
+        await chores.expire_at(tx, instance, post_id, times.milliseconds(proposal.ends))
 
 
 def _state(post_id: int, before: str | None, proposal: Proposal, now_ms: int) -> str:
     """The state a listing is in after this; what its life does not allow changes nothing, for Updates come late and out of order."""
     told = proposal.status if proposal.status in SENT_STATES else "open"
-    if proposal.until is not None and times.milliseconds(proposal.until) <= now_ms and told in listings.OPEN:
+    if proposal.ends is not None and times.milliseconds(proposal.ends) <= now_ms and told in listings.OPEN:
         told = "expired"
     if before is None or before == told:
         return told

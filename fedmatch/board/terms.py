@@ -1,4 +1,4 @@
-"""What does the author of a listing demand that nobody else may hear? Floors, excluded countries, consent, embargo, named peers: sealed, and only at home."""
+"""What does the author of a listing demand that nobody else may hear? Floors, excluded countries, consent, embargo: sealed, and only at home."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -25,12 +25,11 @@ class Floor:
 
 @dataclass(frozen=True, slots=True)
 class Terms:
-    """What stays at home. `peers` are the hosts that an audience of `peers` names; `embargo` is the moment before which nothing leaves."""
+    """What stays at home; `embargo` is the moment before which nothing leaves."""
 
     readers: Floor = Floor(1)
     answers: Floor = Floor()
     excluded: tuple[str, ...] = ()
-    peers: tuple[str, ...] = ()
     embargo: datetime | None = None
     on_behalf_of: str | None = None
     consent: Consent | None = None

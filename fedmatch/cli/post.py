@@ -8,7 +8,7 @@ import click
 from fedmatch.cli.house import Command, fail, hint, person, say, text_of, within
 
 if TYPE_CHECKING:
-    from fedmatch.board.publish import AudienceName
+    from fedmatch.board.publish import PostAudience
 
 
 @click.command(cls=Command)
@@ -26,7 +26,7 @@ def post(
     text: str | None,
     text_option: str | None,
     name: str,
-    audience: "AudienceName",
+    audience: "PostAudience",
     to: tuple[str, ...],
     reply_to: str | None,
     language: str | None,

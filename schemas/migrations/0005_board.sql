@@ -14,7 +14,7 @@ alter table listing add column revision integer not null default 0;
 create index listing_draft on listing (draft_id);
 create index listing_private on listing (post_id) where audience <> 'public';
 
--- What its author demands and nobody else hears: floors, excluded countries, consent, embargo, the peers that were named.
+-- What its author demands and nobody else hears: floors, excluded countries, consent, embargo.
 create table listing_terms (
   post_id integer primary key references listing (post_id) on delete cascade,
   sealed blob not null
@@ -44,12 +44,13 @@ create table draft (
 create index draft_state on draft (state, id);
 create index draft_actor on draft (actor_id);
 
--- Which trusted peer was given a listing that is not public, and until when it was readable there.
+-- Which trusted peer was given a listing that is not public, and until when it was readable there; told: it was asked to delete it, and the author knows.
 create table listing_copy (
   post_id integer not null references listing (post_id) on delete cascade,
   host_id integer not null references host (id),
   sent_at integer not null,
   ended_at integer,
+  told integer not null default 0 check (told in (0, 1)),
   primary key (post_id, host_id)
 ) strict;
 create index listing_copy_host on listing_copy (host_id, post_id);

@@ -113,7 +113,7 @@ async def test_a_request_is_a_complete_post_and_goes_to_the_followers(house: tup
     instance, _ = house
     alice = await person(instance, "alice")
     rosa = await followed_by_rosa(instance, alice)
-    made = await publish.listing(instance, alice, REQUEST, "en")
+    made = await publish.listing(instance, alice, REQUEST, "en", audience="public")
     assert made.proposal == REQUEST
     assert (made.author, made.origin, made.state, made.audience) == (alice.handle, instance.config.host, "open", "public")
     assert await listed(instance) == [made]
@@ -133,7 +133,7 @@ async def test_an_edit_tells_whoever_may_hold_it_and_its_time_grows(house: tuple
     instance, _ = house
     alice = await person(instance, "alice")
     rosa = await followed_by_rosa(instance, alice)
-    made = await publish.listing(instance, alice, REQUEST, "en")
+    made = await publish.listing(instance, alice, REQUEST, "en", audience="public")
     first = await publish.edit(instance, made, replace(REQUEST, text="Other words."))
     second = await publish.edit(instance, first, replace(REQUEST, text="Still other words."))
     assert (first.text, second.text) == ("Other words.", "Still other words.")
@@ -149,7 +149,7 @@ async def test_a_withdrawn_request_is_gone_and_everybody_who_may_hold_it_hears_s
     alice = await person(instance, "alice")
     rosa = await followed_by_rosa(instance, alice)
     answerer = await remote(instance, "omar", "third.example")
-    made = await publish.listing(instance, alice, REQUEST, "en")
+    made = await publish.listing(instance, alice, REQUEST, "en", audience="public")
     # A direct answer from a third host: it may hold the request too.
     direct = Note(Iri(f"https://{answerer.host}/notes/9"), answerer.uri, "<p>I can</p>", in_reply_to=made.url, to=(alice.uri,))
     await store(instance, answerer, direct)
@@ -167,7 +167,7 @@ async def test_time_closes_what_is_ours_and_says_so_once(house: tuple[Instance, 
     instance, clock = house
     alice = await person(instance, "alice")
     await followed_by_rosa(instance, alice)
-    made = await publish.listing(instance, alice, replace(REQUEST, until=clock.now().replace(microsecond=0) + timedelta(hours=1)), "en")
+    made = await publish.listing(instance, alice, replace(REQUEST, until=clock.now().replace(microsecond=0) + timedelta(hours=1)), "en", audience="public")
     jobs = await rows(instance, "select key, run_at from job where kind = 'expire'")
     assert [(row["key"], row["run_at"]) for row in jobs] == [(str(made.id), int(made.until.timestamp() * 1000))]  # type: ignore[union-attr]
     expire = chores.handlers(instance)["expire"]
@@ -186,7 +186,7 @@ async def test_time_closes_what_is_ours_and_says_so_once(house: tuple[Instance, 
 async def test_an_answer_to_a_request_is_never_public(house: tuple[Instance, Clock]) -> None:
     instance, _ = house
     alice, bob = await person(instance, "alice"), await person(instance, "bob")
-    made = await publish.listing(instance, alice, REQUEST, "en")
+    made = await publish.listing(instance, alice, REQUEST, "en", audience="public")
     with pytest.raises(publish.CannotPublish, match="direct"):
         await publish.post(instance, bob, "I can help", reply_to=made.url)
     answer = await publish.post(instance, bob, "I can help", "direct", reply_to=made.url)
@@ -215,7 +215,7 @@ async def test_whoever_goes_takes_every_post_along(house: tuple[Instance, Clock]
     rosa = await followed_by_rosa(instance, alice)
     for number in range(3):
         await publish.post(instance, alice, f"words {number}")
-    await publish.listing(instance, alice, REQUEST, "en")
+    await publish.listing(instance, alice, REQUEST, "en", audience="public")
     await publish.delete_person(instance, alice)
     assert await rows(instance, "select id from post") == []
     assert await sent(instance) == [("Delete", rosa.shared_inbox)] * 5
@@ -289,8 +289,8 @@ async def test_time_closes_what_is_theirs_without_asking_them(house: tuple[Insta
 async def test_a_public_answer_to_a_request_is_not_kept(house: tuple[Instance, Clock]) -> None:
     instance, _ = house
     alice, rosa = await person(instance, "alice"), await remote(instance)
-    made = await publish.listing(instance, alice, REQUEST, "en")
-    offer = await publish.listing(instance, alice, replace(REQUEST, purpose="offer"), "en")
+    made = await publish.listing(instance, alice, REQUEST, "en", audience="public")
+    offer = await publish.listing(instance, alice, replace(REQUEST, purpose="offer"), "en", audience="public")
     assert isinstance(await store(instance, rosa, theirs(rosa, 1, in_reply_to=made.url)), posts.Taken)
     assert isinstance(await store(instance, rosa, theirs(rosa, 2, in_reply_to=offer.url)), posts.Post)
     assert isinstance(await store(instance, rosa, theirs(rosa, 3, in_reply_to=made.url, to=(alice.uri,), cc=())), posts.Post)

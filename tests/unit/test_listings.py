@@ -88,7 +88,7 @@ def test_the_little_that_is_given_is_enough() -> None:
 
     assert (
         html.to_text(content(bare, "en", TAGS))
-        == "Offer: I translate\n\nFrom Persian.\n\nHow to answer: send a private (direct) message to this account.\n\n#Offer"
+        == "Offer: I translate\n\nFrom Persian.\n\nOpen until: December 22, 2026\n\nHow to answer: send a private (direct) message to this account.\n\n#Offer"
     )
 
 

@@ -1,0 +1,256 @@
+"""Which trusted peers hold a listing that is not public? Each gets a copy of its own, sealed and addressed to its Application alone; none learns of another."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from actors import known, peers
+from actors.known import Actor
+from actors.peers import Partner
+from fedmatch import times
+from fedmatch.board import listings, notifications, terms
+from fedmatch.board.listings import Listing
+from fedmatch.board.notes import note_of
+from fedmatch.board.terms import Terms
+from fedmatch.jobs import enqueue
+from outbox import confidential
+from outbox import publish as outbox
+from outbox.address import Audience
+from schemas.activities import Activity, Create, Delete, Update
+from schemas.events import PeerLost, PeerTrusted, VouchesChanged
+from schemas.objects import Circle, Note, Tombstone
+from schemas.reading import Iri
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+CHUNK: Final = 50
+
+HELD: Final = """
+select listing_copy.host_id, host.name as host
+from listing_copy
+join host on host.id = listing_copy.host_id
+where listing_copy.post_id = :post_id
+  and listing_copy.ended_at is null
+order by listing_copy.host_id
+"""
+
+EVER: Final = """
+select host.name as host, listing_copy.sent_at, listing_copy.ended_at
+from listing_copy
+join host on host.id = listing_copy.host_id
+where listing_copy.post_id = :post_id
+order by host.name
+"""
+
+GIVE: Final = """
+insert into listing_copy (post_id, host_id, sent_at)
+values (:post_id, :host_id, :now)
+on conflict (post_id, host_id) do update
+set ended_at = null, told = 0
+"""
+
+END: Final = """
+update listing_copy
+set ended_at = :now, told = 1
+where post_id = :post_id
+  and host_id = :host_id
+"""
+
+LOST: Final = """
+update listing_copy
+set ended_at = :now
+where host_id = :host_id
+  and ended_at is null
+"""
+
+UNTOLD: Final = """
+select listing_copy.post_id, listing_copy.ended_at, host.name as host
+from listing_copy
+join host on host.id = listing_copy.host_id
+where listing_copy.host_id = :host_id
+  and listing_copy.told = 0
+  and listing_copy.ended_at is not null
+order by listing_copy.post_id
+limit :limit
+"""
+
+TOLD: Final = """
+update listing_copy
+set told = 1
+where post_id = :post_id
+  and host_id = :host_id
+"""
+
+SHARED: Final = """
+select listing.post_id
+from listing
+join post on post.id = listing.post_id
+where listing.audience in ('network', 'peers')
+  and listing.state in ('open', 'paused', 'matched')
+  and listing.confidential = 0
+  and post.local = 1
+  and listing.post_id > :after
+order by listing.post_id
+limit :limit
+"""
+
+APPLICATION: Final = """
+select actor.id
+from actor
+where actor.host_id = :host_id
+  and actor.local = 0
+  and actor.kind = 'Application'
+"""
+
+
+def readable_at(partner: Partner, listing: Listing, wishes: Terms) -> int | None:
+    """The level that helpers of this peer need by its own word, 0 for all of them; None if nothing of the listing may go there.
+
+    Nothing goes where the author excluded the country it answers to, or where the floor cannot be met: another issuer is named, or the peer's word does not
+    count that far here.
+    """
+    if listing.audience not in ("network", "peers") or (listing.audience == "peers" and partner.host not in listing.named):
+        return None
+    if partner.terms.jurisdiction.strip().upper() in wishes.excluded:
+        return None
+    floor = wishes.readers
+    if floor.level == 0:
+        return 0
+    if (floor.issuers and partner.host not in floor.issuers) or partner.vouches_count_up_to < floor.level:
+        return None
+    return floor.level
+
+
+async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor, listing: Listing, *, updated: int | None = None) -> None:
+    """Sends one of ours, as it stands, to every trusted peer that may read it and has none; with `updated` (ms) also to those who have one.
+
+    Who has one and may not read it any more is told to delete it. A closed listing goes to nobody new. Raises `actors.vault.Locked`.
+    """
+    wishes = await terms.of(tx, instance, listing.id)
+    held = {int(row["host_id"]): str(row["host"]) for row in await tx.all(HELD, post_id=listing.id)}
+    for partner in await peers.trusted(tx):
+        level = readable_at(partner, listing, wishes)
+        if level is None:
+            continue
+        there = held.pop(partner.host_id, None) is not None
+        if (there and updated is None) or (not there and listing.state not in listings.OPEN):
+            continue
+        note = _note(instance, author, listing, partner, level)
+        activity: Activity
+        if there:
+            activity = Update(id=Iri(f"{note.id}#updates/{updated}"), actor=author.uri, object=note, to=note.to, published=note.updated)
+        else:
+            activity = Create(id=Iri(f"{note.id}/activity"), actor=author.uri, object=note, to=note.to, published=note.published)
+            await tx.execute(GIVE, post_id=listing.id, host_id=partner.host_id, now=instance.clock.ms())
+        await confidential.publish(tx, instance, author, activity, partner.host_id, object=note.id, ordering_key=_key(note.id, partner.host))
+    for host_id, host in held.items():
+        await take_back(tx, instance, author, listing.url, host_id, host)
+        await tx.execute(END, post_id=listing.id, host_id=host_id, now=instance.clock.ms())
+
+
+def _note(instance: "Instance", author: Actor, listing: Listing, partner: Partner, level: int) -> Note:
+    circle: Circle = "network" if listing.audience == "network" else "peers"
+    proposal = replace(listing.proposal, readers=level, circle=circle)
+    times_of = (times.moment(listing.published), times.moment(listing.updated) if listing.updated else None)
+    return note_of(instance, author, listing.url, proposal, listing.language, *times_of, to=(partner.application,))
+
+
+def _key(uri: Iri, host: str) -> str:
+    """What keeps the activities about one copy in order, and apart from those of every other peer."""
+    return f"{uri} {host}"
+
+
+async def take_back(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, host_id: int, host: str) -> None:
+    """Asks one peer to delete its copy; an undelivered Create becomes the Delete alone. Whoever is trusted no more is asked in the open: it names an id."""
+    application = await tx.one(APPLICATION, host_id=host_id)
+    target = None if application is None else await known.by_id(tx, application["id"])
+    now = instance.clock.now().replace(microsecond=0)
+    gone = Delete(
+        id=Iri(f"{uri}#delete/{instance.ids.new()}"),
+        actor=author.uri,
+        object=Tombstone(uri, former_type="Note"),
+        to=() if target is None else (target.uri,),
+        published=now,
+    )
+    try:
+        await confidential.publish(tx, instance, author, gone, host_id, object=uri, ordering_key=_key(uri, host))
+    except confidential.NotTrusted:
+        if target is not None:
+            await outbox.publish(tx, instance, author, gone, Audience(actors=(target.id,)), object=uri, ordering_key=_key(uri, host))
+
+
+async def take_all_back(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, post_id: int) -> None:
+    """Asks every peer that holds a copy to delete it."""
+    for row in await tx.all(HELD, post_id=post_id):
+        await take_back(tx, instance, author, uri, row["host_id"], row["host"])
+
+
+async def ever(tx: Transaction, post_id: int) -> list[tuple[str, int, int | None]]:
+    """Where a listing of ours was readable: host, since when, until when (None: still), in milliseconds UTC."""
+    return [(row["host"], row["sent_at"], row["ended_at"]) for row in await tx.all(EVER, post_id=post_id)]
+
+
+# -- what happens between us and our peers -------------------------------------------------------------------------------------------------------------
+
+
+async def trusted(instance: "Instance", tx: Transaction, event: PeerTrusted) -> None:
+    """A peer is trusted, perhaps again: what is open and meant for it goes there soon."""
+    await enqueue(tx, instance, "share", "all", instance.clock.ms())
+
+
+async def judged_anew(instance: "Instance", tx: Transaction, event: VouchesChanged) -> None:
+    """The word of an issuer counts for more or less: some copies may go now, others have to come back."""
+    if event.issuer is not None:
+        await enqueue(tx, instance, "share", "all", instance.clock.ms())
+
+
+async def lost(instance: "Instance", tx: Transaction, event: PeerLost) -> None:
+    """A peer is trusted no more: from this moment nothing counts as readable there; its copies are taken back, and authors told, by a job."""
+    if await tx.execute(LOST, host_id=event.host_id, now=instance.clock.ms()):
+        await enqueue(tx, instance, "unshare", str(event.host_id), instance.clock.ms())
+
+
+async def share(instance: "Instance", _key: str, _payload: bytes) -> None:
+    """The job: every open listing that is meant for peers, brought up to date."""
+    after = 0
+    while found := await instance.database.read(_shared, after):
+        for post_id in found:
+            await instance.database.write(_share, instance, post_id)
+        after = found[-1]
+        instance.wake("delivery")
+
+
+async def _shared(tx: Transaction, after: int) -> list[int]:
+    return [row["post_id"] for row in await tx.all(SHARED, after=after, limit=CHUNK)]
+
+
+async def _share(tx: Transaction, instance: "Instance", id: int) -> None:
+    listing = await listings.by_id(tx, instance, id)
+    author = None if listing is None else await known.by_id(tx, listing.actor_id)
+    if listing is not None and author is not None and author.active:
+        await bring_up_to_date(tx, instance, author, listing)
+
+
+async def unshare(instance: "Instance", key: str, _payload: bytes) -> None:
+    """The job: a lost peer is asked to delete what it holds, and each author is told what was readable there until when."""
+    while await instance.database.write(_unshare, instance, int(key)):
+        instance.wake("delivery")
+
+
+async def _unshare(tx: Transaction, instance: "Instance", host_id: int) -> int:
+    rows = await tx.all(UNTOLD, host_id=host_id, limit=CHUNK)
+    for row in rows:
+        listing = await listings.by_id(tx, instance, row["post_id"])
+        author = None if listing is None else await known.by_id(tx, listing.actor_id)
+        if listing is not None and author is not None:
+            await take_back(tx, instance, author, listing.url, host_id, row["host"])
+            await notifications.tell(tx, instance, author.id, "peer.lost", f"{listing.id} {row['host']} {times.rfc3339(row['ended_at'])}")
+        await tx.execute(TOLD, post_id=row["post_id"], host_id=host_id)
+    if rows:
+        log.info("board.copies_taken_back", host=host_id, copies=len(rows))
+    return len(rows)

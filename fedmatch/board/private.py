@@ -1,0 +1,87 @@
+"""How do we look through what is not public, when no index may hold it? Opened once into memory after the unlock, and brought up to date with every write."""
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from actors.vault import Locked
+from fedmatch.board import listings
+from fedmatch.board.listings import Listing
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+MOST: Final = 20_000
+"""How many open ones are kept opened; the oldest beyond are found by their id alone."""
+CHUNK: Final = 500
+NAME: Final = "private listings"
+
+
+@dataclass(frozen=True, slots=True)
+class _Memory:
+    """What is opened, by id with the revision it was read at, as of one generation."""
+
+    generation: int
+    opened: dict[int, tuple[int, Listing]]
+
+
+GENERATION: Final = """
+select generation.value
+from generation
+where generation.name = 'board'
+"""
+
+LIVE: Final = """
+select listing.post_id, listing.revision
+from listing
+where listing.audience <> 'public'
+  and listing.state in ('open', 'paused', 'matched')
+order by listing.post_id desc
+limit :limit
+"""
+
+SOME: Final = f"""
+{listings.EVERY}
+  and listing.audience <> 'public'
+  and listing.post_id between :low and :high
+"""
+
+
+async def live(tx: Transaction, instance: "Instance") -> list[Listing]:
+    """Every listing here that is not public and not closed, ours and theirs, newest first. Call it in a read: what a write did not commit is not to be kept.
+
+    Raises `actors.vault.Locked`. The first call after a start opens them all (20,000 in about a second), later ones only what changed.
+    """
+    if instance.vault.locked:
+        instance.memory.pop(NAME, None)
+        raise Locked
+    row = await tx.one(GENERATION)
+    generation = 0 if row is None else int(row["value"])
+    memory = instance.memory.get(NAME)
+    if not isinstance(memory, _Memory) or memory.generation != generation:
+        before = memory.opened if isinstance(memory, _Memory) else {}
+        memory = _Memory(generation, await _opened(tx, instance, before))
+        instance.memory[NAME] = memory
+    now = instance.clock.ms()
+    found = (replace(one, state=state) if (state := listings.state_at(one, now)) != one.state else one for _, one in memory.opened.values())
+    return [one for one in found if one.state in listings.OPEN]
+
+
+async def _opened(tx: Transaction, instance: "Instance", before: dict[int, tuple[int, Listing]]) -> dict[int, tuple[int, Listing]]:
+    revisions = {int(row["post_id"]): int(row["revision"]) for row in await tx.all(LIVE, limit=MOST)}
+    if len(revisions) == MOST:
+        log.warning("board.memory_full", most=MOST)
+    wanted = sorted(key for key, revision in revisions.items() if key not in before or before[key][0] != revision)
+    fresh: dict[int, Listing] = {}
+    for at in range(0, len(wanted), CHUNK):
+        part = set(wanted[at : at + CHUNK])
+        rows = await tx.all(SOME, low=min(part), high=max(part))
+        fresh |= {row["post_id"]: listings.from_row(row, instance) for row in rows if row["post_id"] in part}
+    # An actor that is suspended has no row among `fresh`, and so nothing here.
+    kept = {key: before[key] for key in revisions if key in before and key not in wanted}
+    read = {key: (revisions[key], listing) for key, listing in fresh.items()}
+    return dict(sorted((kept | read).items(), reverse=True))
