@@ -12,7 +12,7 @@ import structlog
 from actors import blocks, known, quiet, said, trust
 from actors.known import Actor
 from actors.said import About
-from schemas.activities import Accept, Follow, Other, Reject, Undo
+from schemas.activities import Accept, Follow, Offer, Other, Reject, Undo
 from schemas.events import FollowAccepted, Followed, FollowRejected
 from schemas.objects import Reference
 from schemas.reading import Iri, Row
@@ -131,7 +131,8 @@ async def received(tx: Transaction, instance: "Instance", follow: Follow, follow
     if not followed.local or followed.state == "gone" or follow.object != followed.uri or follow.actor != follower.uri or follower.id == followed.id:
         return None
     verdict = instance.trust.actor(follower.uri, "receive")
-    if not verdict.allowed or not followed.active or not follower.active or followed.kind == "Application" or followed.moved_to is not None:
+    unfollowable = followed.kind == "Application" or followed.one_time or followed.moved_to is not None
+    if not verdict.allowed or not followed.active or not follower.active or unfollowable:
         return _reject(instance, follow, followed, follower)
     if await blocks.either(tx, follower.id, followed.id):
         return _reject(instance, follow, followed, follower)
@@ -405,7 +406,7 @@ async def following(tx: Transaction, actor_id: int, *, state: State = "accepted"
     return [known.from_row(row) for row in await tx.all(FOLLOWING, actor_id=actor_id, state=state, before=before, limit=limit)]
 
 
-async def _asked(tx: Transaction, by: Actor, object: Follow | Other | Reference) -> Edge | None:
+async def _asked(tx: Transaction, by: Actor, object: Follow | Offer | Other | Reference) -> Edge | None:
     """The follow of one of ours that `by` answers: by its id, else by its two actors (Pleroma and others do not keep our id)."""
     edge = None if object.id is None else await by_uri(tx, object.id)
     if edge is None and isinstance(object, Follow) and object.object == by.uri:

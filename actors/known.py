@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import generations, hosts, peers, trust
+from actors import capabilities, generations, hosts, peers, trust
 from schemas.events import ActorGone
 from schemas.objects import ActorDocument, ActorKind, Field, Key
 from schemas.publickeys import BadKey, load
@@ -264,6 +264,7 @@ async def store(tx: Transaction, instance: "Instance", document: ActorDocument, 
     actor = from_row(row)
     if await _replace_keys(tx, instance, actor, document.keys, now):
         await generations.bump(tx, "keys")
+    await capabilities.seen(tx, instance, host_id, document.implements)
     for seen, level in judged.items():
         # Somebody who was limited comes back under another name with the same key.
         await peers.set_rule(tx, instance, "actor", actor.uri, level, through=seen)

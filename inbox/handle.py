@@ -34,15 +34,16 @@ from schemas.activities import (
     Follow,
     Like,
     Move,
+    Offer,
     Other,
     Reject,
     Remove,
-    Undo,
     Sealed,
+    Undo,
     Update,
     Vote,
 )
-from schemas.objects import ActorDocument, Note, Reference
+from schemas.objects import ActorDocument, Agreement, Note, Receipt, Reference
 from schemas.reading import Document, Iri
 from schemas.storage import Transaction
 
@@ -124,16 +125,16 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
         case Undo():
             return await _undo(tx, instance, actor, activity, verified.at)
         case Create(object=object):
-            made = _told(object, verified, found)
             if isinstance(object, Receipt):
                 return await agreements.receipted(tx, instance, actor, object, verified.sealed)
+            made = _told(object, verified, found)
             return NOTHING if made is None else await _create(tx, instance, actor, *made, confidential=verified.sealed)
         case Update(object=object):
             if isinstance(object, ActorDocument):
                 return NOTHING if found.refreshed else await people.changed(tx, instance, actor, object)
-            edited = _told(object, verified, found)
             if isinstance(object, Agreement):
                 return await agreements.changed(tx, instance, actor, object, verified.sealed)
+            edited = _told(object, verified, found)
             return NOTHING if edited is None else await _change(tx, instance, actor, *edited, confidential=verified.sealed)
         case Delete(object=thing):
             return await _delete(tx, instance, actor, thing.id)
@@ -153,16 +154,15 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
             return await pins.changed(tx, instance, actor, target)
         case Flag():
             return await reports.flagged(tx, instance, actor, activity)
-        case Other():
         case Sealed():
             raise Refused("what is sealed was opened before")
+        case Other():
             # Unknown types are answered politely and forgotten, as by everybody.
             return NOTHING
         case _:
             assert_never(activity)
 
 
-def _told(object: Note | Reference, verified: Verified, found: Found) -> tuple[Note, bytes | None] | None:
 async def _answered(tx: Transaction, instance: Instance, actor: Actor, verified: Verified, activity: Accept | Reject) -> Effects:
     """A yes or a no: to an Offer, or to a Follow. Where only an id came it may be either, and only one of the two knows it."""
     match activity.object:
@@ -180,6 +180,7 @@ async def _answered(tx: Transaction, instance: Instance, actor: Actor, verified:
     return Effects(wake=(*effects.wake, *(await said_so).wake))
 
 
+def _told(object: Note | Reference, verified: Verified, found: Found) -> tuple[Note, bytes | None] | None:
     """The post an activity speaks of, embedded or as its origin shows it, with the JSON it was read from."""
     match object:
         case Note():
@@ -258,8 +259,11 @@ async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, a
             # Whoever takes the Accept back refuses now.
             refused = Reject(id=undo.id, actor=undo.actor, object=object)
             return await people.rejected(tx, instance, actor, refused) if by == actor.uri else NOTHING
+        case Offer(id=id) | Other(kind="Offer", id=id):
+            return NOTHING if id is None else await agreements.undone(tx, instance, actor, id)
         case Reference(id=id):
-            return await _undo_by_id(tx, instance, actor, undo, id, at)
+            effects = await agreements.undone(tx, instance, actor, id)
+            return Effects(wake=(*effects.wake, *(await _undo_by_id(tx, instance, actor, undo, id, at)).wake))
         case Follow() | Other():
             return await people.undone(tx, instance, actor, undo, at)
         case _:
@@ -270,7 +274,7 @@ async def _undo_by_id(tx: Transaction, instance: Instance, actor: Actor, undo: U
     """An Undo that names what it undoes by its id alone: what that was, we wrote down when it came; if it did not come yet, it does not count when it does."""
     if await quiet.undone(tx, instance, actor, undo, at):
         return NOTHING
-    about = await said.take_back(tx, instance, actor, id, None)
+    about = await said.take_back(tx, instance, actor, id, None, at)
     if about is None:
         return NOTHING
     match about.kind:

@@ -63,6 +63,8 @@ class Verified:
     carrier: str = ""
     at: int = field(default=0, compare=False)
     """When its sender signed it, in ms; 0 where no signature of its own says so, or nobody needs to know."""
+    sealed: bool = field(default=False, compare=False)
+    """It came closed to everybody but us, from a trusted peer's Application, which speaks for its host."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from typing import Any, Final, Literal, TypedDict
 
 from schemas import agreements, sealed
 from schemas.notes import MOST_OPTION, MOST_OPTIONS, audience, emoji, is_vote, kind_of, parse_note, read
-from schemas.objects import ActorDocument, Emoji, Note, Reference, Tombstone
+from schemas.objects import ActorDocument, Agreement, Emoji, Note, Receipt, Reference, Tombstone
 from schemas.profiles import ACTORS, parse_actor, parse_keys
 from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, moment, text, types
 from schemas.sealed import Envelope
@@ -38,17 +38,26 @@ class Follow(Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Accept(Base):
-    """`actor` agrees to `object`: the embedded activity, or its id alone."""
+class Offer(Base):
+    """`actor` answers a request or an offer (FEP-0837): `object` says which, how much, and in what words."""
 
-    object: "Follow | Other | Reference"
+    object: Agreement
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Accept(Base):
+    """`actor` agrees to `object`: the embedded activity, or its id alone. Of an Offer, `result` is the agreement that came of it."""
+
+    object: "Follow | Offer | Other | Reference"
+    result: Agreement | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reject(Base):
-    """`actor` refuses `object`, or takes an earlier Accept back."""
+    """`actor` refuses `object`, or takes an earlier Accept back. Of an Offer, `content` may say why, in plain text."""
 
-    object: "Follow | Other | Reference"
+    object: "Follow | Offer | Other | Reference"
+    content: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,16 +69,16 @@ class Undo(Base):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Create(Base):
-    """`actor` made `object`."""
+    """`actor` made `object`: a post, or the receipt of an agreement."""
 
-    object: Note | Reference
+    object: Note | Receipt | Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Update(Base):
-    """`actor` changed `object`: one of its posts, or itself."""
+    """`actor` changed `object`: one of its posts, itself, or an agreement, which says then how it ended."""
 
-    object: Note | ActorDocument | Reference
+    object: Note | ActorDocument | Agreement | Reference
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -154,6 +163,13 @@ class Flag(Base):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Sealed(Base):
+    """`actor`, an Application, carries an activity of its own host to one other Application, closed to everybody else (schemas/sealed.py)."""
+
+    envelope: Envelope
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Other(Base):
     """An activity of a type we do not act on: answered with 202 and forgotten."""
 
@@ -182,15 +198,8 @@ Activity = (
     | Sealed
     | Other
 )
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Sealed(Base):
-    """`actor`, an Application, carries an activity of its own host to one other Application, closed to everybody else (schemas/sealed.py)."""
 
-    envelope: Envelope
-
-
-
-_UNDOABLE: Final = frozenset({"Follow", "Announce", "Like", "EmojiReact", "EmojiReaction", "Block", "Accept"})
+_UNDOABLE: Final = frozenset({"Follow", "Announce", "Like", "EmojiReact", "EmojiReaction", "Block", "Accept", "Offer"})
 _PICTURE: Final = r"[\u00a9\u00ae\u203c\u2049\u2100-\u2bff\u3030\u303d\u3297\u3299\U0001f000-\U0001faff][\ufe0e\ufe0f\U0001f3fb-\U0001f3ff]{0,2}"
 _ONE_EMOJI: Final = re.compile(
     rf"[\U0001f1e6-\U0001f1ff]{{2}}|[0-9#*]\ufe0f?\u20e3|{_PICTURE}(?:\u200d{_PICTURE}){{0,6}}[\U000e0020-\U000e007f]{{0,12}}"
@@ -244,6 +253,8 @@ def _activity(document: Document, kinds: Sequence[str], actor: Iri) -> Activity:
                 return Delete(**head, object=_deleted(value))
             case "Follow":
                 return Follow(**head, object=_object(value))
+            case "Offer" if agreements.is_agreement(offered := first(value)):
+                return Offer(**head, object=agreements.read(offered))
             case "Like":
                 return Like(**head, object=_object(value), emoji=_reaction(document))
             case "EmojiReact" | "EmojiReaction":   # the second is litepub's old name
@@ -261,25 +272,35 @@ def _activity(document: Document, kinds: Sequence[str], actor: Iri) -> Activity:
                 return _announce(head, value)
             case "Flag":
                 return _flag(head, value, document.get("content"))
+            case sealed.KIND:
+                return Sealed(**head, envelope=sealed.read(document))
             case "Accept":
                 agreed = _inner(value, None)
-                return Accept(**head, object=agreed if isinstance(agreed, Follow | Reference) else _other(agreed))
+                return Accept(**head, object=agreed if isinstance(agreed, Follow | Offer | Reference) else _other(agreed), result=_result(document))
             case "Reject":
                 refused = _inner(value, None)
-                return Reject(**head, object=refused if isinstance(refused, Follow | Reference) else _other(refused))
+                reason = text(document.get("content"), agreements.MOST_REASON)
+                return Reject(**head, object=refused if isinstance(refused, Follow | Offer | Reference) else _other(refused), content=reason)
             case "Undo":
                 undone = _inner(value, actor)
                 return Undo(**head, object=undone if isinstance(undone, Undoable | Reference) else _other(undone))
             case _:
                 continue
-            case sealed.KIND:
-                return Sealed(**head, envelope=sealed.read(document))
     return Other(**head, kind=kinds[0][:100])
 
 
 def _other(activity: Activity) -> Other:
     """An activity where only a few types can stand, as one we do not act on."""
     return activity if isinstance(activity, Other) else Other(id=activity.id, actor=activity.actor, kind=type(activity).__name__)
+
+
+def _result(document: Document) -> Agreement | None:
+    """The agreement in an Accept; one that cannot be read is none."""
+    value = first(document.get("result"))
+    try:
+        return agreements.read(value) if agreements.is_agreement(value) else None
+    except Unreadable:
+        return None
 
 
 def _object(value: Any) -> Iri:
@@ -331,6 +352,8 @@ def _vote(head: _Head, value: Any) -> Activity:
 def _create(head: _Head, value: Any) -> Activity:
     several, value = value, first(value)   # GoToSocial sends several poll votes as a list
     if isinstance(value, dict) and types(value):
+        if agreements.is_receipt(value):
+            return Create(**head, object=agreements.read_receipt(value, head["actor"]))
         kind = kind_of(value)
         if kind is None:
             return Other(**head, kind="Create")
@@ -348,6 +371,8 @@ def _update(head: _Head, value: Any) -> Activity:
             return Update(**head, object=read(value, kind, head["actor"], head["to"], head["cc"]))
         if any(name in ACTORS for name in kinds):
             return Update(**head, object=parse_actor(value))
+        if agreements.is_agreement(value):
+            return Update(**head, object=agreements.read(value))
         return Other(**head, kind="Update")
     return Update(**head, object=Reference(_object(value)))
 

@@ -15,6 +15,7 @@ MOST_SUMMARY: Final = 20_000
 MOST_FIELDS: Final = 50
 MOST_ALIASES: Final = 256
 MOST_KEYS: Final = 10
+MOST_CAPABILITIES: Final = 50
 """The sizes are Mastodon's; what is longer is cut."""
 
 _USERNAME: Final = re.compile(r"[\w.~-]{1,128}")
@@ -67,7 +68,15 @@ def parse_actor(document: Document) -> ActorDocument:
         also_known_as=iris(document.get("alsoKnownAs"), MOST_ALIASES),
         fields=tuple(_fields(document.get("attachment"))),
         greeting=peering.read(document) if kind == "Application" else None,
+        implements=_implements(document),
     )
+
+
+def _implements(document: Document) -> tuple[Iri, ...]:
+    """What its server says that it understands: a member of an Application, or of the `generator` of anybody (FEP-844e)."""
+    generator = first(document.get("generator"))
+    stated = document.get("implements") or (generator.get("implements") if isinstance(generator, dict) else None)
+    return iris(stated, MOST_CAPABILITIES)
 
 
 def parse_keys(document: Document) -> tuple[Key, ...]:

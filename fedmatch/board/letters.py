@@ -34,7 +34,16 @@ def content(text: str, language: str) -> str:
 
 
 async def send(
-    tx: Transaction, instance: "Instance", sender: Actor, to: Actor, text: str, *, language: str, in_reply_to: Iri | None = None, hourly: bool = False
+    tx: Transaction,
+    instance: "Instance",
+    sender: Actor,
+    to: Actor,
+    text: str,
+    *,
+    language: str,
+    in_reply_to: Iri | None = None,
+    conversation: str | None = None,
+    hourly: bool = False,
 ) -> Iri:
     """Sends `text` from our actor `sender` to one actor elsewhere, and gives the id of the Note, which an answer to it will name.
 
@@ -56,6 +65,7 @@ async def send(
         content_map=((written, body),),
         published=now.replace(minute=0, second=0) if hourly else now,
         in_reply_to=in_reply_to,
+        conversation=conversation,
         to=(to.uri,),
         mentions=(Mention(to.uri, f"@{to.handle}"),),
     )

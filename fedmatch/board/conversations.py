@@ -1,0 +1,399 @@
+"""What do the two sides say to each other, and who could read it? Messages sealed by the key of their conversation, delivered to their two servers alone.
+
+A conversation begins when an answer is accepted. Its key is a row of its own: when that goes, nothing of what was said can be read. `format` says how a message
+is sealed; `vault-1` is by this instance, whose administrators could therefore read it while it runs.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final, Literal
+
+import structlog
+from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
+
+from actors import known
+from actors.known import Actor
+from fedmatch import chores, times, words
+from fedmatch.board import answers, crossing, letters, notifications
+from fedmatch.board.answers import Response
+from fedmatch.board.responses import CannotAnswer
+from schemas.activities import Create
+from schemas.objects import Note
+from schemas.reading import Iri, Row
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+FORMAT: Final = "vault-1"
+NONCE: Final = 12
+MOST_TEXT: Final = 5000
+MOST_MESSAGES: Final = 1000
+FieldName = Literal["name", "contact", "place"]
+FIELDS: Final = ("name", "contact", "place")
+ROLES: Final = ("interpreter", "matchmaker")
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One thing said; `at` is the whole hour, in milliseconds UTC."""
+
+    id: int
+    by: str
+    text: str
+    at: int
+
+    def json(self) -> dict[str, str]:
+        """The form scripts read."""
+        return {"from": self.by, "text": self.text, "at": times.rfc3339(self.at)}
+
+
+@dataclass(frozen=True, slots=True)
+class Guest:
+    """A third person in one conversation, or on the way into it."""
+
+    handle: str
+    role: str
+    asker_agreed: bool
+    helper_agreed: bool
+
+    @property
+    def admitted(self) -> bool:
+        """Whether both sides let them in."""
+        return self.asker_agreed and self.helper_agreed
+
+
+BEGIN: Final = """
+insert into conversation (response_id, key, created_at)
+values (:response_id, :key, :now)
+on conflict (response_id) do nothing
+"""
+
+KEY: Final = """
+select conversation.key, conversation.notes
+from conversation
+where conversation.response_id = :response_id
+"""
+
+AGREE: Final = """
+update conversation
+set notes = 1
+where response_id = :response_id
+"""
+
+END: Final = """
+delete from conversation
+where response_id = :response_id
+"""
+
+INSERT: Final = """
+insert into message (id, response_id, hash, format, key_id, ciphertext, created_at)
+values (:id, :response_id, :hash, :format, :key_id, :ciphertext, :now)
+on conflict (hash) do nothing
+"""
+
+SAID: Final = """
+select message.id, message.format, message.ciphertext, message.created_at
+from message
+where message.response_id = :response_id
+order by message.id
+limit :limit
+"""
+
+
+async def begin(tx: Transaction, instance: "Instance", response: Response) -> None:
+    """Opens the conversation of an accepted answer, with a key of its own."""
+    key = instance.vault.seal(secrets.token_bytes(32), _place(response.id))
+    await tx.execute(BEGIN, response_id=response.id, key=key, now=answers.hour(instance))
+
+
+async def end(tx: Transaction, instance: "Instance", response: Response) -> None:
+    """Deletes the conversation with everything in it: its key, messages, guests and what was shared. Nobody reads any of it again here."""
+    await tx.execute(END, response_id=response.id)
+    await chores.erase_soon(tx, instance)
+
+
+async def exists(tx: Transaction, response: Response) -> bool:
+    """Whether the two may still write to each other."""
+    return await tx.one(KEY, response_id=response.id) is not None
+
+
+def channel(response: Response, language: str = "en") -> str:
+    """Who could read what is said here, as a sentence."""
+    host = answers.readable_by(response)
+    key = {"here": "channel.here", "sealed": "channel.sealed", "open": "channel.open", "note": "channel.open"}[response.words.channel]
+    return words.words(language, key, host=host or "")
+
+
+async def say(tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str, *, readable_there: bool = False) -> Message:
+    """Says something in a conversation: kept here, sealed, and delivered to the other side's server alone. Wake "delivery" after the commit.
+
+    Over a channel that is not sealed the asker's words cross only if the asker agreed for this conversation: `readable_there` agrees. Raises `CannotAnswer`,
+    `crossing.CannotReach`, `actors.vault.Locked`.
+    """
+    text = text.strip()
+    if not text or len(text) > MOST_TEXT:
+        raise CannotAnswer(f"a message has 1 to {MOST_TEXT} letters; this one has {len(text)}")
+    row = await tx.one(KEY, response_id=response.id)
+    if row is None or response.state not in ("accepted", "completed"):
+        raise CannotAnswer(f"the answer is {response.state}: there is no open conversation; it begins when the answer is accepted")
+    guest = not response.of_asker(actor) and not response.of_helper(actor)
+    if guest and not await is_guest(tx, instance, response, actor):
+        raise CannotAnswer(f"{actor.username} is not part of this conversation")
+    plain = response.words.channel in ("open", "note")
+    if plain and not row["notes"] and not response.of_helper(actor):
+        if guest or not readable_there:
+            host = answers.readable_by(response)
+            raise CannotAnswer(
+                f"the administrators of {host} could read this, and it is only as safe as the connection; the asker agrees to that with --readable-there, once"
+            )
+        await tx.execute(AGREE, response_id=response.id)
+    note = crossing.new_name(instance, "letters")
+    for uri in (response.words.asker, response.words.helper):
+        person = None if uri == actor.uri else await known.by_uri(tx, uri)
+        if person is not None and not person.local:
+            note = await _deliver(tx, instance, actor, person, response, text)
+    made = await keep(tx, instance, response, actor.handle, text, note)
+    if made is None:
+        raise CannotAnswer("it was not kept; try again")
+    for uri in (response.words.asker, response.words.helper):
+        local = await known.by_uri(tx, uri)
+        if local is not None and local.local and local.id != actor.id:
+            await notifications.tell(tx, instance, local.id, "message.received", response.id)
+    return made
+
+
+async def _deliver(tx: Transaction, instance: "Instance", actor: Actor, to: Actor, response: Response, text: str) -> Iri:
+    thread = response.words.agreement or response.words.offer
+    language = response.words.language or "en"
+    if response.words.channel == "sealed":
+        uri = crossing.new_name(instance, "letters")
+        now = times.moment(answers.hour(instance))
+        note = Note(id=uri, attributed_to=actor.uri, content=letters.content(text, language), source=text, published=now, conversation=thread, to=(to.uri,))
+        activity = Create(id=Iri(f"{uri}/activity"), actor=actor.uri, object=note, to=note.to, published=now)
+        await crossing.send(tx, instance, actor, to, activity, response)
+        return uri
+    parent = response.words.note if response.of_asker(actor) else None
+    uri = await letters.send(
+        tx, instance, actor, to, text, language=language, in_reply_to=parent, conversation=thread if response.words.channel == "open" else None, hourly=True
+    )
+    await answers.name(tx, instance, response, uri)
+    return uri
+
+
+async def keep(tx: Transaction, instance: "Instance", response: Response, by: str, text: str, uri: Iri) -> Message | None:
+    """Writes a message into its conversation; None if it is there already, or if there is no conversation."""
+    key = await _key(tx, instance, response)
+    if key is None:
+        return None
+    now = answers.hour(instance)
+    new_id = instance.ids.new(now)
+    nonce = secrets.token_bytes(NONCE)
+    plain = json.dumps({"by": by, "text": text[:MOST_TEXT]}, ensure_ascii=False).encode()
+    sealed = nonce + ChaCha20Poly1305(key).encrypt(nonce, plain, f"message:{new_id}".encode())
+    made = await tx.execute(
+        INSERT,
+        id=new_id,
+        response_id=response.id,
+        hash=answers.hash_of(instance, "message", uri),
+        format=FORMAT,
+        key_id=str(response.id),
+        ciphertext=sealed,
+        now=now,
+    )
+    return Message(new_id, by, text[:MOST_TEXT], now) if made else None
+
+
+async def messages(tx: Transaction, instance: "Instance", response: Response, limit: int = MOST_MESSAGES) -> list[Message]:
+    """What was said, oldest first. Raises `actors.vault.Locked`."""
+    key = await _key(tx, instance, response)
+    if key is None:
+        return []
+    return [_opened(key, row) for row in await tx.all(SAID, response_id=response.id, limit=limit)]
+
+
+def _opened(key: bytes, row: Row) -> Message:
+    sealed = bytes(row["ciphertext"])
+    said = json.loads(ChaCha20Poly1305(key).decrypt(sealed[:NONCE], sealed[NONCE:], f"message:{row['id']}".encode()))
+    return Message(row["id"], said["by"], said["text"], row["created_at"])
+
+
+async def _key(tx: Transaction, instance: "Instance", response: Response) -> bytes | None:
+    row = await tx.one(KEY, response_id=response.id)
+    return None if row is None else instance.vault.open(bytes(row["key"]), _place(response.id))
+
+
+def _place(response_id: int) -> str:
+    return f"conversation:{response_id}"
+
+
+# Third persons.
+
+
+GUEST: Final = """
+select conversation_guest.id, conversation_guest.asker_agreed, conversation_guest.helper_agreed, conversation_guest.sealed
+from conversation_guest
+where conversation_guest.response_id = :response_id
+  and conversation_guest.actor_hash = :actor_hash
+"""
+
+GUESTS: Final = """
+select conversation_guest.id, conversation_guest.asker_agreed, conversation_guest.helper_agreed, conversation_guest.sealed
+from conversation_guest
+where conversation_guest.response_id = :response_id
+order by conversation_guest.id
+"""
+
+GUEST_OF: Final = """
+select conversation_guest.response_id
+from conversation_guest
+where conversation_guest.actor_hash = :actor_hash
+  and conversation_guest.asker_agreed = 1
+  and conversation_guest.helper_agreed = 1
+order by conversation_guest.response_id desc
+"""
+
+ADD_GUEST: Final = """
+insert into conversation_guest (id, response_id, actor_hash, sealed)
+values (:id, :response_id, :actor_hash, :sealed)
+on conflict (response_id, actor_hash) do nothing
+"""
+
+ASKER_AGREES: Final = """
+update conversation_guest
+set asker_agreed = 1
+where id = :id
+"""
+
+HELPER_AGREES: Final = """
+update conversation_guest
+set helper_agreed = 1
+where id = :id
+"""
+
+REMOVE_GUEST: Final = """
+delete from conversation_guest
+where id = :id
+"""
+
+
+async def admit(tx: Transaction, instance: "Instance", actor: Actor, response: Response, guest: Actor, role: str) -> Guest:
+    """One side lets a third person of this instance in, an interpreter or a matchmaker; they are in when both did. Raises `CannotAnswer`.
+
+    Both sides must live here: a guest of another instance would be a third server that holds the words.
+    """
+    if role not in ROLES:
+        raise CannotAnswer(f"{role!r} is no role of a guest; there are {', '.join(ROLES)}")
+    if not await exists(tx, response):
+        raise CannotAnswer("there is no conversation yet; it begins when the answer is accepted")
+    if not guest.local or guest.id == actor.id or response.of_asker(guest) or response.of_helper(guest):
+        raise CannotAnswer("a guest is a third person of this instance")
+    if not response.of_asker(actor) and not response.of_helper(actor):
+        raise CannotAnswer("only the two whose conversation it is let somebody in")
+    if response.side != "both":
+        raise CannotAnswer("both sides have to live on this instance: a guest elsewhere would bring a third server into it")
+    who = answers.hash_of(instance, "actor", guest.uri)
+    sealed = instance.vault.seal(json.dumps({"handle": guest.handle, "role": role}).encode(), f"conversation_guest:{response.id}")
+    await tx.execute(ADD_GUEST, id=instance.ids.new(answers.hour(instance)), response_id=response.id, actor_hash=who, sealed=sealed)
+    row = await tx.one(GUEST, response_id=response.id, actor_hash=who)
+    if row is None:
+        raise CannotAnswer("it was not kept; try again")
+    await tx.execute(ASKER_AGREES if response.of_asker(actor) else HELPER_AGREES, id=row["id"])
+    now = _guest(instance, response, await tx.one(GUEST, response_id=response.id, actor_hash=who) or row)
+    other = await known.by_uri(tx, response.words.helper if response.of_asker(actor) else response.words.asker)
+    if other is not None and not now.admitted:
+        await notifications.tell(tx, instance, other.id, "guest.asked", response.id)
+    return now
+
+
+async def leave(tx: Transaction, instance: "Instance", response: Response, guest: Actor) -> bool:
+    """A guest leaves, or is shown out by either side; what they read cannot be unread."""
+    row = await tx.one(GUEST, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", guest.uri))
+    return row is not None and bool(await tx.execute(REMOVE_GUEST, id=row["id"]))
+
+
+async def guests(tx: Transaction, instance: "Instance", response: Response) -> list[Guest]:
+    """Who else is in it, or asked to be."""
+    return [_guest(instance, response, row) for row in await tx.all(GUESTS, response_id=response.id)]
+
+
+async def is_guest(tx: Transaction, instance: "Instance", response: Response, actor: Actor) -> bool:
+    """Whether both sides let `actor` in."""
+    row = await tx.one(GUEST, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", actor.uri))
+    return row is not None and bool(row["asker_agreed"]) and bool(row["helper_agreed"])
+
+
+async def guest_of(tx: Transaction, instance: "Instance", actor: Actor) -> list[Response]:
+    """The answers into whose conversations `actor` was let."""
+    rows = await tx.all(GUEST_OF, actor_hash=answers.hash_of(instance, "actor", actor.uri))
+    found = [await answers.by_id(tx, instance, row["response_id"]) for row in rows]
+    return [one for one in found if one is not None]
+
+
+def _guest(instance: "Instance", response: Response, row: Row) -> Guest:
+    said = json.loads(instance.vault.open(bytes(row["sealed"]), f"conversation_guest:{response.id}"))
+    return Guest(said["handle"], said["role"], bool(row["asker_agreed"]), bool(row["helper_agreed"]))
+
+
+# What is shown to one counterpart.
+
+
+DISCLOSE: Final = """
+insert into disclosure (id, response_id, actor_hash, sealed, created_at)
+values (:id, :response_id, :actor_hash, :sealed, :now)
+"""
+
+DISCLOSED: Final = """
+select disclosure.id, disclosure.sealed, disclosure.created_at
+from disclosure
+where disclosure.actor_hash = :actor_hash
+order by disclosure.id
+"""
+
+
+@dataclass(frozen=True, slots=True)
+class Disclosure:
+    """Something an actor gave to one counterpart; `at` is the whole hour."""
+
+    to: str
+    field: str
+    at: int
+
+    def json(self) -> dict[str, str]:
+        """The form scripts read."""
+        return {"to": self.to, "field": self.field, "at": times.rfc3339(self.at)}
+
+
+async def disclose(tx: Transaction, instance: "Instance", actor: Actor, response: Response, field: FieldName, value: str) -> Message:
+    """Gives name, contact or place to the one counterpart, as a message, and notes that for the author. Never over a channel that is not sealed.
+
+    Raises `CannotAnswer`, `crossing.CannotReach`, `actors.vault.Locked`.
+    """
+    if response.words.channel not in ("here", "sealed"):
+        raise CannotAnswer(f"{field} is never sent where the administrators of {answers.readable_by(response)} could read it on its way as a note")
+    if field not in FIELDS or not (response.of_asker(actor) or response.of_helper(actor)):
+        raise CannotAnswer(f"only the two whose conversation it is share {', '.join(FIELDS)}")
+    made = await say(tx, instance, actor, response, f"{field}: {value.strip()}")
+    other = response.words.helper_handle if response.of_asker(actor) else response.words.asker_handle
+    new_id = instance.ids.new(answers.hour(instance))
+    sealed = instance.vault.seal(json.dumps({"to": other, "field": field}).encode(), f"disclosure:{new_id}")
+    await tx.execute(
+        DISCLOSE, id=new_id, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", actor.uri), sealed=sealed, now=answers.hour(instance)
+    )
+    receiver = await known.by_uri(tx, response.words.helper if response.of_asker(actor) else response.words.asker)
+    if receiver is not None and receiver.local:
+        await notifications.tell(tx, instance, receiver.id, "field.released", response.id)
+    return made
+
+
+async def disclosures(tx: Transaction, instance: "Instance", actor: Actor) -> list[Disclosure]:
+    """What `actor` gave to whom, oldest first; for the actor alone."""
+    rows = await tx.all(DISCLOSED, actor_hash=answers.hash_of(instance, "actor", actor.uri))
+    found = []
+    for row in rows:
+        said = json.loads(instance.vault.open(bytes(row["sealed"]), f"disclosure:{row['id']}"))
+        found.append(Disclosure(said["to"], said["field"], row["created_at"]))
+    return found

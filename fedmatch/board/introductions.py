@@ -1,0 +1,228 @@
+"""Who may be told of whom, and how did it go? Introductions to a third person or role, private feedback, and the story of an outcome.
+
+Nothing is passed on before the asker agreed, for that one recipient. A story is told only if both sides agree, and names only those who opted in themselves.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from actors import known
+from actors.known import Actor
+from fedmatch.board import answers, conversations, notifications
+from fedmatch.board.answers import Response
+from fedmatch.board.responses import CannotAnswer
+from schemas.reading import Row
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+MOST_TEXT: Final = 2000
+MOST_CREDITS: Final = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Introduction:
+    """A helper proposes to introduce the asker to `to`, a person or a role, and says why."""
+
+    id: int
+    response_id: int
+    state: str
+    to: str
+    why: str
+
+    def json(self) -> dict[str, str]:
+        """The form scripts read."""
+        return {"id": str(self.id), "response": str(self.response_id), "state": self.state, "to": self.to, "why": self.why}
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """What came of it, in the words of one side; told when both agreed. `credits` are the names of those who agreed to stand there."""
+
+    text: str
+    asker_agreed: bool
+    helper_agreed: bool
+    credits: tuple[str, ...]
+
+    @property
+    def told(self) -> bool:
+        """Whether both sides agreed."""
+        return self.asker_agreed and self.helper_agreed
+
+
+INSERT: Final = """
+insert into introduction (id, response_id, state, sealed, created_at)
+values (:id, :response_id, 'asked', :sealed, :now)
+"""
+
+SELECT: Final = """
+select introduction.id, introduction.response_id, introduction.state, introduction.sealed
+from introduction
+where introduction.response_id = :response_id
+order by introduction.id
+"""
+
+BY_ID: Final = """
+select introduction.id, introduction.response_id, introduction.state, introduction.sealed
+from introduction
+where introduction.id = :id
+"""
+
+MOVE: Final = """
+update introduction
+set state = :state
+where id = :id
+  and state = :before
+"""
+
+
+async def propose(tx: Transaction, instance: "Instance", helper: Actor, response: Response, to: str, why: str) -> Introduction:
+    """The helper asks whether the asker may be introduced to `to`. Over another instance it travels as a message of the conversation. Raises `CannotAnswer`."""
+    if not response.of_helper(helper) or response.state != "accepted":
+        raise CannotAnswer("only the helper of an accepted answer proposes an introduction")
+    to, why = to.strip(), why.strip()
+    if not to or len(to) + len(why) > MOST_TEXT:
+        raise CannotAnswer(f"say to whom, and why, in at most {MOST_TEXT} letters")
+    new_id = instance.ids.new(answers.hour(instance))
+    sealed = instance.vault.seal(json.dumps({"to": to, "why": why}, ensure_ascii=False).encode(), f"introduction:{new_id}")
+    await tx.execute(INSERT, id=new_id, response_id=response.id, sealed=sealed, now=answers.hour(instance))
+    asker = await known.by_uri(tx, response.words.asker)
+    if asker is not None and asker.local:
+        await notifications.tell(tx, instance, asker.id, "introduction.asked", response.id)
+    elif asker is not None:
+        await conversations.say(tx, instance, helper, response, f"May I introduce you to {to}? {why}".strip())
+    return Introduction(new_id, response.id, "asked", to, why)
+
+
+async def decide(tx: Transaction, instance: "Instance", asker: Actor, response: Response, id: int, *, agreed: bool) -> Introduction:
+    """The asker agrees for this one recipient, or does not; only then is anything passed. Raises `CannotAnswer`."""
+    found = await _by_id(tx, instance, id)
+    if found is None or found.response_id != response.id or not response.of_asker(asker):
+        raise CannotAnswer("there is no introduction of that number to decide here")
+    state = "agreed" if agreed else "refused"
+    if not await tx.execute(MOVE, id=id, state=state, before="asked"):
+        raise CannotAnswer(f"it is {found.state} already")
+    helper = await known.by_uri(tx, response.words.helper)
+    if helper is not None and helper.local:
+        await notifications.tell(tx, instance, helper.id, "introduction.asked", response.id)
+    return Introduction(id, response.id, state, found.to, found.why)
+
+
+async def passed(tx: Transaction, instance: "Instance", helper: Actor, response: Response, id: int) -> Introduction:
+    """The helper notes that it was passed on; possible only after the asker agreed. Raises `CannotAnswer`."""
+    found = await _by_id(tx, instance, id)
+    if found is None or found.response_id != response.id or not response.of_helper(helper):
+        raise CannotAnswer("there is no introduction of that number here")
+    if not await tx.execute(MOVE, id=id, state="passed", before="agreed"):
+        raise CannotAnswer(f"it is {found.state}: nothing is passed on before the asker agreed for {found.to}")
+    return Introduction(id, response.id, "passed", found.to, found.why)
+
+
+async def of(tx: Transaction, instance: "Instance", response: Response) -> list[Introduction]:
+    """The introductions of one answer, oldest first."""
+    return [_read(instance, row) for row in await tx.all(SELECT, response_id=response.id)]
+
+
+async def _by_id(tx: Transaction, instance: "Instance", id: int) -> Introduction | None:
+    row = await tx.one(BY_ID, id=id)
+    return None if row is None else _read(instance, row)
+
+
+def _read(instance: "Instance", row: Row) -> Introduction:
+    said = json.loads(instance.vault.open(bytes(row["sealed"]), f"introduction:{row['id']}"))
+    return Introduction(row["id"], row["response_id"], row["state"], said["to"], said["why"])
+
+
+# How it went.
+
+
+FEEDBACK: Final = """
+insert into feedback (response_id, actor_hash, sealed)
+values (:response_id, :actor_hash, :sealed)
+on conflict (response_id, actor_hash) do update
+set sealed = excluded.sealed
+"""
+
+FEEDBACKS: Final = """
+select feedback.sealed
+from feedback
+where feedback.response_id = :response_id
+"""
+
+
+async def feedback(tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str) -> None:
+    """Keeps how it went, as one side says it in private: never shown to the other, never sent anywhere. Raises `CannotAnswer`."""
+    if response.state not in ("completed", "failed") or not (response.of_asker(actor) or response.of_helper(actor)):
+        raise CannotAnswer("feedback is given by the two sides, when it is completed or failed")
+    if not 0 < len(text.strip()) <= MOST_TEXT:
+        raise CannotAnswer(f"feedback has 1 to {MOST_TEXT} letters")
+    sealed = instance.vault.seal(text.strip().encode(), f"feedback:{response.id}")
+    await tx.execute(FEEDBACK, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", actor.uri), sealed=sealed)
+
+
+async def feedbacks(tx: Transaction, instance: "Instance", response: Response) -> list[str]:
+    """What was said about one answer, for the people who run this instance."""
+    rows = await tx.all(FEEDBACKS, response_id=response.id)
+    return [instance.vault.open(bytes(row["sealed"]), f"feedback:{response.id}").decode() for row in rows]
+
+
+STORY: Final = """
+select story.asker_agreed, story.helper_agreed, story.sealed
+from story
+where story.response_id = :response_id
+"""
+
+TELL: Final = """
+insert into story (response_id, asker_agreed, helper_agreed, sealed)
+values (:response_id, :asker_agreed, :helper_agreed, :sealed)
+on conflict (response_id) do update
+set asker_agreed = excluded.asker_agreed, helper_agreed = excluded.helper_agreed, sealed = excluded.sealed
+"""
+
+
+async def tell_story(tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str | None = None, *, credit: str | None = None) -> Story:
+    """One side proposes an outcome story (`text`), or agrees to the one there is; another text needs the other's consent anew.
+
+    `credit` is the name under which this side agrees to be named; without it they are not. Raises `CannotAnswer`.
+    """
+    asks = response.of_asker(actor)
+    if response.state != "completed" or not (asks or response.of_helper(actor)):
+        raise CannotAnswer("a story is told by the two sides of what was completed")
+    if response.side != "both":
+        raise CannotAnswer("a story needs the consent of both, given on one instance; ask the other side in the conversation")
+    before = await story(tx, instance, response)
+    words = (text or "").strip() or (before.text if before else "")
+    if not words or len(words) > MOST_TEXT:
+        raise CannotAnswer(f"a story has 1 to {MOST_TEXT} letters")
+    same = before is not None and before.text == words
+    asker_agreed = asks or (same and before is not None and before.asker_agreed)
+    helper_agreed = not asks or (same and before is not None and before.helper_agreed)
+    named = await _credits(tx, instance, response)
+    named.pop("asker" if asks else "helper", None)
+    if credit:
+        named["asker" if asks else "helper"] = credit.strip()[:200]
+    sealed = instance.vault.seal(json.dumps({"text": words, "credits": named}, ensure_ascii=False).encode(), f"story:{response.id}")
+    await tx.execute(TELL, response_id=response.id, asker_agreed=int(asker_agreed), helper_agreed=int(helper_agreed), sealed=sealed)
+    other = await known.by_uri(tx, response.words.helper if asks else response.words.asker)
+    if other is not None and other.local and not (asker_agreed and helper_agreed):
+        await notifications.tell(tx, instance, other.id, "story.asked", response.id)
+    return Story(words, asker_agreed, helper_agreed, tuple(named.values())[:MOST_CREDITS])
+
+
+async def story(tx: Transaction, instance: "Instance", response: Response) -> Story | None:
+    """The outcome story of one answer, told or not yet."""
+    row = await tx.one(STORY, response_id=response.id)
+    if row is None:
+        return None
+    said = json.loads(instance.vault.open(bytes(row["sealed"]), f"story:{response.id}"))
+    return Story(said["text"], bool(row["asker_agreed"]), bool(row["helper_agreed"]), tuple(said["credits"].values())[:MOST_CREDITS])
+
+
+async def _credits(tx: Transaction, instance: "Instance", response: Response) -> dict[str, str]:
+    row = await tx.one(STORY, response_id=response.id)
+    if row is None:
+        return {}
+    named: dict[str, str] = json.loads(instance.vault.open(bytes(row["sealed"]), f"story:{response.id}"))["credits"]
+    return named

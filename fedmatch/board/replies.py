@@ -1,0 +1,234 @@
+"""What do people on ordinary servers say to our listings? A direct reply is an answer or belongs to one; a public one is not kept, and its author told.
+
+    a direct reply to a listing of ours, a direct message with its link, or any to a one-time author    an answer
+    `withdraw`, `done` in what belongs to an answer                                                     taken back, completed
+    anything else in what belongs to an accepted answer                                                 a message
+    a public reply to a listing of ours                                                                 not stored, not shown, not sent on
+
+It is the instance that writes back, never the asker: when somebody is awake is nobody's business. No letter quotes what it answers.
+"""
+
+import re
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from actors import known
+from actors.known import Actor
+from fedmatch.board import answers, conversations, crossing, listings, notifications, responses
+from fedmatch.board.answers import Response
+from fedmatch.board.listings import Listing
+from outbox import posts
+from schemas import html
+from schemas.events import Answer, PostArrived
+from schemas.objects import Note
+from schemas.reading import Iri
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+log = structlog.get_logger()
+
+COMMANDS: Final = ("withdraw", "done")
+MOST_LINKS: Final = 20
+_LINK: Final = re.compile(r"https?://[^\s<>\"']+")
+_MENTIONS: Final = re.compile(r"^(?:\s*@[\w.~-]+(?:@[\w.:-]+)?[,:]?)+\s*")
+
+
+async def arrived(instance: "Instance", tx: Transaction, event: PostArrived) -> Answer:
+    """Takes what belongs to an answer, or becomes one, before it is stored as a post; everything else passes. Raises `actors.vault.Locked`."""
+    note = event.note
+    here = f"{instance.config.base_url}/"
+    addressed = [target for target in note.addressed if target.startswith(here)]
+    if not addressed and not (note.in_reply_to or "").startswith(here):
+        return Answer.PASS
+    author = await known.by_id(tx, event.actor_id)
+    if author is None or author.local or not author.active or note.proposal is not None:
+        return Answer.PASS
+    if posts.visibility(note, author.followers) != "direct":
+        return await _public(tx, instance, author, note)
+    if author.kind in ("Service", "Application") and not note.conversation:
+        return Answer.PASS  # two programs that thank each other never end
+    readers = [actor for uri in dict.fromkeys(addressed) if (actor := await known.by_uri(tx, uri)) is not None and actor.local]
+    held = await _belongs(tx, instance, author, note, readers)
+    if held is not None:
+        return await _goes_on(tx, instance, author, note, held)
+    found = await _meant(tx, instance, author, note, readers)
+    if found is not None:
+        return await _answers(tx, instance, author, note, *found)
+    if readers and all(actor.kind == "Application" for actor in readers):
+        await _nothing(tx, instance, author, note)
+        return Answer.TAKEN
+    return Answer.PASS
+
+
+async def _public(tx: Transaction, instance: "Instance", author: Actor, note: Note) -> Answer:
+    """A reply for more people than the author: not kept, and its writer told once how to answer."""
+    if note.in_reply_to is None:
+        return Answer.PASS
+    found = await listings.find(tx, instance, note.in_reply_to)
+    if found is None or not found.local or found.actor_id == author.id:
+        return Answer.PASS
+    log.info("board.public_answer_not_kept", listing=found.id)
+    if await answers.once(tx, instance, "public", author.uri, found.url) and author.kind not in ("Service", "Application"):
+        await _letter(tx, instance, author, "public", found.title, note.language)
+    return Answer.TAKEN
+
+
+async def _belongs(tx: Transaction, instance: "Instance", author: Actor, note: Note, readers: list[Actor]) -> Response | None:
+    """The answer that a direct note belongs to: by the thread it names, else by who writes to whom."""
+    for name in (note.in_reply_to, note.conversation):
+        if name:
+            held = await answers.by_name(tx, instance, name)
+            if held is not None and (held.of_asker(author) or held.of_helper(author)):
+                return held
+    if note.in_reply_to is not None and await _listing(tx, instance, note.in_reply_to) is not None:
+        return None
+    for reader in readers:
+        for asker, helper in ((reader.uri, author.uri), (author.uri, reader.uri)):
+            held = await answers.latest(tx, instance, asker, helper)
+            if held is not None and held.live and held.words.channel in ("note", "open") and not await _links(tx, instance, note):
+                return held
+    return None
+
+
+async def _meant(tx: Transaction, instance: "Instance", author: Actor, note: Note, readers: list[Actor]) -> tuple[Listing, Actor] | None:
+    """The listing of ours that a direct note answers, and its author."""
+    found = None if note.in_reply_to is None else await _listing(tx, instance, note.in_reply_to)
+    found = found or await _links(tx, instance, note)
+    if found is None:
+        # A fresh message to a one-time author has no thread: whom it is for says what it is about (protocol.md 14.13).
+        for reader in readers:
+            if reader.one_time:
+                mine = [one for one in await listings.of_author(tx, instance, reader.id, 2) if one.url]
+                found = mine[0] if len(mine) == 1 else None
+                break
+    if found is None or found.actor_id == author.id:
+        return None
+    asker = await known.by_id(tx, found.actor_id)
+    if asker is None or not any(reader.id == asker.id or reader.kind == "Application" for reader in readers):
+        return None
+    return found, asker
+
+
+async def _listing(tx: Transaction, instance: "Instance", uri: str) -> Listing | None:
+    """The listing of ours at an address that everybody may know."""
+    if not uri.startswith(f"{instance.config.base_url}/"):
+        return None
+    found = await listings.find(tx, instance, uri)
+    return found if found is not None and found.local and found.public else None
+
+
+async def _links(tx: Transaction, instance: "Instance", note: Note) -> Listing | None:
+    """The one listing of ours whose link stands in the text."""
+    for link in dict.fromkeys(_LINK.findall(note.content)[:MOST_LINKS]):
+        found = await _listing(tx, instance, link.rstrip(".,;:!?)"))
+        if found is not None:
+            return found
+    return None
+
+
+async def _answers(tx: Transaction, instance: "Instance", helper: Actor, note: Note, found: Listing, asker: Actor) -> Answer:
+    """Makes an answer of it, and tells the helper: it arrived, who decides, when, and which words do what."""
+    text = plain(note)
+    others = _names_others(instance, helper, asker, note)
+    if await responses.unwanted(tx, instance, asker, helper):
+        if await answers.once(tx, instance, "received", helper.uri, found.url):
+            await _letter(tx, instance, helper, "received", found.title, note.language)
+        return Answer.TAKEN
+    before = await answers.live_between(tx, instance, found.url, helper.uri)
+    if before is not None:
+        return await _goes_on(tx, instance, helper, note, before)
+    if not text or text.casefold() in COMMANDS:
+        await _nothing(tx, instance, helper, note)
+        return Answer.TAKEN
+    made = await responses.take_in(
+        tx,
+        instance,
+        found,
+        asker,
+        helper,
+        text,
+        offer=crossing.new_name(instance, "offers"),
+        channel="note",
+        note=note.id,
+        language=note.language,
+        flagged=others,
+    )
+    if not isinstance(made, Response):
+        if await answers.once(tx, instance, made, helper.uri, found.url):
+            await _letter(tx, instance, helper, made if made in ("later", "floor") else "closed", found.title, note.language)
+        return Answer.TAKEN
+    if await answers.once(tx, instance, "received", helper.uri, found.url):
+        await crossing.tell(tx, instance, helper, "received", made)
+    if others:
+        await crossing.tell(tx, instance, helper, "others", made)
+    return Answer.TAKEN
+
+
+async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: Note, held: Response) -> Answer:
+    """What comes after an answer: a word that acts, or a message."""
+    text = plain(note)
+    word = text.casefold().strip(" .!")
+    helper = held.of_helper(author)
+    if helper and held.side == "asker" and word in COMMANDS and held.words.channel == "note":
+        return await _acts(tx, instance, author, word, held)
+    if not held.live and not await conversations.exists(tx, held):
+        await _nothing(tx, instance, author, note)
+        return Answer.TAKEN
+    owner = await known.by_uri(tx, held.words.asker if helper else held.words.helper)
+    if owner is None or not owner.local or not text:
+        return Answer.TAKEN
+    if await responses.unwanted(tx, instance, owner, author):
+        return Answer.TAKEN
+    if _names_others(instance, author, owner, note) and held.words.channel == "note":
+        held = await answers.save(tx, instance, held, flagged=True)
+        if helper and await answers.once(tx, instance, "others", author.uri, held.words.listing):
+            await crossing.tell(tx, instance, author, "others", held)
+    if await conversations.exists(tx, held):
+        if await conversations.keep(tx, instance, held, author.handle, text, note.id) is not None:
+            await answers.name(tx, instance, held, note.id)
+            await notifications.tell(tx, instance, owner.id, "message.received", held.id)
+    elif helper and await answers.once(tx, instance, "more", note.id):
+        # Before it is decided, what is written later is part of the answer.
+        more = f"{held.words.text}\n\n{text}"[: conversations.MOST_TEXT]
+        await answers.save(tx, instance, held, text=more)
+    return Answer.TAKEN
+
+
+async def _acts(tx: Transaction, instance: "Instance", helper: Actor, word: str, held: Response) -> Answer:
+    if word == "withdraw" and held.live:
+        await crossing.tell(tx, instance, helper, "withdrawn", await responses.taken_back(tx, instance, held))
+    elif word == "done" and held.state == "accepted":
+        await crossing.tell(tx, instance, helper, "done", await responses.ended(tx, instance, held, failed=False))
+    else:
+        await crossing.tell(tx, instance, helper, "nothing", held)
+    return Answer.TAKEN
+
+
+async def _nothing(tx: Transaction, instance: "Instance", author: Actor, note: Note) -> None:
+    if author.kind in ("Service", "Application") or not await answers.once(tx, instance, "nothing", author.uri, str(instance.clock.ms() // 86_400_000)):
+        return
+    await _letter(tx, instance, author, "nothing", "", note.language)
+
+
+async def _letter(tx: Transaction, instance: "Instance", to: Actor, key: str, title: str, language: str | None) -> Iri:
+    from fedmatch import words
+    from fedmatch.board import letters
+
+    spoken = language or "en"
+    text = words.words(spoken, key, title=title, days=crossing.DAYS)
+    return await letters.send(tx, instance, await known.application(tx), to, text, language=spoken)
+
+
+def _names_others(instance: "Instance", author: Actor, owner: Actor, note: Note) -> bool:
+    """Whether anybody but the two, and this instance, is addressed or mentioned."""
+    expected = {author.uri, owner.uri, f"{instance.config.base_url}/actor"}
+    return bool({*note.addressed, *(mention.href for mention in note.mentions)} - expected)
+
+
+def plain(note: Note) -> str:
+    """The text of a direct note without the names it begins with."""
+    text = note.source if note.source is not None and note.proposal is None else html.to_text(note.content)
+    return _MENTIONS.sub("", text).strip()

@@ -1,0 +1,74 @@
+"""How does somebody here answer a request or an offer? `fedmatch respond`."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import click
+
+from fedmatch.cli.house import Command, fail, hint, person, say, text_of, within
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+    from actors.known import Actor
+    from fedmatch.board.answers import Response
+    from fedmatch.board.listings import Listing
+    from schemas.storage import Transaction
+
+
+@click.command(cls=Command)
+@click.argument("which", metavar="ID_OR_URL")
+@click.option("--as", "name", required=True, metavar="NAME", help="Who answers.")
+@click.option("--text", required=True, help="What you can do, and what you want to know; `-` reads standard input.")
+@click.option("--language", metavar="CODE", help="The language of the text, as in ar, en.")
+@click.option("--need", metavar="NAME", help="The named part of a request that you answer.")
+@click.option("--one-time", is_flag=True, help="Answer under an identity made for this answer alone.")
+def respond(which: str, name: str, text: str, language: str | None, need: str | None, one_time: bool) -> None:
+    """Answer a request or an offer, here or on another instance; only its author reads it, and who runs the two servers could."""
+    words = text_of(text)
+
+    async def work(instance: "Instance") -> None:
+        from actors.hosts import BadUrl
+        from fedmatch.board import conversations, crossing, identities, responses
+
+        me = await person(instance, name)
+        found = await _listing(instance, which, me)
+        helper = me
+        try:
+            if one_time:
+                helper = await identities.make(instance, me)
+
+            async def body(tx: "Transaction") -> "Response":
+                return await responses.answer(tx, instance, helper, found, words, language=language, need=need)
+
+            made = await instance.database.write(body)
+        except (responses.CannotAnswer, crossing.CannotReach, identities.CannotHide, BadUrl) as error:
+            fail(str(error))
+        instance.wake("delivery")
+        hint(conversations.channel(made))
+        say({**made.json(), "messages": []}, f"Sent: {made.words.offer} (id {made.id})")
+
+    within(work)
+
+
+async def _listing(instance: "Instance", which: str, reader: "Actor") -> "Listing":
+    """The listing as `reader` may see it, fetched if it is not here; ends the command if there is none."""
+    from fedmatch.board import listings, publish
+
+    found = await instance.database.read(_find, instance, which, reader)
+    if found is None and which.startswith(("https://", "http://")):
+        try:
+            await publish.bring(instance, which)
+        except publish.CannotPublish as error:
+            fail(str(error))
+        found = await instance.database.read(_find, instance, which, reader)
+    if found is None:
+        fail(f"there is no request or offer {which} here that {reader.username} may read; `fedmatch listing list --network` shows what is known")
+    whole = await instance.database.read(listings.by_id, instance, found.id)
+    # Of one that they may see coarsely alone, no word of its author comes along.
+    return found if whole is None else replace(whole, title=found.title, text=found.text)
+
+
+async def _find(tx: "Transaction", instance: "Instance", which: str, reader: "Actor") -> "Listing | None":
+    from fedmatch.board import listings
+
+    return await listings.find(tx, instance, which, reader=reader)

@@ -1,0 +1,321 @@
+"""How do answers stand, and what is said? `fedmatch response`, `fedmatch message`."""
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING
+
+import click
+
+from fedmatch.cli.house import Command, Group, fail, hint, person, say, table, text_of, within
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+    from actors.known import Actor
+    from fedmatch.board.answers import Json, Response
+    from schemas.storage import Transaction
+
+    Step = Callable[[Transaction, Instance, Actor, Response], Awaitable[Response | None]]
+
+
+@click.group(cls=Group)
+def response() -> None:
+    """Answers to requests and offers: list, open, accept, decline, withdraw, complete."""
+
+
+AS = click.option("--as", "name", required=True, metavar="NAME", help="Who does it.")
+
+
+async def _mine(tx: "Transaction", instance: "Instance", me: "Actor") -> "list[Actor]":
+    """The person and their one-time identities."""
+    from actors import known
+    from fedmatch.board import identities
+
+    found = [await known.by_id(tx, one) for one in await identities.mine(tx, instance, me)]
+    return [actor for actor in found if actor is not None]
+
+
+async def _whole(tx: "Transaction", instance: "Instance", one: "Response") -> "dict[str, Json]":
+    from fedmatch.board import conversations
+
+    said = await conversations.messages(tx, instance, one)
+    guests = await conversations.guests(tx, instance, one)
+    messages: list[Json] = [dict(message.json()) for message in said]
+    others: list[Json] = [{"who": guest.handle, "role": guest.role, "admitted": guest.admitted} for guest in guests]
+    return {**one.json(), "messages": messages, "guests": others}
+
+
+@response.command("list")
+@AS
+@click.option("--listing", "which", metavar="ID_OR_URL", help="Only those to one request or offer.")
+def list_(name: str, which: str | None) -> None:
+    """List the answers NAME got and gave: those of vouched people first, then the newest."""
+
+    async def work(instance: "Instance") -> None:
+        me = await person(instance, name)
+        found = await instance.database.write(_list, instance, me)
+        if which is not None:
+            found = [one for one in found if which in (one["listing"], one["listing_id"])]
+        rows = [(str(one["id"]), str(one["state"]), str(one["tray"]), str(one["from"]), str(one["to"]), str(one["title"])) for one in found]
+        say(found, table(("id", "state", "tray", "from", "to", "title"), rows, empty="Nothing was answered yet."))
+
+    within(work)
+
+
+async def _list(tx: "Transaction", instance: "Instance", me: "Actor") -> "list[dict[str, Json]]":
+    from fedmatch.board import answers, conversations, responses
+
+    found: dict[int, Response] = {}
+    for actor in await _mine(tx, instance, me):
+        await responses.lift(tx, instance, actor)
+        found |= {one.id: one for one in await answers.of_actor(tx, instance, actor)}
+        found |= {one.id: one for one in await conversations.guest_of(tx, instance, actor)}
+    ordered = sorted(found.values(), key=lambda one: (one.tray != "vouched", -one.id))
+    return [{**await _whole(tx, instance, one), "listing_id": str(one.words.listing_id)} for one in ordered]
+
+
+def _do(which: str, name: str, step: "Step", done: str) -> None:
+    """Finds the answer and the identity of NAME that is part of it, does one step, and shows how it stands then."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import conversations, crossing, responses
+        from schemas.states import IllegalMove
+
+        me = await person(instance, name)
+
+        async def body(tx: "Transaction") -> "tuple[Response, dict[str, Json]]":
+            held, actor = await _find(tx, instance, which, me)
+            now = await step(tx, instance, actor, held) or held
+            return now, await _whole(tx, instance, now)
+
+        try:
+            now, form = await instance.database.write(body)
+        except (responses.CannotAnswer, crossing.CannotReach, IllegalMove) as error:
+            fail(str(error))
+        instance.wake("delivery")
+        instance.wake("job")
+        hint(conversations.channel(now) if now.live else None)
+        text = "\n".join(f"{key + ':':<13}{value}" for key, value in form.items() if value not in (None, [], "", False))
+        say(form, done.format(id=now.id) if done else text)
+
+    within(work)
+
+
+async def _find(tx: "Transaction", instance: "Instance", which: str, me: "Actor") -> "tuple[Response, Actor]":
+    from fedmatch.board import answers, conversations
+    from fedmatch.board.responses import CannotAnswer
+
+    held = await answers.find(tx, instance, which)
+    if held is not None:
+        for actor in await _mine(tx, instance, me):
+            if (held.of_asker(actor) and held.side != "helper") or (held.of_helper(actor) and held.side != "asker"):
+                return held, actor
+        if await conversations.is_guest(tx, instance, held, me):
+            return held, me
+    raise CannotAnswer(f"there is no answer {which} to or from {me.username}; `fedmatch response list --as {me.username}` shows them")
+
+
+@response.command("open")
+@click.argument("which", metavar="ID")
+@AS
+def open_(which: str, name: str) -> None:
+    """Consider an answer: show it, and mark it as opened. At most three are open at once. Whoever gave it may show it, too."""
+
+    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> "Response | None":
+        from fedmatch.board import responses
+
+        return await responses.open_(tx, instance, actor, held) if held.of_asker(actor) and held.state == "sent" else None
+
+    _do(which, name, step, "")
+
+
+@response.command()
+@click.argument("which", metavar="ID")
+@AS
+def accept(which: str, name: str) -> None:
+    """Take up an answer; a conversation opens (`fedmatch message`)."""
+
+    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> "Response":
+        from fedmatch.board import responses
+
+        return await responses.accept(tx, instance, actor, held)
+
+    _do(which, name, step, "Accepted: {id}")
+
+
+@response.command()
+@click.argument("which", metavar="ID")
+@AS
+@click.option("--kind", type=click.Choice(["found", "fit", "check", "other"]), default="other", show_default=True, help="Why, in one word.")
+@click.option("--reason", help="Why, in words for the other side.")
+def decline(which: str, name: str, kind: str, reason: str | None) -> None:
+    """Refuse an answer: help was found, it does not fit, it cannot be checked, or something else."""
+
+    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> "Response":
+        from fedmatch.board import responses
+
+        return await responses.decline(tx, instance, actor, held, kind, reason)  # type: ignore[arg-type]  # click lets no other word pass
+
+    _do(which, name, step, "Declined: {id}")
+
+
+@response.command()
+@click.argument("which", metavar="ID")
+@AS
+def withdraw(which: str, name: str) -> None:
+    """Take back an answer that NAME gave."""
+
+    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> "Response":
+        from fedmatch.board import responses
+
+        return await responses.withdraw(tx, instance, actor, held)
+
+    _do(which, name, step, "Withdrawn: {id}")
+
+
+@response.command()
+@click.argument("which", metavar="ID")
+@AS
+@click.option("--failed", is_flag=True, help="It did not work out.")
+def complete(which: str, name: str, failed: bool) -> None:
+    """Say that it is done, or that it did not work out; the other side is told."""
+
+    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> "Response":
+        from fedmatch.board import responses
+
+        return await responses.complete(tx, instance, actor, held, failed=failed)
+
+    _do(which, name, step, "Failed: {id}" if failed else "Completed: {id}")
+
+
+@response.command()
+@click.argument("which", metavar="ID")
+@AS
+@click.option("--text", required=True, help="How it went, for the people who run this instance alone; `-` reads standard input.")
+def feedback(which: str, name: str, text: str) -> None:
+    """Say in private how it went; the other side never sees it."""
+    words = text_of(text)
+
+    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> None:
+        from fedmatch.board import introductions
+
+        await introductions.feedback(tx, instance, actor, held, words)
+
+    _do(which, name, step, "Kept: {id}")
+
+
+@response.command()
+@click.argument("which", metavar="ID")
+@AS
+@click.option("--text", help="The story; without it you agree to the one there is. `-` reads standard input.")
+@click.option("--credit", metavar="NAME", help="How you wish to be named in it; without it you are not.")
+def story(which: str, name: str, text: str | None, credit: str | None) -> None:
+    """Propose, or agree to, a story of the outcome; it may be told only when both sides agreed."""
+    words = None if text is None else text_of(text)
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import introductions, responses
+
+        me = await person(instance, name)
+
+        async def body(tx: "Transaction") -> introductions.Story:
+            held, actor = await _find(tx, instance, which, me)
+            return await introductions.tell_story(tx, instance, actor, held, words, credit=credit)
+
+        try:
+            made = await instance.database.write(body)
+        except responses.CannotAnswer as error:
+            fail(str(error))
+        form: dict[str, Json] = {"text": made.text, "told": made.told, "credits": list(made.credits)}
+        say(form, "Both sides agreed; it may be told." if made.told else "Kept; the other side is asked.")
+
+    within(work)
+
+
+@response.command()
+@click.argument("which", metavar="ID")
+@AS
+@click.option("--to", "recipient", metavar="WHO", help="Propose: the person or role to be introduced to.")
+@click.option("--why", default="", help="Propose: why.")
+@click.option("--agree", type=int, metavar="NUMBER", help="The asker agrees to this one.")
+@click.option("--refuse", type=int, metavar="NUMBER", help="The asker does not.")
+@click.option("--passed", type=int, metavar="NUMBER", help="The helper notes that it was passed on.")
+def introduce(which: str, name: str, recipient: str | None, why: str, agree: int | None, refuse: int | None, passed: int | None) -> None:
+    """Propose an introduction to a third person or role, or decide on one; without an option they are listed."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import crossing, introductions, responses
+
+        me = await person(instance, name)
+
+        async def body(tx: "Transaction") -> list[introductions.Introduction]:
+            held, actor = await _find(tx, instance, which, me)
+            if recipient is not None:
+                await introductions.propose(tx, instance, actor, held, recipient, why)
+            if agree is not None:
+                await introductions.decide(tx, instance, actor, held, agree, agreed=True)
+            if refuse is not None:
+                await introductions.decide(tx, instance, actor, held, refuse, agreed=False)
+            if passed is not None:
+                await introductions.passed(tx, instance, actor, held, passed)
+            return await introductions.of(tx, instance, held)
+
+        try:
+            found = await instance.database.write(body)
+        except (responses.CannotAnswer, crossing.CannotReach) as error:
+            fail(str(error))
+        instance.wake("delivery")
+        say([one.json() for one in found], table(("id", "state", "to"), [(str(one.id), one.state, one.to) for one in found], empty="Nobody was introduced."))
+
+    within(work)
+
+
+@response.command()
+@click.argument("which", metavar="ID")
+@AS
+@click.option("--guest", required=True, metavar="NAME", help="Somebody of this instance.")
+@click.option("--role", type=click.Choice(["interpreter", "matchmaker"]), default="interpreter", show_default=True)
+@click.option("--leave", is_flag=True, help="They leave.")
+def admit(which: str, name: str, guest: str, role: str, leave: bool) -> None:
+    """Let a third person into one conversation; they are in when both sides did so."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import conversations, responses
+
+        me = await person(instance, name)
+        third = await person(instance, guest)
+
+        async def body(tx: "Transaction") -> "dict[str, Json]":
+            held, actor = await _find(tx, instance, which, me)
+            if leave:
+                await conversations.leave(tx, instance, held, third)
+            else:
+                await conversations.admit(tx, instance, actor, held, third, role)
+            return await _whole(tx, instance, held)
+
+        try:
+            form = await instance.database.write(body)
+        except responses.CannotAnswer as error:
+            fail(str(error))
+        say(form, f"{guest} left." if leave else f"{guest} is let in by {name}.")
+
+    within(work)
+
+
+@click.command(cls=Command)
+@click.argument("which", metavar="ID")
+@AS
+@click.option("--text", required=True, help="What to say; `-` reads standard input.")
+@click.option("--readable-there", is_flag=True, help="The asker agrees, for this conversation, that the other server's administrators can read it.")
+@click.option("--share", type=click.Choice(["name", "contact", "place"]), help="The text is this, given to the one counterpart, and noted for you.")
+def message(which: str, name: str, text: str, readable_there: bool, share: str | None) -> None:
+    """Say something in the conversation of an accepted answer. ID names the answer."""
+    words = text_of(text)
+
+    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> None:
+        from fedmatch.board import conversations
+
+        if share is not None:
+            await conversations.disclose(tx, instance, actor, held, share, words)  # type: ignore[arg-type]  # click lets no other word pass
+        else:
+            await conversations.say(tx, instance, actor, held, words, readable_there=readable_there)
+
+    _do(which, name, step, "Said in {id}")
