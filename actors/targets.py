@@ -28,7 +28,6 @@ class Target:
     path: str
 
 
-@lru_cache(maxsize=4096)
 def target(url: str, *, plain_http: bool = True, any_port: bool = True) -> Target:
     """The canonical spelling of a URL; raises `BadUrl`.
 
@@ -36,6 +35,18 @@ def target(url: str, *, plain_http: bool = True, any_port: bool = True) -> Targe
     differently, `.` and `..` segments (spelled with percent signs too), ports outside `PORTS` unless `any_port`, more than 2,048 characters.
     A fragment is cut off: it never leaves. What is not ASCII in path and query is percent-encoded as UTF-8; what is encoded already stays as it is.
     """
+    spelled = _spelled(url)
+    if spelled.scheme != "https" and not (plain_http and spelled.scheme == "http"):
+        raise BadUrl(f"{spelled.scheme} is not https")
+    if not any_port and not spelled.authority.endswith("]"):
+        port = spelled.authority.rpartition(":")[2] if ":" in spelled.authority else "443"
+        if int(port) not in PORTS:
+            raise BadUrl(f"port {port}: only {' and '.join(map(str, sorted(PORTS)))}")
+    return spelled
+
+
+@lru_cache(maxsize=4096)  # asked for twice for each request: once to sign, once to send
+def _spelled(url: str) -> Target:
     if len(url) > LONGEST_URL:
         raise BadUrl(f"a URL of more than {LONGEST_URL} characters")
     if _UNSAFE.search(url) or _PERCENT.search(url):
@@ -45,12 +56,6 @@ def target(url: str, *, plain_http: bool = True, any_port: bool = True) -> Targe
         parts = urlsplit(url)
     except ValueError:
         raise BadUrl("not an absolute URL") from None
-    if parts.scheme != "https" and not (plain_http and parts.scheme == "http"):
-        raise BadUrl(f"{parts.scheme} is not https")
-    if not any_port and not host.endswith("]"):
-        port = host.rpartition(":")[2] if ":" in host else "443"
-        if int(port) not in PORTS:
-            raise BadUrl(f"port {port}: only {' and '.join(map(str, sorted(PORTS)))}")
     path = quote(parts.path or "/", safe=_PATH_SAFE)
     if _DOTS.search(path):
         raise BadUrl("a path with . or .. in it")

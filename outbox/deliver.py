@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Final, Literal, assert_never, cast
 from urllib.parse import urljoin
 
@@ -21,7 +22,8 @@ from actors import follows, hosts, known, quiet, synchronisation, trust
 from actors.keys import NoKey, PrivateKey
 from actors.network import Fetched, Refused, Unreachable
 from actors.signatures import knock
-from actors.vault import Locked, Tampered
+from actors.signatures.hand import Hand
+from actors.vault import Locked, Tampered, Vault
 from outbox import confidential
 from outbox.backoff import BREAKS_AFTER, DAY, HOUR, Again, Gone, Held, Judgement, Later, Outcome, Sent, judge, outcome, rest_ms, retry_after, unreachable
 from schemas import documents
@@ -49,6 +51,8 @@ AT_A_TIME: Final = 16
 MOST_HOPS: Final = 3
 GONE_AFTER: Final = 3
 """So often in a row a personal inbox answers 410 before its owner stops being a follower; one 410 may be somebody's upgrade."""
+BREATH_S: Final = 0.05
+"""How often at most we look for hosts that failed before, while everybody else's commits wake us."""
 LONGEST_WAIT: Final = DAY + HOUR
 """Nothing is ever put off further than this; what lies further ahead was written by a clock that was wrong."""
 
@@ -60,26 +64,44 @@ HEADERS: Final = {"Content-Type": MEDIA_TYPE, "Accept": MEDIA_TYPE}
 State = Literal["waiting", "sent", "dead", "superseded"]
 
 
+@dataclass(slots=True)
+class _Letter:
+    """What is sent to many: read once and opened once for all of its deliveries that are in hand here. `here` counts them."""
+
+    id: int
+    actor_id: int
+    kind: str
+    object: Iri
+    uri: Iri
+    confidential: bool
+    body: bytes = field(repr=False)
+    opened: bytes | None = field(default=None, repr=False)
+    here: int = 0
+
+    def open(self, vault: Vault) -> bytes:
+        """Its bytes; raises `Locked` also if it was open before, and `Tampered`."""
+        if vault.locked:
+            self.opened = None
+            raise Locked
+        if self.opened is None:
+            self.opened = vault.open(self.body, f"outgoing:{self.id}")
+        return self.opened
+
+
 @dataclass(frozen=True, slots=True)
 class _Delivery:
     id: int
-    outgoing_id: int
-    actor_id: int
+    letter: _Letter
     inbox: Iri
     ordering_key: str
     attempts: int
     refusals: int
     created_at: int
-    kind: str
-    object: Iri
-    body: bytes = field(repr=False)
-    uri: Iri
-    confidential: bool
 
 
 @dataclass(slots=True)
 class _Lane:
-    """One claimed host and what of it goes out under this claim."""
+    """One claimed host and what of it goes out under this claim. `troubled` once something of it failed, or had before: then an answer is news."""
 
     host_id: int
     host: str
@@ -88,6 +110,12 @@ class _Lane:
     queue: deque[_Delivery]
     flying: set[int] = field(default_factory=set)
     stopped: bool = False
+    troubled: bool = False
+
+    @property
+    def held(self) -> list[int]:
+        """The deliveries whose leases are ours."""
+        return [*self.flying, *(delivery.id for delivery in self.queue)]
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,6 +133,11 @@ class _Result:
     delivery: _Delivery
     attempt: _Attempt
 
+    @property
+    def is_well(self) -> bool:
+        """It arrived at a host that never gave trouble, so there is nothing to tell but that."""
+        return isinstance(self.attempt.judgement, Sent) and self.attempt.scheme is None and not self.lane.troubled
+
 
 @dataclass(frozen=True, slots=True)
 class _Done:
@@ -112,7 +145,7 @@ class _Done:
 
 
 CLAIMABLE: Final = """
-select host.id, host.name, host.scheme, host.failures
+select host.id, host.name, host.scheme, host.failures, host.lease_by
 from host
 where host.next_at <= :now
   and host.open_until <= :now
@@ -131,10 +164,8 @@ where id = :id
 
 # Of each ordering key the earliest alone; what has the same outgoing goes to several inboxes of the host and may go at once.
 DUE: Final = """
-select delivery.id, delivery.outgoing_id, delivery.inbox, delivery.ordering_key, delivery.attempts, delivery.refusals, delivery.created_at,
-  outgoing.actor_id, outgoing.kind, outgoing.object, outgoing.body, outgoing.uri, outgoing.confidential
+select delivery.id, delivery.outgoing_id, delivery.inbox, delivery.ordering_key, delivery.attempts, delivery.refusals, delivery.created_at
 from delivery
-join outgoing on outgoing.id = delivery.outgoing_id
 where delivery.host_id = :host_id
   and delivery.state = 'waiting'
   and delivery.next_at <= :due
@@ -149,6 +180,12 @@ where delivery.host_id = :host_id
   )
 order by delivery.next_at, delivery.id
 limit :limit
+"""
+
+LETTER: Final = """
+select outgoing.id, outgoing.actor_id, outgoing.kind, outgoing.object, outgoing.uri, outgoing.confidential, outgoing.body
+from outgoing
+where outgoing.id = :id
 """
 
 LEASE_DELIVERY: Final = """
@@ -278,13 +315,6 @@ order by delivery.id
 limit 500
 """
 
-NEXT_OF_HOST: Final = """
-select min(delivery.next_at) as next_at
-from delivery
-where delivery.host_id = :host_id
-  and delivery.state = 'waiting'
-"""
-
 RETURN_DELIVERY: Final = """
 update delivery
 set lease_until = 0
@@ -292,17 +322,24 @@ where id = :id
   and state = 'waiting'
 """
 
+# Where the breaker is open it alone says when: a host that spoke to us meanwhile (`hosts.heard`) is tried at once.
 RELEASE_HOST: Final = """
 update host
-set lease_until = 0, lease_by = null, next_at = :next_at
+set lease_until = 0, lease_by = null, next_at = (
+  select case when host.failures >= :breaks and min(delivery.next_at) > :now then :now else min(delivery.next_at) end
+  from delivery
+  where delivery.host_id = host.id
+    and delivery.state = 'waiting'
+)
 where id = :id
   and lease_by = :me
 """
 
-FAILURES: Final = """
-select host.failures
-from host
-where host.id = :id
+NOT_BEFORE: Final = """
+update host
+set next_at = :least
+where id = :id
+  and next_at < :least
 """
 
 SHARED: Final = """
@@ -381,7 +418,7 @@ where lease_by = :me
 MEND: Final = (
     """
 update host
-set lease_until = 0
+set lease_until = :leased
 where lease_until > :leased
 """,
     """
@@ -402,7 +439,7 @@ where state = 'waiting'
 """,
     """
 update delivery
-set lease_until = 0
+set lease_until = :leased
 where state = 'waiting'
   and lease_until > :leased
 """,
@@ -430,6 +467,8 @@ class Deliverer:
 
     def _begin(self) -> None:
         self._lanes: dict[int, _Lane] = {}
+        self._letters: dict[int, _Letter] = {}
+        self._looked_at_bad = 0.0
         self._wanting = 0
         self._slot = asyncio.Semaphore(self._slots)
         self._socket = asyncio.Semaphore(self._most_sockets)
@@ -447,22 +486,23 @@ class Deliverer:
         self._stopping.clear()
         self._finished.clear()
         try:
-            async with asyncio.TaskGroup() as tasks:
-                stopper = tasks.create_task(self._stop_with(stop))
-                beat = tasks.create_task(self._keep_leases())
-                writer = tasks.create_task(self._write_outcomes())
-                flights: set[asyncio.Task[None]] = set()
-                await self._claim_on(tasks, flights)
-                if flights:
-                    _, late = await asyncio.wait(flights, timeout=DRAIN_S)
-                    for flight in late:
-                        flight.cancel()
-                    await asyncio.gather(*late, return_exceptions=True)
-                self._closing = True
-                self._news.set()
-                await writer
-                stopper.cancel()
-                beat.cancel()
+            with Hand() as self._hand:
+                async with asyncio.TaskGroup() as tasks:
+                    stopper = tasks.create_task(self._stop_with(stop))
+                    beat = tasks.create_task(self._keep_leases())
+                    writer = tasks.create_task(self._write_outcomes())
+                    flights: set[asyncio.Task[None]] = set()
+                    await self._claim_on(tasks, flights)
+                    if flights:
+                        _, late = await asyncio.wait(flights, timeout=DRAIN_S)
+                        for flight in late:
+                            flight.cancel()
+                        await asyncio.gather(*late, return_exceptions=True)
+                    self._closing = True
+                    self._news.set()
+                    await writer
+                    stopper.cancel()
+                    beat.cancel()
         finally:
             self._finished.set()
 
@@ -518,42 +558,74 @@ class Deliverer:
             await tx.execute(sql, **{name: value for name, value in values.items() if f":{name}" in sql})
 
     async def _claim(self) -> Sequence[_Lane]:
-        bad = self._most_bad - sum(1 for lane in self._lanes.values() if lane.failures)
         good = min(self._slots - self._wanting, self._most_sockets - len(self._lanes))
-        # With a few places free among many it pays to wait for more of them: a claim is a write.
-        if self._wanting and good * 4 < self._slots:
+        if not self._roomy:
             good = 0
+        bad = self._most_bad - sum(1 for lane in self._lanes.values() if lane.failures)
+        # Every commit of anybody wakes us: what comes back after a failure is looked for a few times a second only, or when we look anyway.
+        looks = asyncio.get_running_loop().time()
+        if good <= 0 and looks < self._looked_at_bad + BREATH_S:
+            bad = 0
         if good <= 0 and bad <= 0:
             return ()
-        lanes = await self._instance.database.write(self._claim_hosts, max(good, 0), max(bad, 0))
+        if bad > 0:
+            self._looked_at_bad = looks
+        held = {lane.host_id: lane.held for lane in self._lanes.values()}
+        lanes = await self._instance.database.write(self._claim_hosts, max(good, 0), max(bad, 0), held, self._letters.copy())
         crashpoint("deliver:claimed")
+        for lane in lanes:
+            for delivery in lane.queue:
+                letter = self._letters.setdefault(delivery.letter.id, delivery.letter)
+                letter.here += 1
         return lanes
 
-    async def _claim_hosts(self, tx: Transaction, good: int, bad: int) -> list[_Lane]:
+    @property
+    def _roomy(self) -> bool:
+        """Whether enough places are free: with a few among many it pays to wait for more of them, since a claim is a write."""
+        return not self._wanting or (self._slots - self._wanting) * 4 >= self._slots
+
+    async def _claim_hosts(self, tx: Transaction, good: int, bad: int, held: Mapping[int, Sequence[int]], letters: dict[int, _Letter]) -> list[_Lane]:
         now = self._instance.clock.ms()
         lanes: list[_Lane] = []
         empty: list[int] = []
+        ours: list[int] = []
         for limit, least, most in ((good, 0, 0), (bad, 1, 2**31)):
             if limit == 0:
                 continue
             rows = await tx.all(CLAIMABLE + self._instance.database.for_update, now=now, least=least, most=most, limit=limit)
             for row in rows:
+                if row["lease_by"] == self._me and row["id"] in held:
+                    # The clock jumped over our lease while we are still at it: a second lane would send twice and overtake the first.
+                    ours.append(row["id"])
+                    continue
                 broken = row["failures"] >= BREAKS_AFTER
                 # One probe a rest: of a host whose breaker is half-open the first in line goes, whenever it was put off to.
                 due = await tx.all(DUE, host_id=row["id"], now=now, due=2**62 if broken else now, limit=1 if broken else AT_A_TIME)
                 if not due:
                     empty.append(row["id"])
                     continue
-                lanes.append(_Lane(row["id"], row["name"], cast(knock.Scheme, row["scheme"]), row["failures"], deque(_delivery(found) for found in due)))
+                queue = deque[_Delivery]()
+                for found in due:
+                    letter_id = int(found["outgoing_id"])
+                    if letter_id not in letters:
+                        letters[letter_id] = await _letter(tx, letter_id)
+                    queue.append(_delivery(found, letters[letter_id]))
+                lanes.append(_Lane(row["id"], row["name"], cast(knock.Scheme, row["scheme"]), row["failures"], queue, troubled=row["failures"] > 0))
         until = now + LEASE_MS
         if lanes:
             await tx.many(LEASE_HOST, [{"id": lane.host_id, "until": until, "me": self._me} for lane in lanes])
             await tx.many(LEASE_DELIVERY, [{"id": delivery.id, "until": until} for lane in lanes for delivery in lane.queue])
+        if ours:
+            await self._keep(tx, [(host_id, held[host_id]) for host_id in ours])
         crashpoint("deliver:claiming")
         for host_id in empty:
             await tx.execute(LEASE_HOST, id=host_id, until=until, me=self._me)
-            await self._release(tx, host_id, now, least=now + 1000)
+            await self._release(tx, [host_id], now)
+            await tx.execute(NOT_BEFORE, id=host_id, least=now + 1000)
         return lanes
+
+    async def _release(self, tx: Transaction, host_ids: Sequence[int], now: int) -> None:
+        await tx.many(RELEASE_HOST, [{"id": host_id, "now": now, "breaks": BREAKS_AFTER, "me": self._me} for host_id in host_ids])
 
     # --- flying
 
@@ -579,13 +651,14 @@ class Deliverer:
         delivery = lane.queue.popleft()
         lane.flying.add(delivery.id)
         attempt = await self._in_a_slot(lane, delivery)
+        lane.flying.discard(delivery.id)
         if attempt is None:
             lane.queue.appendleft(delivery)
             lane.stopped = True
             return
         if not isinstance(attempt.judgement, Sent | Gone | Held):
             # It fails, or asked for time: the rest of this claim goes back and is put in line anew.
-            lane.stopped = True
+            lane.stopped = lane.troubled = True
         self._note(_Result(lane, delivery, attempt))
 
     async def _in_a_slot(self, lane: _Lane, delivery: _Delivery) -> _Attempt | None:
@@ -602,7 +675,8 @@ class Deliverer:
                     gave = True
                     self._slot.release()
                     self._wanting -= 1
-                    self._woken.set()
+                    if self._roomy:
+                        self._woken.set()
 
             early = asyncio.get_running_loop().call_later(EARLY_S, give_back)
             try:
@@ -616,9 +690,9 @@ class Deliverer:
         instance = self._instance
         try:
             key = await self._key(delivery)
-            body = instance.vault.open(delivery.body, f"outgoing:{delivery.outgoing_id}")
-            if delivery.confidential:
-                wrapped = await confidential.wrap(instance, lane.host_id, delivery.uri, body)
+            body = delivery.letter.open(instance.vault)
+            if delivery.letter.confidential:
+                wrapped = await confidential.wrap(instance, lane.host_id, delivery.letter.uri, body)
                 if isinstance(wrapped, confidential.Waits):
                     return _Attempt(Again(wrapped.why, failure=False) if wrapped.later else Held(wrapped.why))
                 body = wrapped
@@ -628,7 +702,7 @@ class Deliverer:
         except NoKey:
             return _Attempt(Gone("its sender has no key any more"))
         except Tampered:
-            log.error("deliver.tampered", outgoing=delivery.outgoing_id)
+            log.error("deliver.tampered", outgoing=delivery.letter.id)
             return _Attempt(Gone("its body was not sealed here"))
         if url is None:
             return _Attempt(Gone("its inbox is not known any more"))
@@ -663,22 +737,23 @@ class Deliverer:
     async def _key(self, delivery: _Delivery) -> PrivateKey:
         """The current key (F39); but where an actor tells of itself the oldest still in force, so that a new key comes signed with the one that others know."""
         instance = self._instance
-        key = await instance.keys.private(instance, delivery.actor_id)
-        if delivery.kind == "Update" and delivery.object == key.uri.partition("#")[0]:
-            return await instance.keys.oldest(instance, delivery.actor_id)
+        letter = delivery.letter
+        key = await instance.keys.private(instance, letter.actor_id)
+        if letter.kind == "Update" and letter.object == key.uri.partition("#")[0]:
+            return await instance.keys.oldest(instance, letter.actor_id)
         return key
 
     async def _headers(self, lane: _Lane, delivery: _Delivery, body: bytes) -> Mapping[str, str]:
         """The headers to send it with; beside what is for followers, how many we believe to have there (FEP-8fcf), as it is now."""
-        if delivery.kind not in FOR_FOLLOWERS or b'/followers"' not in body or documents.ADDRESSES_ALL in body:
+        if delivery.letter.kind not in FOR_FOLLOWERS or b'/followers"' not in body or documents.ADDRESSES_ALL in body:
             return HEADERS
-        told = await self._instance.database.read(_synchronisation, delivery.actor_id, lane.host_id, body)
+        told = await self._instance.database.read(_synchronisation, delivery.letter.actor_id, lane.host_id, body)
         return HEADERS if told is None else {**HEADERS, synchronisation.HEADER: told}
 
     async def _post(self, key: PrivateKey, url: str, body: bytes, scheme: knock.Scheme, extra: Mapping[str, str]) -> Fetched | Unreachable | Refused:
         # Signed at the last moment (F38): the Date is fresh.
         try:
-            headers = knock.sign(scheme, key, "POST", url, extra, body, self._instance.clock.now())
+            headers = await self._hand.do(partial(knock.sign, scheme, key, "POST", url, extra, body, self._instance.clock.now()))
         except hosts.BadUrl as error:
             return Refused(f"its inbox is no address: {error}")
         crashpoint("deliver:signed")
@@ -710,10 +785,11 @@ class Deliverer:
             await self._news.wait()
             self._news.clear()
             batch, self._outcomes = self._outcomes, []
+            last = self._let_go(batch)
             while batch:
                 try:
                     crashpoint("deliver:noting")
-                    await self._instance.database.write(self._record, batch)
+                    await self._instance.database.write(self._record, batch, last)
                     crashpoint("deliver:noted")
                 except Unavailable as error:
                     # Nothing is forgotten: the leases run, and what is not written is written later or sent again.
@@ -729,19 +805,36 @@ class Deliverer:
             if self._closing and not self._outcomes:
                 return
 
-    async def _record(self, tx: Transaction, batch: Sequence[_Result | _Done]) -> None:
-        now = self._instance.clock.ms()
-        touched: dict[int, None] = {}
+    def _let_go(self, batch: Sequence[_Result | _Done]) -> Sequence[int]:
+        """Forgets the deliveries of a batch; gives the letters of which none is left in hand here. Only then is it worth asking whether any waits at all."""
+        last: dict[int, None] = {}
         for item in batch:
-            match item:
-                case _Result():
-                    await self._record_one(tx, item, now, touched)
-                case _Done(lane):
-                    if lane.queue:
-                        await tx.many(RETURN_DELIVERY, [{"id": delivery.id} for delivery in lane.queue])
-                    await self._release(tx, lane.host_id, now)
-                case never:
-                    assert_never(never)
+            for delivery in (item.delivery,) if isinstance(item, _Result) else item.lane.queue:
+                letter = delivery.letter
+                letter.here -= 1
+                if letter.here == 0:
+                    self._letters.pop(letter.id, None)
+                    last[letter.id] = None
+        return tuple(last)
+
+    async def _record(self, tx: Transaction, batch: Sequence[_Result | _Done], last: Sequence[int]) -> None:
+        now = self._instance.clock.ms()
+        touched = dict.fromkeys(last)
+        # Nearly all is well, and then one statement tells it of all.
+        well = [item for item in batch if isinstance(item, _Result) and item.is_well]
+        if well:
+            await tx.many(SENT, [{"id": item.delivery.id, "now": now} for item in well])
+            crashpoint("deliver:sent")
+            log.debug("deliver.sent", deliveries=len(well))
+        for item in batch:
+            if isinstance(item, _Result) and not item.is_well:
+                await self._record_one(tx, item, now, touched)
+        done = [item.lane for item in batch if isinstance(item, _Done)]
+        if back := [{"id": delivery.id} for lane in done for delivery in lane.queue]:
+            await tx.many(RETURN_DELIVERY, back)
+        if done:
+            crashpoint("deliver:releasing")
+            await self._release(tx, [lane.host_id for lane in done], now)
         crashpoint("deliver:recorded")
         for outgoing_id in touched:
             await tx.execute(ERASE_BODY, id=outgoing_id)
@@ -753,7 +846,7 @@ class Deliverer:
         if isinstance(result.attempt.judgement, Held):
             at_ms = await confidential.held_until(tx, lane.host_id, now)
             await tx.execute(HELD, id=delivery.id, next_at=at_ms, error=result.attempt.judgement.why)
-            await tx.execute(PUT_OFF_LATER_ONES, ordering_key=delivery.ordering_key, host_id=lane.host_id, outgoing_id=delivery.outgoing_id, next_at=at_ms)
+            await tx.execute(PUT_OFF_LATER_ONES, ordering_key=delivery.ordering_key, host_id=lane.host_id, outgoing_id=delivery.letter.id, next_at=at_ms)
             return
         attempts, jitter = delivery.attempts + 1, secrets.randbelow(1000) / 1000
         came: Outcome = outcome(result.attempt.judgement, attempts=attempts, first_ms=delivery.created_at, now_ms=now, jitter=jitter, days=self._days)
@@ -765,28 +858,25 @@ class Deliverer:
         match came:
             case Sent():
                 await tx.execute(SENT, id=delivery.id, now=now)
-                crashpoint("deliver:sent")
-                touched[delivery.outgoing_id] = None
                 log.debug("deliver.sent", delivery=delivery.id)
             case Later():
                 at_ms = now + rest if rest else came.at_ms
                 if came.hold:
                     await tx.execute(HOLD, id=lane.host_id, until=at_ms)
-                await self._put_off(tx, lane, delivery, at_ms, came, now, touched)
+                await self._put_off(tx, lane, delivery, at_ms, came, now)
             case Gone():
-                await self._give_up(tx, lane.host_id, delivery.id, delivery.outgoing_id, came.why, now, touched, attempts=1)
+                await self._give_up(tx, lane.host_id, delivery.id, delivery.letter.id, came.why, now, touched, attempts=1)
                 if came.inbox_gone:
                     await self._inbox_gone(tx, lane, delivery, now)
             case never:
                 assert_never(never)
 
-    async def _put_off(self, tx: Transaction, lane: _Lane, delivery: _Delivery, at_ms: int, later: Later, now: int, touched: dict[int, None]) -> None:
+    async def _put_off(self, tx: Transaction, lane: _Lane, delivery: _Delivery, at_ms: int, later: Later, now: int) -> None:
         key = delivery.ordering_key
-        if await tx.execute(SUPERSEDED_MEANWHILE, id=delivery.id, ordering_key=key, outgoing_id=delivery.outgoing_id, now=now):
-            touched[delivery.outgoing_id] = None
+        if await tx.execute(SUPERSEDED_MEANWHILE, id=delivery.id, ordering_key=key, outgoing_id=delivery.letter.id, now=now):
             return
         await tx.execute(LATER, id=delivery.id, next_at=at_ms, error=later.why, refusals=delivery.refusals + 1 if later.refused else 0)
-        await tx.execute(PUT_OFF_LATER_ONES, ordering_key=key, host_id=lane.host_id, outgoing_id=delivery.outgoing_id, next_at=at_ms)
+        await tx.execute(PUT_OFF_LATER_ONES, ordering_key=key, host_id=lane.host_id, outgoing_id=delivery.letter.id, next_at=at_ms)
         crashpoint("deliver:later")
         log.debug("deliver.later", delivery=delivery.id, why=later.why)
 
@@ -843,7 +933,7 @@ class Deliverer:
         log.info("follower.gone", actor=owner.id)
 
     async def _fall_back(self, tx: Transaction, lane: _Lane, delivery: _Delivery, now: int) -> None:
-        inboxes = {str(row["inbox"]) for row in await tx.all(PERSONAL_OF_FOLLOWERS, actor_id=delivery.actor_id, inbox=delivery.inbox)}
+        inboxes = {str(row["inbox"]) for row in await tx.all(PERSONAL_OF_FOLLOWERS, actor_id=delivery.letter.actor_id, inbox=delivery.inbox)}
         for uri in self._addressed(delivery):
             row = await tx.one(PERSONAL_OF, uri=uri, inbox=delivery.inbox)
             if row is not None:
@@ -852,7 +942,7 @@ class Deliverer:
             await tx.execute(
                 FALL_BACK,
                 id=self._instance.ids.new(),
-                outgoing_id=delivery.outgoing_id,
+                outgoing_id=delivery.letter.id,
                 host_id=lane.host_id,
                 inbox=inbox,
                 ordering_key=delivery.ordering_key,
@@ -862,29 +952,17 @@ class Deliverer:
 
     def _addressed(self, delivery: _Delivery) -> list[str]:
         try:
-            activity = json.loads(self._instance.vault.open(delivery.body, f"outgoing:{delivery.outgoing_id}"))
+            activity = json.loads(self._instance.vault.open(delivery.letter.body, f"outgoing:{delivery.letter.id}"))
         except (Locked, Tampered):
             return []
         return [str(uri) for field in ("to", "cc") for uri in activity.get(field, ())][:100]
-
-    async def _release(self, tx: Transaction, host_id: int, now: int, *, least: int = 0) -> None:
-        row = await tx.one(NEXT_OF_HOST, host_id=host_id)
-        next_at: int | None = None if row is None else row["next_at"]
-        if next_at is not None:
-            failing = await tx.one(FAILURES, id=host_id)
-            if failing is not None and failing["failures"] >= BREAKS_AFTER:
-                # The breaker alone says when: a host that spoke to us meanwhile (`hosts.heard`) is tried at once.
-                next_at = min(next_at, now)
-            next_at = max(next_at, least)
-        crashpoint("deliver:releasing")
-        await tx.execute(RELEASE_HOST, id=host_id, next_at=next_at, me=self._me)
 
     # --- leases
 
     async def _keep_leases(self) -> None:
         while True:
             await asyncio.sleep(HEARTBEAT_S)
-            lanes = [(lane.host_id, [*lane.flying, *(delivery.id for delivery in lane.queue)]) for lane in self._lanes.values()]
+            lanes = [(lane.host_id, lane.held) for lane in self._lanes.values()]
             if not lanes:
                 continue
             try:
@@ -908,21 +986,22 @@ async def _synchronisation(tx: Transaction, actor_id: int, host_id: int, body: b
     return await synchronisation.header(tx, sender, host_id)
 
 
-def _delivery(row: Row) -> _Delivery:
+async def _letter(tx: Transaction, letter_id: int) -> _Letter:
+    row = await tx.one(LETTER, id=letter_id)
+    if row is None:
+        raise LookupError(f"outgoing {letter_id} has deliveries and is not there")
+    return _Letter(row["id"], row["actor_id"], row["kind"], Iri(row["object"]), Iri(row["uri"]), bool(row["confidential"]), bytes(row["body"] or b""))
+
+
+def _delivery(row: Row, letter: _Letter) -> _Delivery:
     return _Delivery(
         id=row["id"],
-        outgoing_id=row["outgoing_id"],
-        actor_id=row["actor_id"],
+        letter=letter,
         inbox=Iri(row["inbox"]),
         ordering_key=row["ordering_key"],
         attempts=row["attempts"],
         refusals=row["refusals"],
         created_at=row["created_at"],
-        kind=row["kind"],
-        object=Iri(row["object"]),
-        body=bytes(row["body"] or b""),
-        uri=Iri(row["uri"]),
-        confidential=bool(row["confidential"]),
     )
 
 

@@ -321,6 +321,22 @@ async def test_a_delete_waits_for_what_is_in_flight_and_then_goes_alone_if_that_
     assert peer.kinds == ["Create", "Delete"]
 
 
+async def test_a_clock_that_jumps_over_a_lease_sends_nothing_twice_and_overtakes_nothing(quick: House, peer: Peer) -> None:
+    amina = await quick.person("amina")
+    await follower(quick, peer, amina)
+    peer.replies = [Reply(202, delay=0.5)]
+    async with working(quick) as deliverer:
+        uri = await say(quick, amina)
+        deliverer.wake()
+        await until(lambda: peer.log)
+        # While the Create is in flight the lease on its host ends, by the clock alone
+        quick.clock.move(minutes=1)
+        await edit(quick, amina, uri, 1)
+        deliverer.wake()
+        await settle(quick, "sent", "sent")
+    assert peer.kinds == ["Create", "Update"]
+
+
 async def test_at_most_two_are_in_flight_to_one_host(quick: House, peer: Peer) -> None:
     amina = await quick.person("amina")
     await follower(quick, peer, amina)
