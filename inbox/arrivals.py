@@ -24,7 +24,7 @@ from actors import hosts
 from actors.instance import Instance
 from actors.signatures.request import Request
 from actors.vault import Locked, Tampered, VaultError
-from inbox import confidential, dereference, gate, handle, verify
+from inbox import confidential, dereference, dialect, gate, handle, verify
 from inbox.confidential import Opened
 from inbox.effects import NOTHING, Effects, ask
 from inbox.errors import InboxError, Later, Malformed
@@ -409,6 +409,7 @@ class Arrivals:
         self._ids: set[int] = set()
         self._full = self._stopping = False
         self._look_for_suspects = True
+        self._dialects = dialect.Reader(instance)
 
     def wake(self) -> None:
         """There may be something to do: a row was written here, or somebody committed."""
@@ -567,7 +568,7 @@ class Arrivals:
     async def _understand(self, held: _Held, verified: Verified) -> None:
         """One verified row: parse, fetch what it needs, then everything it does in one transaction."""
         instance = self._instance
-        activity, inside = activities.parse(verified.document), None
+        activity, inside = activities.parse(await self._dialects.plain(verified)), None
         if isinstance(activity, Sealed):
             inside = await self._open(verified, activity)
             if inside is None:

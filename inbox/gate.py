@@ -11,7 +11,7 @@ from typing import Final
 from actors.media import is_activitypub
 from inbox.errors import Malformed
 from schemas.gate import loads
-from schemas.reading import Document, Headers, Iri, Unreadable
+from schemas.reading import AS, Document, Headers, Iri, Unreadable
 
 LONGEST_IRI: Final = 2048
 _IRI: Final = re.compile(r"https?://[^\s\x00-\x1f\x7f-\x9f]+\Z")
@@ -50,7 +50,7 @@ def read(body: bytes, limit: int) -> Document:
 def claim(document: Document) -> Claim:
     """Who the document says did what to which object; raises `Malformed` when it does not even say so.
 
-    Shapes are read as tolerantly as peers write them (protocol 7): string, object with an id, or a list of one of these; `@id` and `@type`.
+    Shapes are read as tolerantly as peers write them (protocol 7): string, object with an id, or a list of one of these; `@id` and `@type`; full names.
     A missing id is allowed here: the activity is transient.
     """
     kind = document.get("type", document.get("@type"))
@@ -58,14 +58,15 @@ def claim(document: Document) -> Claim:
         kind = next((name for name in kind if isinstance(name, str)), None)
     if not isinstance(kind, str) or not kind or len(kind) > 200:
         raise Malformed("type", "an activity names its type")
-    actor = iri(document.get("actor"))
+    actor = iri(document.get("actor") or document.get("as:actor") or document.get(f"{AS}actor"))
     if actor is None:
         raise Malformed("actor", "an activity names its actor by an absolute http or https id")
     given = document.get("id", document.get("@id"))
     own = iri(given) if isinstance(given, str) else None
     if given is not None and own is None:
         raise Malformed("id", "an id is an absolute http or https address")
-    return Claim(own, kind.removeprefix("as:"), actor, iri(document.get("object")))
+    about = document.get("object") or document.get("as:object") or document.get(f"{AS}object")
+    return Claim(own, kind.removeprefix("as:").removeprefix(AS), actor, iri(about))
 
 
 def iri(value: object) -> Iri | None:
