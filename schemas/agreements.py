@@ -10,7 +10,7 @@ from typing import Any, Final
 
 import msgspec
 
-from schemas import vocabulary
+from schemas import vocabulary, vouches
 from schemas.objects import Agreement, Receipt
 from schemas.reading import Document, Iri, Unreadable, first, iri, language, text, types
 
@@ -28,7 +28,6 @@ CAPABILITY: Final = Iri("https://w3id.org/fep/0837")
 MOST_TEXT: Final = 5000
 MOST_REASON: Final = 1000
 MOST_NEED: Final = 200
-MOST_VOUCHES: Final = 10
 MOST_QUANTITY: Final = 1_000_000
 RECEIPT: Final = "Receipt"
 
@@ -71,7 +70,7 @@ def write(what: Agreement) -> Document:
     if what.need:
         document["need"] = what.need
     if what.vouches:
-        document["vouch"] = [msgspec.json.decode(vouch.document) for vouch in what.vouches[:MOST_VOUCHES]]
+        document["vouch"] = [msgspec.json.decode(vouch.document) for vouch in what.vouches[: vouches.MOST]]
     if what.finished or what.failed:
         document |= {"finished": what.finished, "failed": what.failed}
         # Mitra shows the state of an agreement from a note in `preview`.
@@ -102,6 +101,7 @@ def read(document: Document) -> Agreement:
         need=text(_member(document, "need", FM), MOST_NEED),
         text=(words or "").strip(),
         language=spoken,
+        vouches=vouches.read_all(_member(document, "vouch", FM)),
         finished=_true(_member(document, "finished", VF)),
         failed=_true(_member(document, "failed", FM)),
         receipt=iri(_member(document, "receipt", FM)),

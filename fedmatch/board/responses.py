@@ -7,7 +7,6 @@
 Vouched helpers have a tray of their own, which nobody else can fill. The rest is bounded, and whoever finds it full is told to try later.
 """
 
-from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final, Literal
 
@@ -21,12 +20,12 @@ from fedmatch.board.answers import HOUR_MS, LIVE, WAITING, Channel, Response, St
 from fedmatch.board.crossing import CannotReach
 from fedmatch.board.listings import Listing
 from fedmatch.jobs import enqueue
-from fedmatch.safety import border
+from fedmatch.safety import border, vouches
 from schemas import agreements
 from schemas.activities import Accept, Create, Offer, Reject, Undo, Update
 from schemas.crashpoint import crashpoint
 from schemas.events import AgreementChanged, OfferAnswered, Offered, OfferUndone, PeerLost, PeerTrusted, PostChanged, PostGone, VouchesChanged
-from schemas.objects import Agreement, Receipt, Vouch
+from schemas.objects import Agreement, Receipt
 from schemas.reading import Iri
 from schemas.states import RESPONSE, IllegalMove
 from schemas.storage import Transaction
@@ -80,7 +79,6 @@ async def answer(
     if await answers.live_between(tx, instance, listing.url, helper.uri) is not None:
         raise CannotAnswer(f"{helper.username} answered it already; `fedmatch response list --as {helper.username}` shows how it stands")
     way = await crossing.channel(tx, asker, public=listing.public)
-    vouches = await _ours(tx, instance, helper)
     words = Words(
         listing=listing.url,
         listing_id=listing.id,
@@ -94,7 +92,8 @@ async def answer(
         text=text,
         language=language,
         need=need,
-        vouches=vouches,
+        # Where nobody trusts us our word weighs nothing, and would only tell more people of it.
+        vouches=await vouches.of(tx, instance, helper) if way in ("here", "sealed") else (),
     )
     if way == "here":
         made = await _take_in(tx, instance, listing, asker, helper, words)
@@ -109,7 +108,8 @@ async def answer(
     activity = Offer(id=words.offer, actor=helper.uri, to=(asker.uri,), object=_offered(words, with_text=True))
     await crossing.send(tx, instance, helper, asker, activity, made)
     if way == "sealed" and asker.host_id is not None:
-        await _given(tx, instance, vouches, asker.host_id)
+        for vouch in words.vouches:
+            await vouches.given(tx, instance, vouch, asker.host_id)
     log.info("response.sent", response=made.id, channel=way)
     return made
 
@@ -161,13 +161,11 @@ async def _take_in(tx: Transaction, instance: "Instance", listing: Listing, aske
         return "again"
     if not await _fits(tx, listing, words):
         return "fit"
-    if helper.local:
-        words = await _judged(tx, instance, helper, words, await _ours(tx, instance, helper))
-    else:
-        words = await _judged(tx, instance, helper, words, words.vouches)
+    standing = await vouches.standing(tx, instance, helper, words.vouches)
     floor = (await terms.of(tx, instance, listing.id)).answers
-    if words.level < floor.level or (floor.level and floor.issuers and not set(floor.issuers) & set(words.issuers)):
+    if not standing.meets(floor.level, floor.issuers):
         return "floor"
+    words = replace(words, level=standing.level, issuers=standing.issuers)
     tray: Tray = "vouched" if words.level >= 1 else "rest"
     if tray == "rest":
         if not helper.local and await border.waits(tx, instance, helper.id):
@@ -202,28 +200,10 @@ async def _look_at(tx: Transaction, instance: "Instance", response: Response, at
     await enqueue(tx, instance, "response", str(response.id), at_ms)
 
 
-OWN_LEVEL: Final = """
-select max(vouch.level) as level
-from vouch
-where vouch.subject = :subject
-  and vouch.state in ('issued', 'lowered')
-  and vouch.expires > :now
-"""
-
-
-async def _judged(tx: Transaction, instance: "Instance", helper: Actor, words: Words, vouches: Sequence[Vouch]) -> Words:
-    """The words with how much is said for the helper, as this instance weighs it."""
-    row = await tx.one(OWN_LEVEL, subject=helper.uri, now=instance.clock.ms())
-    own = 0 if row is None or row["level"] is None else int(row["level"])
-    return replace(words, vouches=tuple(vouches), level=own, issuers=(instance.config.host,) if own else ())
-
-
-async def _ours(tx: Transaction, instance: "Instance", helper: Actor) -> tuple[Vouch, ...]:
-    return ()
-
-
-async def _given(tx: Transaction, instance: "Instance", vouches: Sequence[Vouch], host_id: int) -> None:
-    return None
+async def _judged(tx: Transaction, instance: "Instance", helper: Actor, words: Words) -> Words:
+    """The words with how much is said for the helper, as this instance weighs it now."""
+    standing = await vouches.standing(tx, instance, helper, words.vouches)
+    return replace(words, level=standing.level, issuers=standing.issuers)
 
 
 async def take_in(
@@ -663,7 +643,7 @@ async def _weigh(tx: Transaction, instance: "Instance", held: Response) -> None:
             await notifications.tell(tx, instance, owner.id, "peer.lost", held.id)
     if held.side == "helper":
         return
-    fresh = await _judged(tx, instance, other, held.words, held.words.vouches)
+    fresh = await _judged(tx, instance, other, held.words)
     if fresh.level == held.words.level and fresh.issuers == held.words.issuers:
         return
     worse = fresh.level < held.words.level
