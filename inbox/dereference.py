@@ -12,19 +12,14 @@ from actors.remote import Budget, FetchFailed
 from inbox.errors import InboxError, Later
 from inbox.gate import claim
 from inbox.verify import Verified, origin, own_origin
-from outbox import posts
 from schemas import documents
 from schemas.activities import parse_note
-from schemas.crashpoint import crashpoint
 from schemas.objects import Note
 from schemas.reading import Document, Iri, Unreadable, types
-from schemas.storage import Transaction
 
 log = structlog.get_logger()
 
 AGAIN_S: Final = 300
-MOST_ANCESTORS: Final = 20
-"""How far up a thread we go (security.md A037); who wants to see more follows the link."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,39 +95,6 @@ async def look(instance: Instance, id: Iri, spending: Budget) -> Origin | Litera
     if not isinstance(document, FetchFailed) and "Tombstone" in types(document):
         return "gone"
     return await _read(instance, id, document, spending, None)
-
-
-async def thread(instance: Instance, key: str, _payload: bytes) -> None:
-    """The job `thread`: fetches and stores the public posts above one that arrived, upwards from `key`, at most 20, within one budget.
-
-    What is missing, private or unreadable ends it. Raises `Later` where another time may show more.
-    """
-    spending, seen, next_up = budget(instance), set[Iri](), Iri(key)
-    ours = f"{instance.config.base_url}/"
-    for _ in range(MOST_ANCESTORS):
-        if next_up in seen or next_up.startswith(ours):
-            return
-        seen.add(next_up)
-        held = await instance.database.read(posts.by_uri, next_up)
-        if held is not None:
-            above = held.in_reply_to if held.in_reply_to_id is None else None
-        else:
-            found = await post(instance, next_up, spending)
-            if found is None or posts.visibility(found.note, found.author.followers) not in ("public", "unlisted"):
-                return
-            crashpoint("thread:found")
-            await instance.database.write(_keep, instance, found)
-            crashpoint("thread:kept")
-            above = found.note.in_reply_to
-        if above is None:
-            return
-        next_up = above
-
-
-async def _keep(tx: Transaction, instance: Instance, found: Origin) -> None:
-    outcome = await posts.store(tx, instance, found.author, found.note, local=False, document=found.document)
-    if isinstance(outcome, posts.Refused):
-        log.info("post.refused", why=outcome.why)
 
 
 def original(document: Document) -> bytes:

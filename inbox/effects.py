@@ -6,9 +6,10 @@ from typing import Final, Literal
 from actors.instance import Instance
 from schemas.storage import Transaction
 
-JobKind = Literal["refetch", "thread", "featured", "moved", "synchronise"]
+JobKind = Literal["refetch", "thread", "featured", "moved", "synchronise", "replies"]
 """refetch: the activity with this id, from its own origin (inbox.arrivals). thread: the posts above one that arrived (inbox.dereference).
-featured: the pins of an actor (inbox.pins). moved: the followers of an account that moved (inbox.moves). synchronise: FEP-8fcf (inbox.synchronise)."""
+featured: the pins of an actor (inbox.pins). moved: the followers of an account that moved (inbox.moves). synchronise: FEP-8fcf (inbox.synchronise).
+replies: who answered a post that was fetched (inbox.replies)."""
 
 
 @dataclass(frozen=True, slots=True)

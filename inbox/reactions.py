@@ -10,7 +10,7 @@ from actors import known, said
 from actors.instance import Instance
 from actors.known import Actor
 from actors.said import About
-from inbox import concern
+from inbox import concern, replies
 from inbox.dereference import Origin
 from inbox.effects import NOTHING, Effects
 from outbox import polls, posts, reactions
@@ -30,14 +30,17 @@ async def boosted(tx: Transaction, instance: Instance, actor: Actor, announce: A
     if standing is None:
         return NOTHING
     post = await posts.by_uri(tx, announce.object)
+    effects = NOTHING
     if post is None and found is not None:
         post = await _held(tx, instance, found)
+        if post is not None and await replies.wanted(tx, instance, found.note):
+            effects = Effects(wake=("job",))
     if post is None:
         return NOTHING
     outcome = await posts.boost(tx, instance, actor, standing, post, to=announce.to, cc=announce.cc, published=announce.published)
     if isinstance(outcome, posts.Refused):
         log.info("boost.refused", actor=actor.id, why=outcome.why)
-    return NOTHING
+    return effects
 
 
 async def _held(tx: Transaction, instance: Instance, found: Origin) -> posts.Post | None:

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from html import escape
 from typing import Any, Final
 
-from schemas import dialects, html, vocabulary
+from schemas import dialects, html, vocabulary, vouches
 from schemas.objects import PUBLIC, Attachment, Circle, Emoji, Hashtag, Mention, Need, Note, Option, Poll, Proposal, Purpose, Translation, Urgency
 from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, language, moment, page, text, types
 
@@ -315,6 +315,7 @@ def _proposal(document: Document, kind: str, content: str) -> Proposal | None:
         needs=tuple(_needs(_member(document, "need", _FM))),
         translations=tuple(_translations(_member(document, "titleMap", _FM), _member(document, "textMap", _FM))),
         follow_up_of=iri(_member(document, "followUpOf", _FM)),
+        vouches=vouches.read_all(_member(document, "vouch", _FM)),
         readers=readers,
         circle=_CIRCLES.get(text(_member(document, "circle", _FM), 64) or ""),
     )

@@ -17,7 +17,8 @@ from fedmatch.board.drafts import HOUR_MS, Draft, Kept
 from fedmatch.board.listings import AudienceName, Listing
 from fedmatch.board.notes import note_of, tag_page
 from fedmatch.board.terms import Terms
-from inbox import dereference
+from fedmatch.safety import vouches
+from inbox import dereference, replies
 from inbox.errors import Later
 from outbox import polls, posts
 from outbox import publish as outbox
@@ -216,10 +217,12 @@ async def bring(instance: "Instance", url: str) -> None:
         raise Locked
     if found is not None:
         await instance.database.write(_keep, instance, found)
+        instance.wake("job")
 
 
 async def _keep(tx: Transaction, instance: "Instance", found: dereference.Origin) -> None:
-    await posts.store(tx, instance, found.author, found.note, local=False, document=found.document)
+    if isinstance(await posts.store(tx, instance, found.author, found.note, local=False, document=found.document), Post):
+        await replies.wanted(tx, instance, found.note)
 
 
 async def delete(instance: "Instance", actor: Actor, url: str) -> None:
@@ -484,7 +487,7 @@ async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Ke
     published = now.replace(minute=0, second=0, microsecond=0) if coarse else now.replace(microsecond=0)
     post_id = _post_id(instance, draft, times.milliseconds(published))
     uri = Iri(f"{instance.config.base_url}/posts/{post_id}")
-    proposal = replace(draft.proposal, status=LISTING.move(kept.state, "open"))
+    proposal = replace(draft.proposal, status=LISTING.move(kept.state, "open"), vouches=await vouches.of(tx, instance, actor))
     if proposal.ends is not None and proposal.ends <= now:
         raise CannotPublish("its time is over before it is published; choose a later deadline")
     public = draft.audience == "public"
@@ -610,8 +613,8 @@ async def changed(
     """
     actor, held = await _ours(tx, id)
     found = await _here(tx, instance, id)
-    if proposal is not None:
-        found = listings.with_proposal(found, proposal)
+    said = await vouches.of(tx, instance, actor)  # what is said of its author now, not then
+    found = listings.with_proposal(found, replace(proposal or found.proposal, vouches=said))
     now = instance.clock.now()
     # Whole seconds that grow with every change: Mastodon takes no second edit with the same time (protocol.md 14.4).
     last = times.moment(held.updated or held.published).replace(microsecond=0)

@@ -12,8 +12,9 @@ import pytest_asyncio
 from fedmatch import people
 from fedmatch.board import publish, social, timelines
 from fedmatch.safety import reports
+from inbox import replies
 from tests.fakepeer import AS2, PUBLIC, FakeActor, FakePeer
-from tests.wire import Reply
+from tests.wire import Reply, reply_json
 from tests.world import Person, World, open_world
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -550,6 +551,61 @@ async def test_h20_a_reply_brings_what_it_answers(world: World, amina: Person, p
     lonely = p1.note("<p>h20 lonely</p>", inReplyTo=f"{p1.peer.base}/notes/missing")
     await send(world, p1, p1.create(lonely), amina)
     assert await reads(amina, "h20 lonely") == 1
+
+
+@pytest.mark.parametrize("way", ["boosted", "above", "named"])
+async def test_h20_what_was_fetched_brings_who_answered_it(world: World, amina: Person, p1: FakeActor, way: str) -> None:
+    # Given an older post that we never had, with a list of answers: two that are, one of another server, one that answers something else, one not public,
+    # one that is missing, and one of ours
+    author, far = p1.peer.actor("p2"), (await world.peer()).actor("p9")
+    ours, number = await amina.post(f"h20 ours {way}"), next(p1.peer.counter)
+    listed, old = f"{p1.peer.base}/lists/{number}", author.note(f"<p>h20 old {way}</p>")
+    old["replies"] = {"id": listed, "type": "Collection", "first": {"type": "CollectionPage", "next": f"{listed}?page=2", "partOf": listed, "items": []}}
+    p1.peer.documents[old["id"].removeprefix(p1.peer.base)] = {"@context": AS2, **old}
+    near = author.note(f"<p>h20 near {way}</p>", inReplyTo=old["id"])
+    abroad = far.note(f"<p>h20 abroad {way}</p>", inReplyTo=old["id"])
+    elsewhere = author.note(f"<p>h20 elsewhere {way}</p>", inReplyTo=f"{p1.peer.base}/notes/other")
+    private = author.note(f"<p>h20 private {way}</p>", to=[author.followers], inReplyTo=old["id"])
+    named = [near["id"], abroad["id"], elsewhere["id"], private["id"], f"{p1.peer.base}/notes/nowhere", ours.uri]
+    p1.peer.documents[f"/lists/{number}"] = {"@context": AS2, "id": listed, **old["replies"]}
+    page = {"@context": AS2, "id": f"{listed}?page=2", "type": "CollectionPage", "partOf": listed, "items": named}
+    p1.peer.always(f"/lists/{number}", None)
+    p1.peer.replies(f"/lists/{number}", reply_json(p1.peer.documents[f"/lists/{number}"]), reply_json(page))
+    # When it is fetched
+    if way == "boosted":
+        await send(world, p1, p1.activity("Announce", old["id"], to=[PUBLIC], published=p1.peer.stamp()), amina)
+    elif way == "above":
+        await send(world, p1, p1.create(p1.note("<p>h20 below</p>", inReplyTo=old["id"])), amina)
+    else:
+        await social.like(amina.site.instance, amina.actor, old["id"])
+        await world.settle()
+    # Then both answers are here, below it, as their own servers show them; and nothing else of the list
+    [above] = await held(amina, old)
+    for answer in (near, abroad):
+        [row] = await held(amina, answer)
+        assert row["in_reply_to_id"] == above["id"]
+    assert [len(await held(amina, one)) for one in (elsewhere, private)] == [0, 0]
+    # And that was read once
+    assert len(p1.peer.asked(f"/lists/{number}")) == 2
+
+
+async def test_h20_a_list_of_answers_is_read_only_so_far_and_only_on_its_server(world: World, amina: Person, p1: FakeActor) -> None:
+    author, other = p1.peer.actor("p2"), await world.peer()
+    # A post that arrives by itself is new: nobody asks who answered it
+    fresh = p1.note("<p>h20 fresh</p>", replies=f"{p1.peer.base}/lists/fresh")
+    await send(world, p1, p1.create(fresh), amina)
+    assert p1.peer.asked("/lists/fresh") == []
+    # A list on another server is not asked for
+    old = author.note("<p>h20 strange</p>", replies=f"{other.base}/lists/strange")
+    await send(world, p1, p1.activity("Announce", old["id"], to=[PUBLIC]), amina)
+    assert other.log == []
+    # Of an endless one so many are fetched
+    many = author.note("<p>h20 many</p>", replies=f"{p1.peer.base}/lists/many")
+    answers = [author.note(f"<p>h20 many {at}</p>", inReplyTo=many["id"]) for at in range(40)]
+    items = [one["id"] for one in answers]
+    p1.peer.documents["/lists/many"] = {"@context": AS2, "id": many["replies"], "type": "Collection", "items": items}
+    await send(world, p1, p1.activity("Announce", many["id"], to=[PUBLIC]), amina)
+    assert sum([len(await held(amina, one)) for one in answers]) == replies.MOST
 
 
 async def test_h21_a_thread_without_end_is_climbed_only_so_far(world: World, amina: Person, p1: FakeActor) -> None:

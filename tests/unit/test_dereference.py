@@ -11,7 +11,7 @@ import pytest
 from actors import follows, known
 from actors.known import Actor
 from actors.remote import Budget
-from inbox import arrivals, dereference
+from inbox import arrivals, dereference, threads
 from inbox.errors import Later
 from schemas.config import DevelopmentConfig
 from schemas.reading import Iri
@@ -256,7 +256,7 @@ async def test_the_posts_above_a_reply_are_fetched(house: House, peer: FakePeer,
     await work(house)
     [job] = await rows(house, "select kind, key from job")
     assert (job["kind"], job["key"]) == ("thread", above[-1]["id"])
-    await dereference.thread(house.instance, job["key"], b"")
+    await threads.read(house.instance, job["key"], b"")
     assert set(await posts(house)) == {reply["id"], *(note["id"] for note in above)}
     [linked] = await rows(house, "select count(*) as linked from post where in_reply_to_id is not null")
     assert linked["linked"] == 3
@@ -265,15 +265,15 @@ async def test_the_posts_above_a_reply_are_fetched(house: House, peer: FakePeer,
 async def test_a_thread_without_end_ends(house: House, other: FakePeer) -> None:
     carol = other.actor("carol")
     above = chain(carol, 60)
-    await dereference.thread(house.instance, above[-1]["id"], b"")
-    assert len(await posts(house)) == dereference.MOST_ANCESTORS
+    await threads.read(house.instance, above[-1]["id"], b"")
+    assert len(await posts(house)) == threads.MOST_ANCESTORS
 
 
 async def test_a_thread_in_a_circle_ends(house: House, other: FakePeer) -> None:
     carol = other.actor("carol")
     one, two = chain(carol, 2)
     other.documents[one["id"].removeprefix(other.base)]["inReplyTo"] = two["id"]
-    await dereference.thread(house.instance, two["id"], b"")
+    await threads.read(house.instance, two["id"], b"")
     assert set(await posts(house)) == {one["id"], two["id"]}
 
 
@@ -281,7 +281,7 @@ async def test_a_thread_stops_at_what_is_not_public(house: House, other: FakePee
     carol = other.actor("carol")
     _, two, three = chain(carol, 3)
     other.documents[two["id"].removeprefix(other.base)] |= {"to": [carol.followers], "cc": []}
-    await dereference.thread(house.instance, three["id"], b"")
+    await threads.read(house.instance, three["id"], b"")
     assert set(await posts(house)) == {three["id"]}
 
 
