@@ -9,8 +9,8 @@ from actors import keys, known, quiet, said
 from actors.vault import Locked
 from fedmatch.board import identities, topics
 from fedmatch.jobs import Handler, enqueue
-from fedmatch.safety import border, retention
-from inbox import arrivals, dereference, moves, pins, synchronise
+from fedmatch.safety import audit, border, peering, retention, vouches
+from inbox import arrivals, moves, pins, replies, synchronise, threads
 from outbox import deliver, posts
 from schemas.crashpoint import crashpoint
 from schemas.storage import Transaction
