@@ -25,7 +25,24 @@ from actors.signatures import knock
 from actors.signatures.hand import Hand
 from actors.vault import Locked, Tampered, Vault
 from outbox import confidential
-from outbox.backoff import BREAKS_AFTER, DAY, HOUR, Again, Gone, Held, Judgement, Later, Outcome, Sent, judge, outcome, rest_ms, retry_after, unreachable
+from outbox.backoff import (
+    BREAKS_AFTER,
+    DAY,
+    HOUR,
+    Again,
+    Gone,
+    Held,
+    Judgement,
+    Later,
+    Outcome,
+    Sent,
+    judge,
+    outcome,
+    rest_ms,
+    retry_after,
+    unreachable,
+    wait_ms,
+)
 from schemas import documents
 from schemas.activities import Follow, Undo
 from schemas.crashpoint import crashpoint
@@ -46,6 +63,8 @@ EARLY_S: Final = 0.1
 """After this long in flight a delivery gives its slot to the next host. Healthy peers answer in a few milliseconds to a few tens."""
 POLL_S: Final = 1.0
 DRAIN_S: Final = 8.0
+LATE_MS: Final = 10 * 60_000
+"""What waited longer goes one by one."""
 AT_A_TIME: Final = 16
 """Deliveries of one host taken with one claim."""
 MOST_HOPS: Final = 3
@@ -120,10 +139,13 @@ class _Lane:
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """What one attempt came to; `answered` if the host itself said it, so that it is known to live. `scheme` is what it took in place of the other one."""
+    """What one attempt came to; `answered` if the host itself said it, so that it is known to live; `met` is False if not even a connection stood, whatever
+    the letter. `scheme` is what it took in place of the other one.
+    """
 
     judgement: Judgement
     answered: bool = False
+    met: bool = True
     scheme: knock.Scheme | None = None
 
 
@@ -230,6 +252,14 @@ where id = :id
   and state = 'waiting'
 """
 
+# Nobody was there: it keeps its place in the line, and the host rests.
+KEEPS_ITS_PLACE: Final = """
+update delivery
+set attempts = attempts + 1, refusals = 0, lease_until = 0, error = :error
+where id = :id
+  and state = 'waiting'
+"""
+
 # The later ones wait with it: without this they would be due and blocked, and the host would be claimed for nothing, again and again.
 PUT_OFF_LATER_ONES: Final = """
 update delivery
@@ -296,12 +326,13 @@ where id = :id
   and failures > 0
 """
 
+# Back to the places they had: with one time for all what was never tried would go before what was, though it is younger.
 REVIVE: Final = """
 update delivery
-set next_at = :now
+set next_at = case when created_at < :now then created_at else :now end
 where host_id = :id
   and state = 'waiting'
-  and next_at > :now
+  and next_at > created_at
 """
 
 OVERDUE: Final = """
@@ -635,10 +666,14 @@ class Deliverer:
             await self._next(lane)
             if lane.queue and not lane.stopped:
                 async with asyncio.TaskGroup() as tasks:
-                    for _ in range(1 if lane.failures else self._per_host):
+                    for _ in range(1 if lane.failures or self._is_late(lane) else self._per_host):
                         tasks.create_task(self._rest(lane))
         finally:
             self._note(_Done(lane))
+
+    def _is_late(self, lane: _Lane) -> bool:
+        """Whether the host catches up on what it missed: that goes one by one, since two at once may arrive the wrong way round."""
+        return lane.queue[0].created_at < self._instance.clock.ms() - LATE_MS
 
     async def _rest(self, lane: _Lane) -> None:
         while lane.queue and not lane.stopped:
@@ -718,7 +753,7 @@ class Deliverer:
             if isinstance(answer, Fetched) and answer.status in knock.REFUSED:
                 answer, took = await self._knock_again(lane, key, url, body, answer, headers)
             if isinstance(answer, Unreachable):
-                return _Attempt(unreachable(answer.why))
+                return _Attempt(unreachable(answer.why), met=answer.connected)
             if isinstance(answer, Refused):
                 return _Attempt(Gone(answer.why))
             onward = urljoin(url, answer.headers.get("location", "")) if answer.status in {307, 308} else url
@@ -852,7 +887,7 @@ class Deliverer:
         came: Outcome = outcome(result.attempt.judgement, attempts=attempts, first_ms=delivery.created_at, now_ms=now, jitter=jitter, days=self._days)
         rest = 0
         if not isinstance(came, Sent) and came.failure:
-            rest = await self._failed(tx, lane, now, touched)
+            rest = await self._failed(tx, lane, now, touched, met=result.attempt.met)
         elif result.attempt.answered:
             await self._answered(tx, lane, now)
         match came:
@@ -863,7 +898,7 @@ class Deliverer:
                 at_ms = now + rest if rest else came.at_ms
                 if came.hold:
                     await tx.execute(HOLD, id=lane.host_id, until=at_ms)
-                await self._put_off(tx, lane, delivery, at_ms, came, now)
+                await self._put_off(tx, lane, delivery, at_ms if result.attempt.met else None, came, now)
             case Gone():
                 await self._give_up(tx, lane.host_id, delivery.id, delivery.letter.id, came.why, now, touched, attempts=1)
                 if came.inbox_gone:
@@ -871,9 +906,13 @@ class Deliverer:
             case never:
                 assert_never(never)
 
-    async def _put_off(self, tx: Transaction, lane: _Lane, delivery: _Delivery, at_ms: int, later: Later, now: int) -> None:
+    async def _put_off(self, tx: Transaction, lane: _Lane, delivery: _Delivery, at_ms: int | None, later: Later, now: int) -> None:
+        """Waits until `at_ms` with what comes behind it of the same key, or with the whole line if that is None."""
         key = delivery.ordering_key
         if await tx.execute(SUPERSEDED_MEANWHILE, id=delivery.id, ordering_key=key, outgoing_id=delivery.letter.id, now=now):
+            return
+        if at_ms is None:
+            await tx.execute(KEEPS_ITS_PLACE, id=delivery.id, error=later.why)
             return
         await tx.execute(LATER, id=delivery.id, next_at=at_ms, error=later.why, refusals=delivery.refusals + 1 if later.refused else 0)
         await tx.execute(PUT_OFF_LATER_ONES, ordering_key=key, host_id=lane.host_id, outgoing_id=delivery.letter.id, next_at=at_ms)
@@ -886,10 +925,14 @@ class Deliverer:
             await tx.execute(REVIVE, id=lane.host_id, now=now)
             log.info("host.revived", host=lane.host_id)
 
-    async def _failed(self, tx: Transaction, lane: _Lane, now: int, touched: dict[int, None]) -> int:
+    async def _failed(self, tx: Transaction, lane: _Lane, now: int, touched: dict[int, None], *, met: bool) -> int:
         """Counts a failure, opens the breaker at the fifth, gives up what is older than all retries; how long the host rests now, 0 if it does not."""
         row = await tx.one(HOST_FAILED, id=lane.host_id, now=now)
-        rest = rest_ms(0 if row is None else int(row["failures"]), secrets.randbelow(1000) / 1000)
+        failures, jitter = 0 if row is None else int(row["failures"]), secrets.randbelow(1000) / 1000
+        rest = rest_ms(failures, jitter)
+        if not rest and not met:
+            # Nobody lives there just now: everything waits, so that what is first in line is also what finds the host back.
+            await tx.execute(HOLD, id=lane.host_id, until=now + wait_ms(failures, jitter))
         if rest:
             await tx.execute(OPEN_BREAKER, id=lane.host_id, until=now + rest, now=now)
             crashpoint("deliver:resting")

@@ -479,6 +479,34 @@ async def test_a_dead_host_is_left_alone_but_for_one_probe_and_comes_back_when_i
         assert (row["failures"], row["failing_since"], row["down_since"], row["open_until"]) == (0, None, None, 0)
 
 
+@pytest.mark.parametrize("hours", [1, 72])
+async def test_a_server_that_was_off_gets_everything_in_the_order_it_was_said(quick: House, peer: Peer, hours: int) -> None:
+    # Given a server where nobody listens, and a dozen posts that have nothing to do with each other, some of them said while it is off
+    amina = await quick.person("amina")
+    await follower(quick, peer, amina)
+    port = peer.server.port
+    await peer.server.stop()
+    async with working(quick) as deliverer:
+        for number in range(12):
+            await say(quick, amina, number)
+            deliverer.wake()
+            await until(lambda: held_back(quick, peer))
+            quick.clock.move(hours=hours / 12)
+            deliverer.wake()
+            await until(lambda: held_back(quick, peer))
+        # When it is back
+        await peer.server.start(port)
+        quick.clock.move(minutes=40)
+        deliverer.wake()
+        await settle(quick, *["sent"] * 12)
+    # Then it reads them in that order
+    assert [asked.json["object"]["id"] for asked in peer.log] == [f"{BASE}/posts/{number}" for number in range(12)]
+
+
+async def held_back(house: House, peer: Peer) -> bool:
+    return (await host_row(house, peer))["open_until"] > house.clock.ms() and not await leased(house)
+
+
 async def test_after_thirty_days_of_silence_it_is_given_up_and_said_so(quick: House, peer: Peer) -> None:
     amina = await quick.person("amina")
     await follower(quick, peer, amina)
