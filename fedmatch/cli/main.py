@@ -2,7 +2,7 @@
 
 import click
 
-from fedmatch.cli import deliveries, follow, init, instance, listing, peers, post, report, respond, response, run, social, status, timeline, unlock, user
+from fedmatch.cli import deliveries, follow, init, instance, listing, peers, post, report, respond, response, run, social, status, timeline, topic, unlock, user
 from fedmatch.cli.house import Group
 
 
@@ -37,6 +37,7 @@ for command in (
     timeline.timeline,
     deliveries.deliveries,
     listing.listing,
+    topic.topic,
     respond.respond,
     response.response,
     response.message,
