@@ -91,6 +91,23 @@ def test_documents_of_other_servers_are_understood(name: str) -> None:
         assert isinstance(found.object, Note)
 
 
+SERVERS = ("gotosocial", "hollo", "lemmy", "mastodon", "misskey", "pleroma", "snac", "takahe")
+
+
+@pytest.mark.parametrize("server", SERVERS)
+def test_every_server_has_its_documents(server: str) -> None:
+    found = [read(document(name)) for name in every if name.startswith(f"{server}/") and "stub" not in name]
+    assert {ActorDocument, Create, Follow, Accept, Delete, Announce} <= {type(one) for one in found}
+    assert any(isinstance(one, Create) and isinstance(one.object, Note) and one.object.kind == "Note" for one in found)
+    # An Accept brings the whole Follow, and names us in it; whoever accepts is followed
+    for one in found:
+        if isinstance(one, Accept):
+            assert isinstance(one.object, Follow)
+            assert (one.object.actor, one.object.object) == (RADIO, one.actor)
+        if isinstance(one, Announce) and one.object.startswith("https://fedmatch.example/"):
+            assert PUBLIC in (*one.to, *one.cc), "`as:Public` is read as the whole IRI"
+
+
 def test_a_poll_of_mastodon_brings_options_numbers_and_emoji() -> None:
     question = created("mastodon/4.5-create-question.json")
     assert question.poll == Poll((Option("Monday", 2), Option("Friday", 1)), ends=datetime(2026, 2, 8, 10, tzinfo=UTC), voters=3)
