@@ -23,7 +23,6 @@ from fedmatch.jobs import enqueue
 from fedmatch.safety import border, vouches
 from schemas import agreements
 from schemas.activities import Accept, Create, Offer, Reject, Undo, Update
-from schemas.crashpoint import crashpoint
 from schemas.events import AgreementChanged, OfferAnswered, Offered, OfferUndone, PeerLost, PeerTrusted, PostChanged, PostGone, VouchesChanged
 from schemas.objects import Agreement, Receipt
 from schemas.reading import Iri
@@ -438,10 +437,8 @@ async def accept(tx: Transaction, instance: "Instance", asker: Actor, held: Resp
             raise CannotAnswer("there is no room for one more: give back, or renew the listing with a larger capacity")
     except (life.NotOurs, life.NoSuchNeed, IllegalMove) as error:
         raise CannotAnswer(f"the listing takes nobody any more: {error}") from error
-    crashpoint("response:taken")
     now = await _move(tx, instance, held, "accepted", agreement=crossing.new_name(instance, "agreements"))
     await _converse(tx, instance, now)
-    crashpoint("response:accepted")
     words = now.words
     match words.channel:
         case "here":
@@ -453,7 +450,6 @@ async def accept(tx: Transaction, instance: "Instance", asker: Actor, held: Resp
             result = Agreement(offer.object.satisfies, id=words.agreement, attributed_to=asker.uri, quantity=words.quantity, need=words.need)
             activity = Accept(id=Iri(f"{words.agreement}/accept"), actor=asker.uri, to=(helper.uri,), object=offer, result=result)
             await crossing.send(tx, instance, asker, helper, activity, now)
-    crashpoint("response:said")
     log.info("response.accepted", response=now.id)
     return now
 
