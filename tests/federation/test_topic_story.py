@@ -504,3 +504,41 @@ async def test_public_words_likes_and_boosts_move_a_service_to_nothing(world: Wo
     assert [entry for entry in peer.log[before:] if entry.asked.method == "POST"] == []
     assert await amina.site.count("post", "local = 0") == 0
     assert await amina.site.count("reaction") == 0
+
+
+@pytest.mark.parametrize("kind", FOLLOWERS_OF, ids=lambda kind: kind.__name__)
+async def test_what_becomes_of_a_listing_reaches_the_followers_of_its_services(world: World, kind: type[Personality]) -> None:
+    # Given a follower of @legalaid, who follows nobody else here, with the request before them
+    amina = await world.person("amina@a")
+    peer = await judge(world, kind)
+    await follow(world, peer.actor("lawyer"), amina.site, "legalaid")
+    made = await posted(amina)
+    await world.settle()
+    await peer.catch_up()
+    # When its text changes
+    await amina.change(made, text="The hearing was moved to June.")
+    await world.later(hours=1, minutes=5)
+    # Then they read it; and when its time is over, that it is closed
+    assert "moved to June" in peer.shown[made.url].text
+    assert peer.shown[made.url].boosted_by == (f"{amina.site.base}/users/legalaid",)
+    await world.later(days=40)
+    assert peer.shown[made.url].boosted_by == ()
+    assert "moved to June" not in str(heard(peer, "Undo"))
+    status = heard(peer, "Update")[-1]["object"]["status"]
+    assert status == "expired"
+    assert [refusal.why for refusal in peer.refused] == []
+
+
+async def test_a_listing_names_the_services_that_announce_it_and_lets_them(world: World) -> None:
+    amina = await world.person("amina@a")
+    for name in ("legalaid", "requests"):
+        await look_up(amina.site, name)
+    made = await posted(amina)
+    await world.settle()
+
+    note = (await amina.site.get(made.url)).json
+
+    services = {f"{amina.site.base}/users/{name}" for name in ("legalaid", "requests")}
+    assert services <= set(note["cc"])
+    allowed = set(note["interactionPolicy"]["canAnnounce"]["automaticApproval"])
+    assert PUBLIC in allowed or services <= allowed
