@@ -1,6 +1,6 @@
 """What does it cost to reach everybody, and how soon is the last one reached? One post to 50, 500, 1,000 hosts, and with 30 % that hang, refuse or fail.
 
-Hosts are met for the first time: cold connections, and nobody knows yet which are bad. `python -m benchmarks.delivery`, about 3 minutes.
+Hosts are met for the first time: cold connections, and nobody knows yet which are bad. `python -m benchmarks.delivery`, about 2 minutes.
 """
 
 import asyncio
