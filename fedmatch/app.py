@@ -15,13 +15,13 @@ from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
 from fedmatch import people
-from fedmatch.board import publish, receive, topics
+from fedmatch.board import copies, identities, publish, receive, replies, responses, topics
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
 from fedmatch.guard import Guard
 from fedmatch.ids import Ids, SystemClock
-from fedmatch.safety import border, reports
+from fedmatch.safety import border, reports, retention
 from inbox.door import Door
 from outbox.posts import Post
 from schemas import events
@@ -135,13 +135,35 @@ async def build(config: Config, *, passphrase: str | None = None, clock: Clock |
 def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]:
     """Who hears what: the one list."""
     return {
-        events.PostArrived: (_hears(instance, events.PostArrived, receive.arrived), _hears(instance, events.PostArrived, topics.arrived)),
+        events.PostArrived: (
+            _hears(instance, events.PostArrived, receive.arrived),
+            _hears(instance, events.PostArrived, topics.arrived),
+            _hears(instance, events.PostArrived, replies.arrived),
+        ),
         events.PostStored: (_hears(instance, events.PostStored, receive.stored), _hears(instance, events.PostStored, topics.stored)),
-        events.PostChanged: (_hears(instance, events.PostChanged, receive.changed), _hears(instance, events.PostChanged, topics.changed)),
-        events.PostGone: (_hears(instance, events.PostGone, receive.gone), _hears(instance, events.PostGone, topics.gone)),
+        events.PostChanged: (
+            _hears(instance, events.PostChanged, receive.changed),
+            _hears(instance, events.PostChanged, topics.changed),
+            _hears(instance, events.PostChanged, responses.closed),
+            _hears(instance, events.PostChanged, identities.changed),
+            _hears(instance, events.PostChanged, retention.changed),
+        ),
+        events.PostGone: (
+            _hears(instance, events.PostGone, receive.gone),
+            _hears(instance, events.PostGone, topics.gone),
+            _hears(instance, events.PostGone, responses.closed),
+            _hears(instance, events.PostGone, identities.gone),
+        ),
         events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
         events.Followed: (_hears(instance, events.Followed, border.followed),),
         events.Reported: (_hears(instance, events.Reported, reports.received),),
+        events.Offered: (_hears(instance, events.Offered, responses.offered),),
+        events.OfferAnswered: (_hears(instance, events.OfferAnswered, responses.answered),),
+        events.OfferUndone: (_hears(instance, events.OfferUndone, responses.undone),),
+        events.AgreementChanged: (_hears(instance, events.AgreementChanged, responses.changed),),
+        events.VouchesChanged: (_hears(instance, events.VouchesChanged, responses.judged_anew), _hears(instance, events.VouchesChanged, copies.judged_anew)),
+        events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted),),
+        events.PeerLost: (_hears(instance, events.PeerLost, responses.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
         events.ActorGone: (_hears(instance, events.ActorGone, people.gone), _hears(instance, events.ActorGone, topics.departed)),
     }
 

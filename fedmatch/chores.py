@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import keys, known, quiet, said
+from actors import keys, known, quiet, said, sealing
 from actors.vault import Locked
 from fedmatch.board import identities, topics
 from fedmatch.jobs import Handler, enqueue
-from fedmatch.safety import border, retention
+from fedmatch.safety import audit, border, peering, retention, vouches
 from inbox import arrivals, moves, pins, replies, synchronise, threads
 from outbox import deliver, posts
 from schemas.crashpoint import crashpoint
@@ -24,6 +24,7 @@ AGAIN_MS: Final = 5_000
 """How soon we try again to make deleted words unreadable while a reader elsewhere keeps them; within 60 s they must be."""
 LOCKED_MS: Final = 60_000
 TIDY_EVERY_MS: Final = 6 * 3_600_000
+LOOK_EVERY_MS: Final = 24 * 3_600_000
 CHUNK: Final = 100
 
 
@@ -46,6 +47,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "clear_away": _clear_away,
         "tidy": _tidy,
         "border": border.settle,
+        "peers": _look,
         "response": _response,
         "standing": _standing,
         "announce": topics.announce,
@@ -58,6 +60,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
 async def begin(tx: Transaction, instance: "Instance") -> None:
     """Asks, at the start of a worker, for what is done regularly; one that waits already is not asked for twice."""
     await enqueue(tx, instance, "tidy", "all", instance.clock.ms())
+    await enqueue(tx, instance, "peers", "all", instance.clock.ms() + LOOK_EVERY_MS)
     await retention.soon(tx, instance)
     await border.settle_soon(tx, instance)  # the mode may be another one since the last start
 
@@ -242,7 +245,24 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     await instance.database.write(said.forget, instance)
     await instance.database.write(quiet.prune)
     await instance.database.write(keys.prune, instance.clock.ms())
+    await instance.database.write(sealing.prune, instance.clock.ms())
+    while await instance.database.write(vouches.expire, instance):
+        continue
+    await instance.database.write(audit.show_head, instance)
     await instance.database.write(_tidy_again, instance)
+
+
+async def _look(instance: "Instance", _key: str, _payload: bytes) -> None:
+    """Every trusted peer is looked at each day: new keys are learnt while the old ones are still shown, and wrong ones noticed though nothing is sent."""
+    try:
+        await peering.look_at_all(instance)
+    except Locked:
+        log.info("peers.not_looked_at", why="the vault is locked")
+    await instance.database.write(_look_again, instance)
+
+
+async def _look_again(tx: Transaction, instance: "Instance") -> None:
+    await enqueue(tx, instance, "peers", "all", instance.clock.ms() + LOOK_EVERY_MS)
 
 
 async def _tidy_again(tx: Transaction, instance: "Instance") -> None:

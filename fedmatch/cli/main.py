@@ -2,7 +2,30 @@
 
 import click
 
-from fedmatch.cli import deliveries, follow, init, instance, listing, peers, post, report, respond, response, run, social, status, timeline, topic, unlock, user
+from fedmatch.cli import (
+    audit,
+    deliveries,
+    follow,
+    init,
+    instance,
+    listing,
+    notification,
+    peers,
+    post,
+    report,
+    respond,
+    response,
+    review,
+    run,
+    social,
+    status,
+    timeline,
+    topic,
+    unlock,
+    user,
+    vet,
+    vouch,
+)
 from fedmatch.cli.house import Group
 
 
@@ -37,11 +60,16 @@ for command in (
     timeline.timeline,
     deliveries.deliveries,
     listing.listing,
+    review.review,
+    notification.notification,
     topic.topic,
     respond.respond,
     response.response,
     response.message,
     peers.peers,
+    vouch.vouch,
+    vet.vet,
+    audit.audit,
     report.report,
 ):
     main.add_command(command)

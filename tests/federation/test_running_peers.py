@@ -11,6 +11,7 @@ import pytest_asyncio
 import structlog
 
 from actors import known
+from fedmatch.board import answers
 from fedmatch.board import publish as board
 from outbox import posts, publish
 from outbox.address import Audience
@@ -282,9 +283,9 @@ DIRECT: dict[str, tuple[dict[str, Any], dict[str, Any]]] = {
 
 @pytest.mark.parametrize("shape", DIRECT)
 async def test_14_13_direct_replies_are_read_in_every_shape(street: Street, shape: str) -> None:
-    """Direct is what names neither Public nor a followers collection anywhere; it is read once, by amina alone."""
+    """Direct is what names neither Public nor a followers collection anywhere: an answer to the request if it says so, else a message, for amina alone."""
     request = await street.request()
-    helper = street.readers["Takahe" if "Takahe" in shape else "Hollo"]
+    helper = street.peers["Takahe" if "Takahe" in shape else "Hollo"].actor(f"helper{list(DIRECT).index(shape)}")
     words = f"I can help ({shape})"
 
     def filled(members: dict[str, Any], document: dict[str, Any]) -> dict[str, Any]:
@@ -297,9 +298,15 @@ async def test_14_13_direct_replies_are_read_in_every_shape(street: Street, shap
     create["object"] = note
     assert (await helper.send(create, street.amina.actor.inbox)).status == 202
     await street.world.settle()
-    assert (await street.amina.reads()).count(words) == 1
-    [row] = await street.amina.site.rows("select visibility from post where uri = :uri", uri=note["id"])
-    assert row["visibility"] == "direct"
+    site = street.amina.site
+    given = [one.words.text for one in await site.instance.database.read(answers.of_actor, site.instance, street.amina.actor)]
+    rows = [row["visibility"] for row in await site.rows("select visibility from post where uri = :uri", uri=note["id"])]
+    if "inReplyTo" in note:
+        assert given.count(words) == 1
+        assert rows == [], "an answer is no post"
+    else:
+        assert (await street.amina.reads()).count(words) == 1
+        assert rows == ["direct"]
     assert (await street.amina.site.get(f"{request.url}/replies")).json["totalItems"] == 0
 
 
