@@ -90,8 +90,11 @@ where response_id = :response_id
 """
 
 INSERT: Final = """
-insert into message (id, response_id, hash, format, key_id, ciphertext, created_at)
-values (:id, :response_id, :hash, :format, :key_id, :ciphertext, :now)
+insert into message (id, response_id, place, hash, format, key_id, ciphertext, created_at)
+select cast(:id as integer), cast(:response_id as integer), coalesce(max(message.place), 0) + 1, cast(:hash as blob), cast(:format as text),
+  cast(:key_id as text), cast(:ciphertext as blob), cast(:now as integer)
+from message
+where message.response_id = :response_id
 on conflict (hash) do nothing
 """
 
@@ -99,7 +102,7 @@ SAID: Final = """
 select message.id, message.format, message.ciphertext, message.created_at
 from message
 where message.response_id = :response_id
-order by message.id
+order by message.place
 limit :limit
 """
 

@@ -42,16 +42,18 @@ create table conversation (
   created_at integer not null
 ) strict;
 
+-- place: the order in which messages came; their times and ids tell the hour alone.
 create table message (
   id integer primary key,
   response_id integer not null references conversation (response_id) on delete cascade,
+  place integer not null,
   hash blob not null unique,
   format text not null,
   key_id text not null,
   ciphertext blob not null,
   created_at integer not null
 ) strict;
-create index message_response on message (response_id, id);
+create index message_response on message (response_id, place);
 
 -- A third person who was let into one conversation by both sides: an interpreter, a matchmaker. Leaves with it.
 create table conversation_guest (

@@ -1,0 +1,128 @@
+"""Do scripts get what the command line promises about answers: names, options, JSON members, exit codes, also when it is killed?"""
+
+import json
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from fedmatch.cli.main import main
+
+
+@pytest.fixture(autouse=True)
+def logs_as_before() -> Iterator[None]:
+    """Commands configure the logs of their process; the next test wants them as they were."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level
+    yield
+    root.handlers[:], _ = before
+    root.setLevel(before[1])
+    structlog.reset_defaults()
+
+
+def run(*words: str, stdin: str | None = None) -> Result:
+    result = CliRunner().invoke(main, words, input=stdin)
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result
+
+
+def ok(*words: str, stdin: str | None = None) -> Any:
+    """The JSON of a command that succeeds."""
+    result = run(*words, "--json", stdin=stdin)
+    assert result.exit_code == 0, result.stderr
+    return json.loads(result.stdout)
+
+
+REQUEST = ("listing", "post", "--as", "alice", "--kind", "request", "--title", "A lawyer", "--text", "-", "--category", "LegalAid", "--audience", "public")
+
+
+@pytest.fixture
+def house(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An instance with alice, bob and carol."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FEDMATCH_CONFIG", raising=False)
+    assert run("init", "--host", "localhost:18000", "--development").exit_code == 0
+    for name in ("alice", "bob", "carol"):
+        ok("user", "create", name)
+    return tmp_path
+
+
+def test_an_answer_from_the_first_word_to_the_last(house: Path) -> None:
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    sent = ok("respond", asked["url"], "--as", "bob", "--text", "-", stdin="I do.")
+    assert {"id", "listing", "state", "from", "to", "text", "messages"} <= sent.keys()
+    assert (sent["state"], sent["from"], sent["to"], sent["text"], sent["messages"]) == ("sent", "bob@localhost:18000", "alice@localhost:18000", "I do.", [])
+    assert sent["listing"] == asked["url"]
+
+    (listed,) = ok("response", "list", "--as", "alice")
+    assert listed["id"] == sent["id"]
+    assert ok("response", "open", sent["url"], "--as", "alice")["state"] == "opened"
+    assert ok("response", "accept", sent["id"], "--as", "alice")["state"] == "accepted"
+    assert ok("listing", "show", asked["id"])["state"] == "matched"
+    ok("message", sent["id"], "--as", "bob", "--text", "-", stdin="When?")
+    said = ok("message", sent["id"], "--as", "alice", "--text", "At six.")
+    assert [(one["from"], one["text"]) for one in said["messages"]] == [("bob@localhost:18000", "When?"), ("alice@localhost:18000", "At six.")]
+    assert all(one["at"].endswith(":00:00Z") for one in said["messages"])
+    assert ok("response", "complete", sent["id"], "--as", "alice")["state"] == "completed"
+    ok("response", "feedback", sent["id"], "--as", "bob", "--text", "Well.")
+    assert ok("response", "story", sent["id"], "--as", "bob", "--text", "It was told.") == {"text": "It was told.", "told": False, "credits": []}
+    assert ok("response", "story", sent["id"], "--as", "alice", "--credit", "Alice")["told"]
+    assert ok("response", "introduce", sent["id"], "--as", "bob") == []
+
+
+def test_decline_withdraw_and_what_is_refused(house: Path) -> None:
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    bob = ok("respond", asked["id"], "--as", "bob", "--text", "I do.")
+    again = run("respond", asked["id"], "--as", "bob", "--text", "I do.")
+    assert (again.exit_code, "already" in again.stderr) == (1, True)
+    declined = ok("response", "decline", bob["id"], "--as", "alice", "--kind", "fit", "--reason", "too far")
+    assert (declined["state"], declined["reason"], declined["text"]) == ("declined", "fit: too far", "")
+    carol = ok("respond", asked["id"], "--as", "carol", "--text", "I do, too.")
+    stranger = run("response", "accept", carol["id"], "--as", "bob")
+    assert (stranger.exit_code, "response list --as bob" in stranger.stderr) == (1, True)
+    assert ok("response", "withdraw", carol["id"], "--as", "carol")["state"] == "withdrawn"
+    late = run("response", "accept", carol["id"], "--as", "alice")
+    assert (late.exit_code, "withdrawn cannot become accepted" in late.stderr) == (1, True)
+    assert run("respond", "https://localhost:18000/posts/1", "--as", "bob", "--text", "x").exit_code == 1
+    assert run("respond", asked["id"], "--as", "alice", "--text", "x").exit_code == 1
+
+
+def test_an_answer_under_a_name_of_its_own(house: Path) -> None:
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    sent = ok("respond", asked["id"], "--as", "bob", "--text", "I do.", "--one-time")
+    assert not sent["from"].startswith("bob@")
+    (seen,) = ok("response", "list", "--as", "alice")
+    assert "bob" not in json.dumps(seen)
+    ok("response", "accept", sent["id"], "--as", "alice")
+    ok("message", sent["id"], "--as", "alice", "--text", "Hello?")
+    (mine,) = ok("response", "list", "--as", "bob")
+    assert [one["text"] for one in mine["messages"]] == ["Hello?"]
+    answered = ok("message", sent["id"], "--as", "bob", "--text", "Hello.")
+    assert answered["messages"][-1]["from"] == sent["from"]
+
+
+@pytest.mark.parametrize("point", ["write:before-commit", "write:after-commit"])
+def test_killed_while_it_accepts_exactly_one_is_accepted(house: Path, point: str) -> None:
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    answers = [ok("respond", asked["id"], "--as", name, "--text", "I do.")["id"] for name in ("bob", "carol")]
+    killed = 0
+    for passage in range(1, 5):
+        command = [sys.executable, "-m", "fedmatch", "response", "accept", answers[0], "--as", "alice"]
+        done = subprocess.run(command, env={**os.environ, "FEDMATCH_CRASHPOINT": f"{point}#{passage}"}, capture_output=True, check=False)
+        killed += done.returncode == -signal.SIGKILL
+        states = [one["state"] for one in ok("response", "list", "--as", "alice")]
+        accepted = states.count("accepted")
+        assert ok("listing", "show", asked["id"])["state"] == ("matched" if accepted else "open"), "both, or neither"
+    assert killed
+    for answer in answers:
+        run("response", "accept", answer, "--as", "alice")
+    assert sorted(one["state"] for one in ok("response", "list", "--as", "alice")) == ["accepted", "sent"]
