@@ -197,10 +197,10 @@ where uri = :uri
 """
 
 UPSERT: Final = """
-insert into actor (id, uri, local, host_id, kind, username, handle_host, state, withdrawn, name, summary, url, inbox, shared_inbox, outbox, followers, following, featured,
-  icon, locked, discoverable, also_known_as, moved_to, fields, published, updated, fetched_at)
-values (:id, :uri, 0, :host_id, :kind, :username, :handle_host, :state, :withdrawn, :name, :summary, :url, :inbox, :shared_inbox, :outbox, :followers, :following, :featured,
-  :icon, :locked, :discoverable, :also_known_as, :moved_to, :fields, :published, :updated, :now)
+insert into actor (id, uri, local, host_id, kind, username, handle_host, state, withdrawn, name, summary, url, inbox, shared_inbox, outbox,
+  followers, following, featured, icon, locked, discoverable, also_known_as, moved_to, fields, published, updated, fetched_at)
+values (:id, :uri, 0, :host_id, :kind, :username, :handle_host, :state, :withdrawn, :name, :summary, :url, :inbox, :shared_inbox, :outbox,
+  :followers, :following, :featured, :icon, :locked, :discoverable, :also_known_as, :moved_to, :fields, :published, :updated, :now)
 on conflict (uri) do update
 set host_id = excluded.host_id, kind = excluded.kind, username = excluded.username, handle_host = excluded.handle_host, name = excluded.name,
   summary = excluded.summary, url = excluded.url, inbox = excluded.inbox, shared_inbox = excluded.shared_inbox, outbox = excluded.outbox,

@@ -49,13 +49,13 @@ async def read(instance: Instance, key: str, payload: bytes) -> None:
         log.info("replies.nothing", post=held.id, kind=listed.kind)
         return
     ours = f"{instance.config.base_url}/"
-    for id in listed.ids:
+    for answer in listed.ids:
         if budget.left == 0:
             return
-        if id.startswith(ours) or await instance.database.read(posts.by_uri, id) is not None:
+        if answer.startswith(ours) or await instance.database.read(posts.by_uri, answer) is not None:
             continue
         try:
-            found = await dereference.post(instance, id, budget)
+            found = await dereference.post(instance, answer, budget)
         except Later:
             continue
         if found is not None and found.note.in_reply_to == key and posts.visibility(found.note, found.author.followers) in ("public", "unlisted"):
