@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
+from actors import quiet
 from actors.known import Actor
 from outbox import publish
 from outbox.address import Audience
@@ -48,8 +49,8 @@ async def send(
     """Sends `text` from our actor `sender` to one actor elsewhere, and gives the id of the Note, which an answer to it will name.
 
     It carries a Mention tag, without which GoToSocial drops it without a word. `in_reply_to` only where `sender` is the one the other wrote to: a reply must
-    come from there (protocol.md 14.15). `hourly` rounds its time down to the hour, for whoever must not be known by the clock. Its inbox is the shared one
-    where there is one: what a finished delivery leaves behind names a server and no person. Call `instance.wake("delivery")` after the commit.
+    come from there (protocol.md 14.15). `hourly` rounds its time down to the hour, for whoever must not be known by the clock. Its inbox is the shared one,
+    or a place that stands for theirs: what a delivery leaves behind names a server and no person (actors/quiet.py). Call `instance.wake("delivery")` after the commit.
     """
     if to.local:
         raise ValueError("a letter goes to another server; people here are told by a notification")
@@ -70,6 +71,6 @@ async def send(
         mentions=(Mention(to.uri, f"@{to.handle}"),),
     )
     activity = Create(id=Iri(f"{uri}/activity"), actor=sender.uri, object=note, to=note.to, published=note.published)
-    await publish.publish(tx, instance, sender, activity, Audience(inboxes=(to.shared_inbox or to.inbox,)), object=uri, ordering_key=uri)
+    await publish.publish(tx, instance, sender, activity, Audience(inboxes=(Iri(await quiet.place(tx, instance, to)),)), object=uri, ordering_key=uri)
     log.info("letter.sent", host=to.host_id)
     return uri

@@ -206,6 +206,7 @@ VOUCHED: Final = """
 select vouch.id
 from vouch
 where vouch.subject = :uri
+  and vouch.level > 0
   and vouch.state = 'issued'
   and vouch.expires > :now
 limit 1

@@ -484,6 +484,25 @@ async def test_a_service_answers_a_private_message_once_a_day_in_its_language(wo
     assert len(heard(peer, "Create")) == 2
 
 
+async def test_an_answer_to_a_server_without_a_shared_inbox_names_nobody_on_disk(world: World) -> None:
+    site = (await world.person("amina@a")).site
+    hermit = (await world.peer()).actor("canaryhermit")
+    hermit.shared_inbox = False
+    await look_up(site, "legalaid")
+    topic = f"{site.base}/users/legalaid"
+
+    await hermit.send(hermit.create(hermit.direct("<p>Hello</p>", topic, f"@legalaid@{site.host}")), f"{topic}/inbox")
+    await world.settle()
+
+    assert len(heard(hermit.peer, "Create")) == 1
+    for table in ("outgoing", "delivery", "sealed_inbox", "told_help"):
+        for row in await site.rows(f"select * from {table}"):
+            assert "canary" not in repr(tuple(row)), table
+    # A week later the sealed address is gone with the delivery
+    await world.later(days=8)
+    assert await site.count("sealed_inbox") == 0
+
+
 async def test_public_words_likes_and_boosts_move_a_service_to_nothing(world: World) -> None:
     amina = await world.person("amina@a")
     peer = await world.peer()
