@@ -44,7 +44,7 @@ ADDRESSES_ALL: Final = b'"https://www.w3.org/ns/activitystreams#Public"'
 ACTIVITY_JSON: Final = "application/activity+json"
 """The one media type every peer takes, in exactly this spelling."""
 
-NOTE_TERMS: Final = {
+NOTE_TERMS: Final[Document] = {
     "ostatus": "http://ostatus.org#",
     "conversation": "ostatus:conversation",
     "sensitive": "as:sensitive",
@@ -53,7 +53,7 @@ NOTE_TERMS: Final = {
     "Emoji": "toot:Emoji",
     "votersCount": "toot:votersCount",
 }
-LISTING_TERMS: Final = NOTE_TERMS | {
+LISTING_TERMS: Final[Document] = NOTE_TERMS | {
     "vf": vocabulary.VF,
     "om2": vocabulary.OM2,
     "fm": vocabulary.NAMESPACE,
@@ -101,7 +101,7 @@ LISTING_TERMS: Final = NOTE_TERMS | {
     "automaticApproval": {"@id": "gts:automaticApproval", "@type": "@id"},
     "manualApproval": {"@id": "gts:manualApproval", "@type": "@id"},
 }
-ACTOR_TERMS: Final = {
+ACTOR_TERMS: Final[Document] = {
     "toot": "http://joinmastodon.org/ns#",
     "schema": "http://schema.org#",
     "sec": "https://w3id.org/security#",
@@ -120,7 +120,7 @@ ACTOR_TERMS: Final = {
     "publicKeyMultibase": "sec:publicKeyMultibase",
     "implements": {"@id": "https://w3id.org/fep/844e#implements", "@type": "@id"},
 }
-PROOF_TERMS: Final = {
+PROOF_TERMS: Final[Document] = {
     "xsd": "http://www.w3.org/2001/XMLSchema#",
     "DataIntegrityProof": "https://w3id.org/security#DataIntegrityProof",
     "proof": {"@id": "https://w3id.org/security#proof", "@type": "@id", "@container": "@graph"},

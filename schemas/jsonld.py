@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Final
 
-from schemas import documents
+from schemas import agreements, documents
 from schemas.reading import Document, Unreadable
 
 TIME_S: Final = 1.0
@@ -24,7 +24,7 @@ MOST_NODES: Final = 2000
 _REFUSED: Final = frozenset({"@import", "@graph", "@included", "@reverse", "@nest"})
 """What lets one document say two things, or pull in others."""
 
-PLAIN_CONTEXT: Final[list[Any]] = [documents.AS, documents.SECURITY, documents.LISTING_TERMS | documents.ACTOR_TERMS]
+PLAIN_CONTEXT: Final[list[Any]] = [documents.AS, documents.SECURITY, documents.LISTING_TERMS | agreements.TERMS | documents.ACTOR_TERMS]
 """The terms that `schemas.activities.parse` reads."""
 
 

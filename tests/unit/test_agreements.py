@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from schemas import agreements, documents
+from schemas import agreements, documents, jsonld
 from schemas.activities import Accept, Activity, Create, Offer, Other, Reject, Undo, Update, parse
 from schemas.objects import Agreement, Receipt
 from schemas.reading import Iri, Unreadable
@@ -121,3 +121,21 @@ def test_the_intent_of_a_listing_and_of_its_twin_are_one() -> None:
 
 def test_the_capability_is_announced() -> None:
     assert agreements.CAPABILITY in dict(documents.CAPABILITIES)
+
+
+def test_pyld_finds_every_member_of_what_we_send() -> None:
+    accept = Accept(id=Iri(f"{AGREED}/accept"), actor=ASKER, to=(HELPER,), object=OFFER, result=Agreement(INTENT, id=AGREED, attributed_to=ASKER, finished=True))
+    document = documents.activity(accept)
+
+    plain = jsonld.plain(document)
+    assert parse(plain) == parse(document)
+
+
+@pytest.mark.parametrize("agreement", [PREFIXED, FULL], ids=["prefixed", "full IRIs"])
+def test_what_pyld_makes_plain_means_the_same(agreement: dict[str, Any]) -> None:
+    prefixes = {"vf": "https://w3id.org/valueflows/ont/vf#", "om2": "http://www.ontology-of-units-of-measure.org/resource/om-2/"}
+    said = offered(agreement) | {"@context": ["https://www.w3.org/ns/activitystreams", prefixes]}
+
+    read = parse(jsonld.plain(said))
+    assert isinstance(read, Offer)
+    assert (read.object.satisfies, read.object.quantity) == (INTENT, 1)
