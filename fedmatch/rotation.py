@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Final
 
 from actors import keys, local
 from actors.known import Actor
+from fedmatch.safety import vouches
 from outbox import publish
 from outbox.address import Audience
 from schemas.crashpoint import crashpoint
@@ -41,6 +42,8 @@ async def rotate_keys(instance: "Instance", actor: Actor) -> Actor:
 async def _rotate(tx: Transaction, instance: "Instance", actor: Actor, new: keys.NewKeys) -> None:
     update = await local.rotate(tx, instance, actor, new)
     crashpoint("rotate:replaced")
+    # A vouch names the key of whom it is for, and is signed with the Application's.
+    await (vouches.resign(tx, instance) if actor.kind == "Application" else vouches.rekey(tx, instance, actor))
     known_to = tuple(Iri(row["inbox"]) for row in await tx.all(KNOWN_TO, actor_id=actor.id))
     await publish.publish(tx, instance, actor, update, Audience(followers_of=(actor.id,), inboxes=known_to), object=actor.uri, ordering_key=actor.uri)
     crashpoint("rotate:published")

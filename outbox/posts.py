@@ -320,7 +320,7 @@ async def store(
         if (why := _foreign(instance, actor, note)) is not None:
             return Refused(why)
         note = _sanitised(note)
-        if await instance.tell(tx, PostArrived(actor.id, note)) is Answer.TAKEN:
+        if await instance.tell(tx, PostArrived(actor.id, note, confidential)) is Answer.TAKEN:
             return Taken()
     new_id = post_id if post_id is not None else instance.ids.new(published)
     how_far = visibility(note, actor.followers)

@@ -21,10 +21,11 @@ class Answer(Enum):
 
 @dataclass(frozen=True, slots=True)
 class PostArrived:
-    """A verified post from elsewhere, before it is stored."""
+    """A verified post from elsewhere, before it is stored. `confidential`: it came sealed, from a trusted peer, so no answer to it goes in the open."""
 
     actor_id: int
     note: Note
+    confidential: bool = False
 
 
 @dataclass(frozen=True, slots=True)

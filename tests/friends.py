@@ -1,5 +1,6 @@
 """How do two instances of a test world come to trust each other? As their admins do: add, read the words, trust, on both sides."""
 
+from datetime import timedelta
 from typing import Any
 
 from actors import known, peers
@@ -7,7 +8,7 @@ from actors.peers import Partner
 from fedmatch.safety import peering
 from outbox import confidential
 from schemas.activities import Create
-from schemas.objects import Note
+from schemas.objects import Note, Proposal
 from schemas.reading import Iri
 from schemas.storage import Transaction
 from tests.world import Person, Site, World
@@ -36,7 +37,7 @@ async def partner(site: Site, other: Site) -> Partner:
 
 
 async def confide(sender: Person, to: Site, text: str, *, number: int = 1) -> None:
-    """Sends a direct Note from somebody to the Application of another instance, sealed."""
+    """Sends a request from somebody to the Application of another instance, sealed."""
     site = sender.site
     instance = site.instance
     theirs = await partner(site, to)
@@ -48,6 +49,7 @@ async def confide(sender: Person, to: Site, text: str, *, number: int = 1) -> No
             content=f"<p>{text}</p>",
             published=instance.clock.now().replace(microsecond=0),
             to=(theirs.application,),
+            proposal=Proposal("request", "Something that is not public", text, categories=("LegalAid",), expires=instance.clock.now() + timedelta(days=60)),
         )
         create = Create(id=Iri(f"{note.id}#create"), actor=note.attributed_to, object=note, to=note.to)
         await confidential.publish(tx, instance, sender.actor, create, theirs.host_id, object=note.id, ordering_key=f"{theirs.host} {note.id}")

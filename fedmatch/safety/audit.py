@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors.vault import Locked, Tampered
+from schemas.reading import Row
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -65,9 +66,15 @@ where audit_id in (
 )
 """
 
-KEEP_HEAD: Final = """
+SHOWN: Final = """
+select setting.value
+from setting
+where setting.name = 'audit_head_day'
+"""
+
+KEEP: Final = """
 insert into setting (name, value)
-values ('audit_head', :head)
+values (:name, :value)
 on conflict (name) do update
 set value = excluded.value
 """
@@ -146,8 +153,8 @@ async def check(instance: "Instance", head: str | None = None) -> Checked:
     return Checked(tuple(entries), before.hex(), broken, tuple(false), shredded, None if head is None else found)
 
 
-async def _some(tx: Transaction, after: int) -> Sequence[dict[str, object]]:
-    return [dict(row) for row in await tx.all(SOME, after=after, limit=CHUNK)]
+async def _some(tx: Transaction, after: int) -> Sequence[Row]:
+    return await tx.all(SOME, after=after, limit=CHUNK)
 
 
 def _detail(instance: "Instance", number: int, sealed: bytes | None) -> bytes | None:
@@ -167,8 +174,10 @@ async def shred(tx: Transaction, before_ms: int) -> int:
     return await tx.execute(SHRED, before=before_ms)
 
 
-async def show_head(tx: Transaction, _instance: "Instance") -> None:
+async def show_head(tx: Transaction, instance: "Instance") -> None:
     """Puts the head of the log as it stands into what our Application's document shows; once a day, so that nobody counts our staff's work by the hour."""
-    last = await tx.one(LAST)
-    if last is not None:
-        await tx.execute(KEEP_HEAD, head=bytes(last["hash"]).hex())
+    last, shown = await tx.one(LAST), await tx.one(SHOWN)
+    today = instance.clock.ms() // DAY_MS
+    if last is not None and (shown is None or int(shown["value"]) < today):
+        await tx.execute(KEEP, name="audit_head", value=bytes(last["hash"]).hex())
+        await tx.execute(KEEP, name="audit_head_day", value=str(today))

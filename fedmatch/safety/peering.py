@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 MOST_COUNT: Final = 5
+REST_MS: Final = 6 * 3_600_000
 
 
 class CannotPeer(ValueError):
@@ -96,6 +97,17 @@ async def _looked_at(instance: "Instance", host: str) -> Partner:
         await instance.database.write(_say, instance, looked)
         instance.wake("delivery")
     return looked.partner
+
+
+async def look_at_all(instance: "Instance") -> None:
+    """Looks at every trusted peer that was not looked at for a while; who shows a wrong key is trusted no more. Raises `Locked`."""
+    for partner in await instance.database.read(peers.partners):
+        if not partner.trusted or instance.clock.ms() - partner.looked_at < REST_MS:
+            continue
+        looked = await handshake.look(instance, partner)
+        if not isinstance(looked, FetchFailed) and looked.says:
+            await instance.database.write(_say, instance, looked)
+            instance.wake("delivery")
 
 
 async def _say(tx: Transaction, instance: "Instance", looked: handshake.Looked) -> None:

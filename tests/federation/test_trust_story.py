@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -9,14 +10,16 @@ import pytest
 from actors import handshake, known, peers, sealing
 from actors.sealing import Way
 from fedmatch import rotation
-from fedmatch.safety import audit, border, peering
+from fedmatch.safety import audit, border, exposure, peering, vouches
 from fedmatch.safety.border import Host
 from fedmatch.safety.peering import CannotPeer
 from outbox import publish as outgoing
 from outbox.address import Inbox
 from outbox.confidential import NotTrusted
 from schemas import documents, sealed
-from schemas.events import PeerLost, PeerTrusted
+from schemas.activities import Create
+from schemas.events import PeerLost, PeerTrusted, VouchesChanged
+from schemas.objects import Note, Proposal, Vouch
 from schemas.reading import Iri
 from schemas.storage import Transaction
 from tests.friends import befriend, confide, holds, partner
@@ -271,8 +274,13 @@ async def seal_by_hand(sender: Person, to: Site, document: dict[str, object], *,
 
 
 def create(actor: str, to: str, number: int = 7, **members: object) -> dict[str, object]:
-    note = {"id": f"{actor}/secret/{number}", "type": "Note", "attributedTo": actor, "content": CANARY, "to": [to], "published": "2026-11-01T10:00:00Z"}
-    return {"@context": documents.AS, "id": f"{note['id']}#create", "type": "Create", "actor": actor, "to": [to], "object": note | members}
+    """The Create of a request, as JSON that a test may bend."""
+    words = Proposal("request", "Something that is not public", CANARY, categories=("LegalAid",))
+    when = datetime(2026, 11, 1, 10, tzinfo=UTC)
+    note = Note(id=Iri(f"{actor}/secret/{number}"), attributed_to=Iri(actor), content=CANARY, published=when, to=(Iri(to),), proposal=words)
+    document = documents.activity(Create(id=Iri(f"{note.id}#create"), actor=note.attributed_to, object=note, to=note.to))
+    document["object"] |= members
+    return document
 
 
 async def test_a_peer_speaks_for_its_own_host_alone(world: World, friends: tuple[Person, Site]) -> None:
@@ -396,3 +404,65 @@ async def test_what_staff_did_about_peers_stands_in_the_log(world: World, friend
     ]
     assert log.entries[-1].reason == "they were searched"
     assert log.holds
+
+
+async def test_a_vouch_that_is_taken_back_is_told_to_who_has_it_and_to_nobody_else(world: World, friends: tuple[Person, Site]) -> None:
+    amina, b = friends
+    a = amina.site
+    c = await world.site("c")
+    await befriend(world, a, c, count=3)
+    theirs = await b.instance.database.read(peers.partner_named, a.host)
+    assert theirs is not None
+    await b.instance.database.write(handshake.rate, b.instance, theirs.host_id, 3, False)
+    said = await a.instance.database.write(issued, a, amina)
+    await a.instance.database.write(vouches.given, a.instance, said, (await partner(a, b)).host_id)
+    # b has seen her, and the vouch came with what she sent
+    await confide(amina, b, "something")
+    await world.settle()
+    there = await b.instance.database.read(known.by_uri, amina.uri)
+    assert there is not None
+    found = await b.instance.database.read(vouches.standing, b.instance, there, [said])
+    assert (found.level, found.issuers) == (2, (a.host,))
+    changes: list[object] = []
+
+    async def note(_tx: Transaction, event: object) -> None:
+        changes.append(event)
+
+    b.instance.subscribers = {**b.instance.subscribers, VouchesChanged: (note,)}  # type: ignore[dict-item]  # hears this one only
+    heard_by_c = await c.count("arrival")
+    # When a takes it back
+    await a.instance.database.write(taken_back, a, said)
+    a.instance.wake("delivery")
+    await world.settle()
+    # Then b counts it no more, judges anew, and c never heard of it
+    found = await b.instance.database.read(vouches.standing, b.instance, there, [said])
+    assert found.checked is False
+    assert changes == [VouchesChanged(None, (await partner(b, a)).application)]
+    assert await c.count("arrival") == heard_by_c
+    # What a seizure of b would show is what it was given
+    lost = await a.instance.database.read(exposure.of_peer, a.instance, b.host)
+    assert lost is not None
+    assert [(about, level, state) for about, level, state, _ in lost.vouches] == [(amina.uri, 2, "revoked")]
+    assert lost.sealed == 2
+    other = await a.instance.database.read(exposure.of_peer, a.instance, c.host)
+    assert other is not None
+    assert (other.vouches, other.copies, other.sealed) == ((), (), 0)
+
+
+async def issued(tx: Transaction, site: Site, subject: Person) -> Vouch:
+    return await vouches.issue(tx, site.instance, subject.actor, 2, "video-call", staff="operator")
+
+
+async def taken_back(tx: Transaction, site: Site, said: Vouch) -> None:
+    await vouches.revoke(tx, site.instance, said.id, staff="operator", reason="they left")
+
+
+async def test_peers_keep_the_heads_of_a_log_they_saw(world: World, friends: tuple[Person, Site]) -> None:
+    amina, b = friends
+    a = amina.site
+    await b.instance.database.write(audit.show_head, b.instance)
+    await world.later(hours=7)
+    await peering.look_at_all(a.instance)
+    heads = [row["head"] for row in await a.rows("select head from peer_head")]
+    assert len(heads) == 1
+    assert (await audit.check(b.instance, heads[0])).holds

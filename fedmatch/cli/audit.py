@@ -1,0 +1,153 @@
+"""What would be lost, and what was done? `fedmatch audit`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fedmatch.cli.house import Command, Json, fail, say, table, within
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+    from fedmatch.safety.audit import Checked
+    from fedmatch.safety.exposure import Line, OfPeer
+
+
+@click.command(cls=Command)
+@click.option("--peer", "host", metavar="HOST", help="Everything of ours that a seizure of that server would give away.")
+@click.option("--self", "own", is_flag=True, help="What this machine gives away: its disk alone, its disk with the key, itself as it runs.")
+@click.option("--log", "chain", is_flag=True, help="What staff did, with every link of the chain verified.")
+@click.option("--head", metavar="HASH", help="With --log: a head that a peer saw; it has to be in the chain.")
+def audit(host: str | None, own: bool, chain: bool, head: str | None) -> None:
+    """Show what a seizure gives away, or what staff did. Say one of --peer, --self, --log."""
+    if (host is not None) + own + chain != 1:
+        raise click.UsageError("Say one of --peer HOST, --self, --log.")
+    if head is not None and not chain:
+        raise click.UsageError("--head belongs to --log.")
+
+    async def work(instance: "Instance") -> None:
+        if host is not None:
+            await _peer(instance, host)
+        elif own:
+            await _self(instance)
+        else:
+            await _log(instance, head)
+
+    within(work)
+
+
+async def _peer(instance: "Instance", host: str) -> None:
+    from actors.hosts import BadUrl
+    from fedmatch.safety import exposure
+
+    try:
+        found = await instance.database.read(exposure.of_peer, instance, host)
+    except BadUrl as error:
+        fail(f"{host!r} is no host: {error}")
+    if found is None:
+        fail(f"nobody here ever spoke with {host}; it has nothing of ours")
+    say(_peer_json(found), _peer_text(found))
+
+
+def _peer_json(found: "OfPeer") -> dict[str, Json]:
+    from fedmatch.times import rfc3339
+
+    return {
+        "host": found.host,
+        "level": found.level,
+        "listings": [
+            {"url": url, "kind": kind, "audience": audience, "from": rfc3339(since), "until": None if until is None else rfc3339(until)}
+            for url, kind, audience, since, until in found.copies
+        ],
+        "vouches": [{"about": about, "level": level, "state": state, "given": rfc3339(at)} for about, level, state, at in found.vouches],
+        "conversations": [{"id": str(one.id), "state": one.state, "since": rfc3339(one.at)} for one in found.conversations],
+        "followed": [{"ours": ours, "theirs": theirs} for ours, theirs in found.followed],
+        "followers": [{"ours": ours, "theirs": theirs} for ours, theirs in found.followers],
+        "letters": found.letters,
+        "public": dict(found.public),
+        "sealed": found.sealed,
+    }
+
+
+def _peer_text(found: "OfPeer") -> str:
+    from fedmatch.times import rfc3339
+
+    copies = [(url, kind, audience, rfc3339(since), "now" if until is None else rfc3339(until)) for url, kind, audience, since, until in found.copies]
+    vouches = [(about, str(level), state, rfc3339(at)) for about, level, state, at in found.vouches]
+    answers = [(str(one.id), one.state, rfc3339(one.at)) for one in found.conversations]
+    public = ", ".join(f"{number} {kind}" for kind, number in found.public) or "nothing"
+    return "\n\n".join(
+        (
+            f"What lies, or lay, at {found.host} ({found.level}):",
+            "Listings that are not public, with all their words\n" + table(("url", "kind", "audience", "from", "until"), copies, empty="none"),
+            "Vouches\n" + table(("about", "level", "state", "given"), vouches, empty="none"),
+            "Answers and conversations, with all their words\n" + table(("id", "state", "since"), answers, empty="none"),
+            "Follows\n" + table(("ours", "theirs"), [*found.followed, *found.followers], empty="none"),
+            f"Direct and followers-only posts of ours: {found.letters}. In the open of late: {public}. Sealed of late: {found.sealed}.",
+        )
+    )
+
+
+async def _self(instance: "Instance") -> None:
+    from fedmatch.safety import exposure
+
+    lines = await instance.database.read(exposure.of_self)
+    source = instance.vault.source
+    rows = [(line.table, str(line.rows), *_columns(line)) for line in lines if line.rows]
+    heads = ("table", "rows", "disk alone", "disk + key", "running machine")
+    beside = "The key of the vault lies beside the data (source `file`): the first two columns are one."
+    known = beside if source == "file" else f"The key of the vault comes from: {source}."
+    running = "\n".join(f"- {line}" for line in exposure.RUNNING)
+    say(
+        {
+            "vault": source,
+            "tables": [
+                {"table": line.table, "rows": line.rows, "sealed": line.sealed, "disk": line.disk, "disk_and_key": line.key, "running": _running(line)}
+                for line in lines
+            ],
+            "running": list(exposure.RUNNING),
+        },
+        f"{table(heads, rows, empty='nothing')}\n\n{known}\nA running machine gives besides:\n{running}",
+    )
+
+
+def _columns(line: "Line") -> tuple[str, str, str]:
+    return line.disk or "numbers alone", f"also ({line.sealed}): {line.key}" if line.key else "the same", _running(line)
+
+
+def _running(line: "Line") -> str:
+    return "both, and what comes" if line.key else "the same, and what comes"
+
+
+async def _log(instance: "Instance", head: str | None) -> None:
+    from fedmatch.safety import audit as log
+    from fedmatch.times import rfc3339
+
+    checked = await log.check(instance, head)
+    rows = [(str(one.number), rfc3339(one.at), one.action, one.staff or "-", one.about or "-", one.reason or "") for one in checked.entries]
+    say(
+        {
+            "holds": checked.holds,
+            "head": checked.head,
+            "broken": checked.broken,
+            "false": list(checked.false),
+            "shredded": checked.shredded,
+            "found": checked.found,
+            "entries": [
+                {"number": one.number, "at": rfc3339(one.at), "action": one.action, "staff": one.staff, "about": one.about, "reason": one.reason}
+                for one in checked.entries
+            ],
+        },
+        table(("n", "at", "action", "who", "about", "why"), rows, empty="Staff did nothing yet.") + f"\n\n{_verdict(checked)}",
+    )
+    if not checked.holds:
+        fail(_verdict(checked))
+
+
+def _verdict(checked: "Checked") -> str:
+    if checked.broken is not None:
+        return f"The chain is BROKEN at {checked.broken}: something was changed, removed or put in."
+    if checked.false:
+        return f"The details of {', '.join(map(str, checked.false))} are NOT what was written then."
+    if checked.found is False:
+        return "The head you named is NOT in the chain: it was cut, or is another instance's."
+    return f"The chain holds; its head is {checked.head}."

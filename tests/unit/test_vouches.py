@@ -1,0 +1,358 @@
+"""Does a word count exactly as far as an admin lets it, for whom it was said, and while it is meant?"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from hypothesis import given
+from hypothesis import strategies as st
+
+from actors import handshake, hosts, known, local, peers, sealing, trust
+from actors.handshake import PeerKey
+from actors.known import Actor
+from actors.signatures import proofs
+from fedmatch.safety import audit, border, vetting, vouches
+from fedmatch.safety.vetting import CannotVet
+from fedmatch.safety.vouches import CannotVouch, NoVouch, Standing
+from outbox import posts
+from schemas import vouches as wire
+from schemas.events import VouchesChanged
+from schemas.objects import Vouch
+from schemas.reading import Iri
+from schemas.states import IllegalMove
+from schemas.storage import Database, Transaction
+from tests import house
+from tests.house import PAIR, House, describe
+
+PEER = "peer.example"
+
+
+class Peer:
+    """A trusted instance with one Ed25519 key of its own, that vouches for whom it likes."""
+
+    def __init__(self, host: str = PEER) -> None:
+        self.host, self.key = host, Ed25519PrivateKey.generate()
+        self.application = Iri(f"https://{host}/actor")
+
+    async def befriend(self, home: House, count: int) -> int:
+        pinned = [
+            PeerKey("ed25519", Iri(f"{self.application}#ed"), self.key.public_key().public_bytes_raw()),
+            PeerKey("rsa", Iri(f"{self.application}#rsa"), PAIR.rsa_public),
+            PeerKey("x25519", Iri(f"{self.application}#x"), bytes(31) + b"\x09"),
+        ]
+
+        async def body(tx: Transaction) -> int:
+            host_id = await hosts.ensure(tx, home.instance, self.host)
+            await peers.set_level(tx, home.instance, self.host, "known")
+            await tx.execute(handshake.UPSERT, host_id=host_id, application=self.application, inbox=f"{self.application}/inbox", now=home.clock.ms())
+            await handshake._replace(tx, home.instance, host_id, "seen", pinned)
+            await handshake.agree(tx, home.instance, host_id, pinned, count=count)
+            return host_id
+
+        await home.instance.database.write(body)
+        await home.instance.trust.refresh(home.instance.database)
+        return (await home.read(peers.partner_named, self.host)).host_id
+
+    def vouch(
+        self, home: House, subject: Actor, level: int = 3, *, key: Ed25519PrivateKey | None = None, fingerprint: str | None = None, **changes: object
+    ) -> Vouch:
+        issued, expires = wire.lifetime(home.clock.now())
+        shown = fingerprint or trust.fingerprint("ed25519", PAIR.ed25519_public)
+        number = changes.pop("number", 1)
+        bare = Vouch(Iri(f"https://{self.host}/vouches/{number}"), self.application, subject.uri, shown, level, "video-call", issued, expires)
+        bare = replace(bare, **changes)  # type: ignore[arg-type]  # members by name
+        document = proofs.attach(wire.write(bare), Iri(f"{self.application}#ed"), issued, (key or self.key).sign)
+        return replace(bare, document=json.dumps(document))
+
+
+@pytest.fixture
+async def home(database: Database, tmp_path: Path) -> House:
+    made = await house.build(database, house.configure(tmp_path))
+    await made.write(local._create_application, made.instance, PAIR)
+    await made.write(sealing.ensure, made.instance)
+    return made
+
+
+async def standing(home: House, subject: Actor, carried: Sequence[Vouch] = ()) -> Standing:
+    return await home.read(vouches.standing, home.instance, subject, carried)
+
+
+async def test_our_word_counts_until_it_ends(home: House) -> None:
+    amina = await home.person("amina")
+    assert (await standing(home, amina)).checked is False
+    made = await home.write(vouches.issue, home.instance, amina, 2, "video-call", staff="operator")
+    assert (made.issued, made.expires) == (datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 5, 1, tzinfo=UTC))
+    found = await standing(home, amina)
+    assert (found.level, found.issuers, found.checked) == (2, ("ours.example",), True)
+    assert await home.read(vouches.of, home.instance, amina) == (wire.parsed(made.document),)
+    assert home.told[-1] == VouchesChanged(amina.id, None)
+    home.clock.move(days=70)
+    assert (await standing(home, amina)).checked is False
+    assert await home.write(vouches.expire, home.instance) == 1
+    assert (await home.read(vouches.list_all))[0].state == "expired"
+    assert home.told[-1] == VouchesChanged(amina.id, None)
+
+
+async def test_looked_at_and_found_nothing_is_not_the_same_as_never_looked_at(home: House) -> None:
+    amina = await home.person("amina")
+    await home.write(vouches.issue, home.instance, amina, 0, "references", staff="operator")
+    found = await standing(home, amina)
+    assert (found.level, found.issuers, found.checked) == (0, (), True)
+
+
+async def test_what_we_say_anew_ends_what_we_said(home: House) -> None:
+    amina = await home.person("amina")
+    first = await home.write(vouches.issue, home.instance, amina, 3, "in-person", staff="operator")
+    await home.write(vouches.issue, home.instance, amina, 1, "in-person", staff="operator")
+    listed = await home.read(vouches.list_all, amina.uri)
+    assert [(one.vouch.level, one.state) for one in listed] == [(1, "lowered"), (3, "revoked")]
+    assert (await standing(home, amina)).level == 1
+    with pytest.raises(IllegalMove):
+        await home.write(vouches.revoke, home.instance, first.id, staff="operator")
+    await home.write(vouches.revoke, home.instance, str(listed[0].id), staff="operator", reason="left us")
+    assert (await standing(home, amina)).checked is False
+    with pytest.raises(NoVouch):
+        await home.write(vouches.revoke, home.instance, "17", staff="operator")
+
+
+async def test_people_of_other_servers_are_vouched_for_by_the_key_they_have(home: House) -> None:
+    masto = describe("hana", "mastodon.example")
+    masto = replace(masto, keys=masto.keys[:1])  # Mastodon has RSA alone
+    hana = await home.write(house.store, home.instance, masto)
+    made = await home.write(vouches.issue, home.instance, hana, 2, "known-organisation", staff="operator")
+    assert made.subject_key == trust.fingerprint("rsa", PAIR.rsa_public)
+    assert (await standing(home, hana)).level == 2
+
+
+async def test_a_peers_word_counts_as_far_as_an_admin_lets_it(home: House) -> None:
+    helper = await home.stranger("helper", PEER)
+    peer = Peer()
+    host_id = await peer.befriend(home, 0)
+    assert (await standing(home, helper, [peer.vouch(home, helper, 5)])).levels == ((PEER, 0),)
+    await home.write(handshake.rate, home.instance, host_id, 2, False)
+    assert home.told[-1] == VouchesChanged(None, peer.application)
+    assert (await standing(home, helper, [peer.vouch(home, helper, 5)])).level == 2
+    assert (await standing(home, helper, [peer.vouch(home, helper, 1)])).level == 1
+    # A floor names level and issuers
+    found = await standing(home, helper, [peer.vouch(home, helper, 2)])
+    assert found.meets(2)
+    assert found.meets(2, [PEER])
+    assert not found.meets(2, ["ours.example"])
+    assert not found.meets(3)
+    # Trust ends: so does the weight
+    await border.decide(home.instance, border.Host(PEER), "known")
+    assert home.told[-1] == VouchesChanged(None, peer.application)
+    assert (await standing(home, helper, [peer.vouch(home, helper, 5)])).checked is False
+
+
+async def test_a_hundred_vouches_of_a_peer_whose_word_does_not_count_open_nothing(home: House) -> None:
+    peer = Peer()
+    await peer.befriend(home, 0)
+    opened = 0
+    for number in range(100):
+        helper = await home.stranger(f"sock{number}", PEER)
+        opened += (await standing(home, helper, [peer.vouch(home, helper, 5, number=number)])).meets(1)
+    assert opened == 0
+
+
+@pytest.mark.parametrize(
+    "forged",
+    [
+        "another key", "another subject", "another key of the subject", "too long", "over", "not yet", "not a month", "another issuer", "another host",
+        "raised beside", "raised inside", "no proof",
+    ],
+)  # fmt: skip
+async def test_what_is_not_exactly_what_a_peer_signed_weighs_nothing(home: House, forged: str) -> None:
+    helper, other = await home.stranger("helper", PEER), await home.stranger("other", PEER)
+    peer = Peer()
+    await peer.befriend(home, 5)
+    assert (await standing(home, helper, [peer.vouch(home, helper)])).level == 3
+    day = datetime(2026, 3, 1, tzinfo=UTC)
+    good = peer.vouch(home, helper)
+    bad = {
+        "another key": lambda: peer.vouch(home, helper, key=Ed25519PrivateKey.generate()),
+        "another subject": lambda: peer.vouch(home, other),
+        "another key of the subject": lambda: peer.vouch(home, helper, fingerprint="sha256:" + "0" * 64),
+        "too long": lambda: peer.vouch(home, helper, expires=datetime(2026, 8, 1, tzinfo=UTC)),
+        "over": lambda: peer.vouch(home, helper, issued=datetime(2026, 1, 1, tzinfo=UTC), expires=day),
+        "not yet": lambda: peer.vouch(home, helper, issued=datetime(2026, 4, 1, tzinfo=UTC), expires=datetime(2026, 5, 1, tzinfo=UTC)),
+        "not a month": lambda: peer.vouch(home, helper, issued=datetime(2026, 2, 27, tzinfo=UTC)),
+        "another issuer": lambda: peer.vouch(home, helper, issuer=Iri("https://else.example/actor")),
+        "another host": lambda: peer.vouch(home, helper, id=Iri("https://else.example/vouches/1")),
+        "raised beside": lambda: replace(peer.vouch(home, helper, 0), level=5),
+        "raised inside": lambda: replace(good, document=good.document.replace('"level": 3', '"level": 5')),
+        "no proof": lambda: replace(good, document=json.dumps({**json.loads(good.document), "proof": None})),
+    }[forged]()
+    assert (await standing(home, helper, [bad])).level == 0
+
+
+async def test_a_vouch_that_was_taken_back_counts_no_more_in_whatever_order_the_two_come(home: House) -> None:
+    helper, peer = await home.stranger("helper", PEER), Peer()
+    await peer.befriend(home, 5)
+    said = peer.vouch(home, helper)
+    issuer = await home.write(house.store, home.instance, describe("peer.example", PEER, id=peer.application, kind="Application", keys=()))
+    await home.write(posts.delete, home.instance, issuer, said.id)
+    assert (await standing(home, helper, [said])).checked is False
+
+
+async def test_new_keys_of_somebody_end_what_was_said_of_the_old_ones(home: House) -> None:
+    helper, peer = await home.stranger("helper", PEER), Peer()
+    await peer.befriend(home, 5)
+    said = peer.vouch(home, helper)
+    from actors import keys
+
+    await home.write(house.store, home.instance, describe("helper", PEER, keys._make()))
+    assert (await standing(home, helper, [said])).checked is False
+
+
+async def test_levels_four_and_five_need_two_people(home: House) -> None:
+    amina, vera, ines = await home.person("amina"), await home.person("vera"), await home.person("ines")
+    with pytest.raises(CannotVouch, match="second person"):
+        await home.write(vouches.issue, home.instance, amina, 4, "in-person", staff="vera")
+    case = await home.write(vetting.take, home.instance, amina, vera)
+    with pytest.raises(CannotVet, match="look, vettor, evaluation"):
+        await home.write(vetting.decide, home.instance, case.id, vera, level=5, method="in-person")
+    for step in ("look", "vettor", "evaluation"):
+        case = await home.write(vetting.note, home.instance, case.id, step, f"the {step} was fine, says the canary", vera)
+    case, made = await home.write(vetting.decide, home.instance, case.id, vera, level=5, method="in-person")
+    assert (case.state, made) == ("proposed", None)
+    with pytest.raises(CannotVet, match="second person"):
+        await home.write(vetting.decide, home.instance, case.id, vera, level=5)
+    with pytest.raises(CannotVet, match="themselves"):
+        await home.write(vetting.decide, home.instance, case.id, amina, level=5)
+    # Another level is another proposal
+    case, made = await home.write(vetting.decide, home.instance, case.id, ines, level=4)
+    assert (case.state, case.proposed_by, made) == ("proposed", "ines", None)
+    case, made = await home.write(vetting.decide, home.instance, case.id, vera, level=4)
+    assert (case.state, made is not None and made.level) == ("vouched", 4)
+    assert (await standing(home, amina)).level == 4
+    with pytest.raises(CannotVet, match="ended"):
+        await home.write(vetting.note, home.instance, case.id, "look", "more", vera)
+    log = await audit.check(home.instance)
+    assert [entry.action for entry in log.entries if entry.action.startswith("vet.s")] == ["vet.sign-off"]
+    assert log.holds
+
+
+async def test_one_person_with_two_names_is_no_second_person(home: House) -> None:
+    amina, vera, double = await home.person("amina"), await home.person("vera"), await home.person("double")
+
+    async def same(tx: Transaction) -> None:
+        row = await tx.one("select account_id from membership where actor_id = :id", id=vera.id)
+        assert row is not None
+        sql = "insert into membership (account_id, actor_id, role, since) values (:account, :actor, 'helper', 0)"
+        await tx.execute(sql, account=row["account_id"], actor=double.id)
+
+    await home.write(same)
+    case = await home.write(vetting.take, home.instance, amina, vera)
+    for step in ("look", "vettor", "evaluation"):
+        await home.write(vetting.note, home.instance, case.id, step, "fine", vera)
+    await home.write(vetting.decide, home.instance, case.id, vera, level=4, method="documents")
+    with pytest.raises(CannotVet, match="second person"):
+        await home.write(vetting.decide, home.instance, case.id, double, level=4)
+
+
+async def test_a_case_can_be_refused_taken_over_and_begun_anew(home: House) -> None:
+    hana, vera, ines = await home.stranger("hana", "mastodon.example"), await home.person("vera"), await home.person("ines")
+    case = await home.write(vetting.take, home.instance, hana, vera)
+    over = await home.write(vetting.take, home.instance, hana, ines)
+    assert (over.id, over.taken_by) == (case.id, "ines")
+    case, made = await home.write(vetting.decide, home.instance, case.id, ines, level=None, reason="no")
+    assert (case.state, made) == ("refused", None)
+    assert await home.read(vetting.list_all, home.instance) == []
+    assert len(await home.read(vetting.list_all, home.instance, every=True)) == 1
+    assert (await home.write(vetting.take, home.instance, hana, vera)).id != case.id
+    with pytest.raises(CannotVet, match="steps"):
+        await home.write(vetting.note, home.instance, case.id, "gossip", "x", vera)
+
+
+async def test_notes_and_names_of_vetting_are_in_no_file(home: House, tmp_path: Path) -> None:
+    from tests.world import grep
+
+    amina, vera = await home.person("amina"), await home.person("vera")
+    case = await home.write(vetting.take, home.instance, amina, vera)
+    await home.write(vetting.note, home.instance, case.id, "look", "helianthus was seen with her", vera)
+    assert grep(tmp_path, "helianthus") == []
+    rows = await home.read(lambda tx: tx.all("select * from vetting"))
+    assert amina.uri.encode() not in bytes(rows[0]["sealed"])
+    assert amina.uri.encode() not in bytes(rows[0]["subject_hash"])
+
+
+# The log of staff.
+
+
+async def fill(home: House, count: int = 5) -> None:
+    for number in range(count):
+        await home.write(audit.log, home.instance, "vera", "peer.level", f"host{number}.example", "because")
+
+
+async def test_the_chain_holds_and_heads_are_found_in_it(home: House) -> None:
+    assert (await audit.check(home.instance)).holds
+    await fill(home, 3)
+    head = (await audit.check(home.instance)).head
+    await fill(home, 3)
+    later = await audit.check(home.instance, head)
+    assert (later.holds, later.found, len(later.entries)) == (True, True, 6)
+    assert not (await audit.check(home.instance, "0" * 64)).holds
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        "update audit set action = 'peer.trust' where id = 3",
+        "update audit set at = at + 1 where id = 3",
+        "update audit set commitment = hash where id = 3",
+        "update audit set hash = commitment where id = 5",
+        "delete from audit where id = 3",
+        "delete from audit where id = 1",
+        "update audit_detail set sealed = (select sealed from audit_detail where audit_id = 2) where audit_id = 3",
+    ],
+)
+async def test_whoever_changes_the_log_is_seen(home: House, change: str) -> None:
+    await fill(home)
+    await home.write(lambda tx: tx.execute(change))
+    assert not (await audit.check(home.instance)).holds
+
+
+async def test_a_log_that_was_cut_misses_the_head_a_peer_saw(home: House) -> None:
+    await fill(home)
+    head = (await audit.check(home.instance)).head
+    await home.write(lambda tx: tx.execute("delete from audit where id = 5"))
+    assert (await audit.check(home.instance)).holds
+    assert not (await audit.check(home.instance, head)).holds
+
+
+async def test_names_and_reasons_can_be_shredded_and_the_chain_still_holds(home: House) -> None:
+    await fill(home)
+    home.clock.move(days=400)
+    await fill(home, 1)
+    assert await home.write(audit.shred, home.clock.ms() - 1000) == 5
+    log = await audit.check(home.instance)
+    assert (log.holds, log.shredded) == (True, 5)
+    assert [entry.staff for entry in log.entries] == [None] * 5 + ["vera"]
+
+
+# The form.
+
+
+@given(st.datetimes(min_value=datetime(2020, 1, 1), max_value=datetime(2100, 1, 1)))  # noqa: DTZ001  # made aware below
+def test_a_vouch_tells_months_and_lasts_ninety_days_at_most(now: datetime) -> None:
+    now = now.replace(tzinfo=UTC)
+    issued, expires = wire.lifetime(now)
+    assert issued.day == expires.day == 1
+    assert issued <= now < expires
+    assert expires - issued <= wire.LONGEST
+
+
+async def test_a_vouch_is_read_as_it_was_written(home: House) -> None:
+    amina = await home.person("amina")
+    made = await home.write(vouches.issue, home.instance, amina, 2, "video-call", staff="operator")
+    read = wire.read(json.loads(made.document))
+    assert read is not None
+    assert replace(read, document="") == replace(made, document="")
+    assert (await home.read(known.application)).uri == made.issuer
+    for broken in (None, [], "x", {}, {"type": "Note"}, {**json.loads(made.document), "level": 6}, {**json.loads(made.document), "level": True}):
+        assert wire.read(broken) is None
