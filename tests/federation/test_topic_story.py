@@ -106,7 +106,12 @@ async def test_a_service_is_made_when_it_is_looked_up_and_not_before(world: Worl
     assert await site.count("actor", "kind = 'Service'") == 3
 
 
-PRODUCT_NAMES = ["legal-asylum", "legal-other", "journalism", "media-pr", "publicity-campaign", "translation", "interpreting", "writing-editing", "film-video", "arts-music", "satire-comedy", "design", "social-media", "technology", "digital-security", "censorship-circumvention", "radio", "satellite", "info-access", "policy-access", "advocacy-government", "research-documentation", "medical", "psychosocial", "relocation-shelter", "humanitarian-goods", "training", "fundraising-advice"]
+PRODUCT_NAMES = [
+    "legal-asylum", "legal-other", "journalism", "media-pr", "publicity-campaign", "translation", "interpreting", "writing-editing", "film-video",
+    "arts-music", "satire-comedy", "design", "social-media", "technology", "digital-security", "censorship-circumvention", "radio", "satellite",
+    "info-access", "policy-access", "advocacy-government", "research-documentation", "medical", "psychosocial", "relocation-shelter",
+    "humanitarian-goods", "training", "fundraising-advice",
+]  # fmt: skip
 
 
 @pytest.mark.parametrize("name", PRODUCT_NAMES)
