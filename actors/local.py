@@ -159,6 +159,86 @@ async def _create(tx: Transaction, instance: "Instance", username: str, kind: Ac
     return actor
 
 
+ROLES: Final = """
+select membership.role
+from membership
+join account on account.id = membership.account_id
+where membership.actor_id = :actor_id
+  and account.state = 'active'
+order by membership.role
+"""
+
+SET_ROLE: Final = """
+update membership
+set role = :role
+where actor_id = :actor_id
+  and role <> 'operator'
+"""
+
+OPERATORS: Final = """
+select actor.*
+from membership as operating
+join account on account.id = operating.account_id
+join membership as own on own.account_id = operating.account_id
+join actor on actor.id = own.actor_id
+where operating.actor_id = :group_id
+  and operating.role = 'operator'
+  and account.state = 'active'
+  and actor.kind = 'Person'
+  and actor.state = 'active'
+order by actor.username
+"""
+
+ADD_OPERATOR: Final = """
+insert into membership (account_id, actor_id, role, since)
+select membership.account_id, :group_id, 'operator', :now
+from membership
+where membership.actor_id = :actor_id
+  and membership.role <> 'operator'
+on conflict (account_id, actor_id) do nothing
+"""
+
+REMOVE_OPERATOR: Final = """
+delete from membership
+where actor_id = :group_id
+  and role = 'operator'
+  and account_id in (
+    select own.account_id
+    from membership as own
+    where own.actor_id = :actor_id
+  )
+"""
+
+
+async def roles(tx: Transaction, actor_id: int) -> tuple[str, ...]:
+    """What whoever logs in as this actor may do here: helper, member, operator, moderator, admin."""
+    return tuple(str(row["role"]) for row in await tx.all(ROLES, actor_id=actor_id))
+
+
+async def set_role(tx: Transaction, instance: "Instance", actor: Actor, role: str) -> bool:
+    """Gives one of ours another role; False for somebody nobody logs in as."""
+    changed = await tx.execute(SET_ROLE, actor_id=actor.id, role=role) > 0
+    log.info("actor.role", actor=actor.id, role=role)
+    return changed
+
+
+async def operators(tx: Transaction, group_id: int) -> list[Actor]:
+    """The people who may act for a group of ours. Nobody outside this instance ever learns who they are."""
+    return [known.from_row(row) for row in await tx.all(OPERATORS, group_id=group_id)]
+
+
+async def add_operator(tx: Transaction, instance: "Instance", group: Actor, person: Actor) -> None:
+    """Lets a person of ours act for a group of ours. Again is nothing new. Raises ValueError for anything else."""
+    if not group.local or group.kind != "Group" or not person.local or person.kind != "Person":
+        raise ValueError("operators are people of this instance, of a group of this instance")
+    await tx.execute(ADD_OPERATOR, group_id=group.id, actor_id=person.id, now=instance.clock.ms())
+
+
+async def remove_operator(tx: Transaction, group: Actor, person: Actor) -> bool:
+    """Lets a person act for a group no more; False if they did not."""
+    return await tx.execute(REMOVE_OPERATOR, group_id=group.id, actor_id=person.id) > 0
+
+
 def _made(row: Row | None) -> Actor:
     if row is None:
         raise LookupError("an actor row was written and is not there")

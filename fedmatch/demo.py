@@ -329,6 +329,7 @@ def words_of(story: Story) -> list[str]:
     """The command that tells a story."""
     words = ["listing", "post", "--as", story.teller, "--kind", story.kind, "--title", story.title, "--text", story.text, "--language", story.language]
     words += ["--category", story.category, *(word for skill in story.skills for word in ("--skill", skill)), "--speaks", story.speaks]
+    words += ["--audience", "public"]
     words += ["--region", story.region] if story.region else []
     return words + (["--urgency", story.urgency] if story.urgency else [])
 

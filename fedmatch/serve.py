@@ -262,7 +262,7 @@ def _announce(instance: Instance, address: str, *, json: bool, config_path: Path
 
   The next three commands, in another terminal:
     {command} user create alice
-    {command} listing post --as alice --kind request --category LegalAid --title "A lawyer" --text "Who knows asylum law?"
+    {command} listing post --as alice --kind request --category LegalAid --title "A lawyer" --text "Who knows asylum law?" --audience public
     {command} follow bob@another.instance --as alice
 
   Ctrl-C stops it.

@@ -8,12 +8,14 @@ import structlog
 from actors import known, peers
 from actors.known import Actor
 from actors.peers import Partner
-from fedmatch import times
+from fedmatch import chores, times
 from fedmatch.board import listings, notifications, terms
+from fedmatch.board.drafts import HOUR_MS
 from fedmatch.board.listings import Listing
 from fedmatch.board.notes import note_of
 from fedmatch.board.terms import Terms
 from fedmatch.jobs import enqueue
+from fedmatch.safety import vouches
 from outbox import confidential
 from outbox import publish as outbox
 from outbox.address import Audience
@@ -99,6 +101,17 @@ order by listing.post_id
 limit :limit
 """
 
+LIVE_OF: Final = """
+select listing.post_id, listing.pace
+from listing
+join post on post.id = listing.post_id
+where post.actor_id = :actor_id
+  and post.local = 1
+  and listing.state in ('open', 'paused', 'matched')
+order by listing.post_id
+limit 1000
+"""
+
 APPLICATION: Final = """
 select actor.id
 from actor
@@ -148,6 +161,8 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
             activity = Create(id=Iri(f"{note.id}/activity"), actor=author.uri, object=note, to=note.to, published=note.published)
             await tx.execute(GIVE, post_id=listing.id, host_id=partner.host_id, now=instance.clock.ms())
         await confidential.publish(tx, instance, author, activity, partner.host_id, object=note.id, ordering_key=_key(note.id, partner.host))
+        for vouch in listing.vouches:
+            await vouches.given(tx, instance, vouch, partner.host_id)
     for host_id, host in held.items():
         await take_back(tx, instance, author, listing.url, host_id, host)
         await tx.execute(END, post_id=listing.id, host_id=host_id, now=instance.clock.ms())
@@ -204,9 +219,13 @@ async def trusted(instance: "Instance", tx: Transaction, event: PeerTrusted) -> 
 
 
 async def judged_anew(instance: "Instance", tx: Transaction, event: VouchesChanged) -> None:
-    """The word of an issuer counts for more or less: some copies may go now, others have to come back."""
+    """The word of an issuer counts for more or less: some copies may go now, others come back. What is said of an author changed: so do listings."""
     if event.issuer is not None:
         await enqueue(tx, instance, "share", "all", instance.clock.ms())
+    if event.actor_id is not None:
+        now = instance.clock.ms()
+        for row in await tx.all(LIVE_OF, actor_id=event.actor_id):
+            await chores.tell_at(tx, instance, row["post_id"], now if row["pace"] < 2 else (now // HOUR_MS + 1) * HOUR_MS)
 
 
 async def lost(instance: "Instance", tx: Transaction, event: PeerLost) -> None:

@@ -12,7 +12,7 @@ from actors import hosts, known, local, onetime, peers, remote
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import chores, people, times
-from fedmatch.board import acts, copies, drafts, listings, notifications, review, terms, topics
+from fedmatch.board import acts, answers, copies, drafts, listings, notifications, review, terms, topics
 from fedmatch.board.drafts import HOUR_MS, Draft, Kept
 from fedmatch.board.listings import AudienceName, Listing
 from fedmatch.board.notes import note_of, tag_page
@@ -276,6 +276,17 @@ async def holders(tx: Transaction, actor: Actor, held: Post) -> Audience:
     return Audience(actors=named, followers_of=(actor.id, *boosters))
 
 
+async def _everybody(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> Audience:
+    """The holders of a post, and for a listing everybody who answered it or whose server fetched it. Who answered is known only to an open vault."""
+    audience = await holders(tx, actor, held)
+    if await listings.state_of(tx, held.id) is None:
+        return audience
+    found = () if instance.vault.locked else await answers.of_listing(tx, instance, held.uri)
+    helpers = [await known.by_uri(tx, answer.words.helper) for answer in found]
+    answered = tuple(helper.id for helper in helpers if helper is not None and not helper.local)
+    return replace(audience, actors=tuple(dict.fromkeys((*audience.actors, *answered))))
+
+
 async def _remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> None:
     """Deletes a post of ours and sends the Delete, in this transaction."""
     if await listings.audience_of(tx, held.id) not in (None, "public"):
@@ -283,7 +294,7 @@ async def _remove(tx: Transaction, instance: "Instance", actor: Actor, held: Pos
         await posts.remove(tx, instance, held)
         log.info("board.deleted", post=held.id, actor=actor.id)
         return
-    audience = await holders(tx, actor, held)
+    audience = await _everybody(tx, instance, actor, held)
     people_named = [Iri(row["target"]) for row in await tx.all(posts.AUDIENCE, post_id=held.id)]
     activity = Delete(
         id=Iri(f"{held.uri}#delete"),
@@ -637,7 +648,7 @@ async def changed(
         await copies.bring_up_to_date(tx, instance, actor, replace(found, updated=ms), updated=ms)
         return
     activity = Update(id=Iri(f"{held.uri}#updates/{ms}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=updated)
-    audience = await holders(tx, actor, held)
+    audience = await _everybody(tx, instance, actor, held)
     await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=_is_offer(note))
 
 

@@ -9,6 +9,7 @@ from actors.known import Actor
 from fedmatch.board import notifications, terms
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor
+from fedmatch.safety import vouches
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -30,14 +31,6 @@ from membership
 join account on account.id = membership.account_id
 where membership.actor_id = :actor_id
   and account.state = 'active'
-"""
-
-SAID: Final = """
-select max(vouch.level) as level
-from vouch
-where vouch.subject = :subject
-  and vouch.state in ('issued', 'lowered')
-  and vouch.expires > :now
 """
 
 OPENED: Final = """
@@ -158,8 +151,7 @@ async def _reaches(tx: Transaction, instance: "Instance", actor: Actor, floor: F
         return True
     if floor.issuers and instance.config.host not in floor.issuers:
         return False
-    row = await tx.one(SAID, subject=actor.uri, now=instance.clock.ms())
-    return row is not None and row["level"] is not None and row["level"] >= floor.level
+    return any(vouch.level >= floor.level for vouch in await vouches.of(tx, instance, actor))
 
 
 async def _opened(tx: Transaction, instance: "Instance", actor: Actor, listing: Listing) -> tuple[int, bool]:

@@ -3,19 +3,21 @@
 Each runs inside the transaction of its cause and awaits nothing but `tx`.
 """
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import generations
+from actors import generations, known
 from fedmatch import chores, times
 from fedmatch.board import listings
 from fedmatch.board.listings import AudienceName
-from fedmatch.safety import border
+from fedmatch.safety import border, vouches
 from schemas.events import Answer, Boosted, PostArrived, PostChanged, PostGone, PostStored
 from schemas.objects import PUBLIC, Note, Proposal
 from schemas.states import LISTING
 from schemas.storage import Transaction
+from schemas.vouches import named
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -176,6 +178,11 @@ async def _list_copy(instance: "Instance", tx: Transaction, post_id: int, note: 
 async def _write(
     instance: "Instance", tx: Transaction, post_id: int, note: Note, proposal: Proposal, audience: AudienceName, *, confidential: bool = False
 ) -> None:
+    author = None if not proposal.vouches else await known.by_uri(tx, note.attributed_to)
+    if author is not None and not author.local:
+        # What others say of its author is kept only if it is proven and counts here.
+        counts = {host for host, _ in (await vouches.standing(tx, instance, author, proposal.vouches)).levels}
+        proposal = replace(proposal, vouches=tuple(vouch for vouch in proposal.vouches if named(vouch.issuer) in counts))
     before = await listings.state_of(tx, post_id)
     state = _state(post_id, before, proposal, instance.clock.ms())
     await listings.write(tx, instance, post_id, proposal, state, note.language, audience=audience, confidential=confidential)

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import TYPE_CHECKING, Final, Literal, get_args
 
 import msgspec
 
+from actors import hosts
+from schemas.listings import Invalid
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -36,6 +38,53 @@ class Terms:
 
 
 DEFAULT: Final = Terms()
+MOST_LEVEL: Final = 5
+MOST_WORDS: Final = 500
+
+
+def floor(name: str, text: str) -> Floor:
+    """The floor in `N` or `N:issuer,...` as people type it; raises `schemas.listings.Invalid` for the field `name`."""
+    level, _, issuers = text.partition(":")
+    if not level.strip().isascii() or not level.strip().isdigit() or int(level) > MOST_LEVEL:
+        raise Invalid(name, f"is {text!r}", f"write a level from 0 to {MOST_LEVEL}, with hosts behind it if only their word shall count: 2:ngo.example")
+    return Floor(int(level), _hosts(name, issuers))
+
+
+def audience(text: str) -> tuple[Literal["public", "network", "peers", "local"], tuple[str, ...]]:
+    """The audience in `public`, `network`, `local` or `peers:host,...`, and the hosts it names; raises `schemas.listings.Invalid`."""
+    word, _, named = text.strip().partition(":")
+    if word in ("public", "network", "local") and not named:
+        return word, ()  # type: ignore[return-value]  # one of the three
+    found = _hosts("audience", named)
+    if word != "peers" or not found:
+        raise Invalid("audience", f"is {text!r}", "write public, network, local, or peers:one.example,two.example")
+    return "peers", found
+
+
+def stated(on_behalf_of: str | None, consent: str | None) -> tuple[str | None, Consent | None]:
+    """For whom somebody speaks and why they may; both or neither. Raises `schemas.listings.Invalid`."""
+    if not on_behalf_of and not consent:
+        return None, None
+    if not on_behalf_of:
+        raise Invalid("on_behalf_of", "is missing beside a basis of consent", "say for whom, in words only this instance reads, or leave both out")
+    if len(on_behalf_of) > MOST_WORDS:
+        raise Invalid("on_behalf_of", f"has {len(on_behalf_of)} letters", f"shorten it to {MOST_WORDS}")
+    for basis in get_args(Consent):
+        if consent == basis:
+            return on_behalf_of, basis
+    raise Invalid("consent", f"is {consent!r}", f"say why you may speak for them: one of {', '.join(get_args(Consent))}")
+
+
+def _hosts(name: str, text: str) -> tuple[str, ...]:
+    found: dict[str, None] = {}
+    for word in text.split(","):
+        if not word.strip():
+            continue
+        try:
+            found[hosts.host_name(word.strip())] = None
+        except hosts.BadUrl:
+            raise Invalid(name, f"names {word.strip()!r}, which is no host", "write hosts with commas between: one.example,two.example") from None
+    return tuple(found)
 
 SELECT: Final = """
 select listing_terms.sealed

@@ -1,19 +1,25 @@
 """What is asked for, what is offered? `fedmatch listing`."""
 
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, fail, hint, person, say, table, text_of, within
+from fedmatch.cli.house import Group, fail, hint, interactive, person, say, table, text_of, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
-    from fedmatch.board.listings import Listing
+    from actors.known import Actor
+    from fedmatch.board.listings import Json, Listing
+    from fedmatch.board.terms import Terms
+    from schemas.objects import Need, Proposal
+    from schemas.storage import Transaction
 
 
 @click.group(cls=Group)
 def listing() -> None:
-    """Requests and offers: post, list, show, edit, withdraw."""
+    """Requests and offers: post, list, search, show, edit, renew, pause, reopen, fulfil, withdraw."""
 
 
 def _several(values: tuple[str, ...]) -> tuple[str, ...]:
@@ -23,6 +29,10 @@ def _several(values: tuple[str, ...]) -> tuple[str, ...]:
 
 URGENCY = click.Choice(["hours", "days", "weeks", "anytime"])
 KIND = click.Choice(["request", "offer"])
+CONSENT = click.Choice(["asked", "guardian", "family", "lawyer", "cannot-be-asked"])
+STAYS = (
+    "This request stays on this instance, because no audience was named. `--audience network` gives it to all trusted peers, `--audience public` to everybody."
+)
 
 
 @listing.command()
@@ -31,34 +41,79 @@ KIND = click.Choice(["request", "offer"])
 @click.option("--title", required=True, help="One line.")
 @click.option("--text", required=True, help="The whole of it; `-` reads standard input.")
 @click.option("--language", default="en", show_default=True, metavar="CODE", help="The language of title and text, as in ar, en, zh-Hans.")
+@click.option("--translation", nargs=3, multiple=True, metavar="CODE TITLE TEXT", help="Title and text in another language; may be given more than once.")
 @click.option("--category", required=True, multiple=True, metavar="SLUG", help="The field of help, as in LegalAid.")
 @click.option("--skill", multiple=True, metavar="SLUG", help="A skill, as in AsylumLaw; may be given more than once.")
 @click.option("--speaks", multiple=True, metavar="CODES", help="Languages to talk in, as in ar,en.")
+@click.option("--only-speaks", is_flag=True, help="Only people who speak one of these languages are asked.")
 @click.option("--region", metavar="CODE", help="The country it is about, as in SY.")
+@click.option("--helper-region", metavar="CODE", help="Where the helper should be, as in DE.")
+@click.option("--only-region", is_flag=True, help="Only people in that region are asked.")
 @click.option("--urgency", type=URGENCY, help="How soon.")
-@click.option("--until", metavar="DATE", help="Open until then: 2026-12-31, or a moment with time and zone.")
+@click.option("--until", metavar="DATE", help="The deadline: 2026-12-31, or a moment with time and zone.")
+@click.option("--expires", metavar="DATE", help="When it closes unless it is renewed (default: the deadline, else in 30 days).")
+@click.option("--capacity", type=int, metavar="N", help="How many people an offer has room for, or how many helpers a request wants.")
+@click.option("--need", multiple=True, metavar="NAME[=N]", help="A named part of a request, and how many of it are wanted; may be given more than once.")
+@click.option("--equipment", multiple=True, metavar="NAME[=N]", help="The same for things instead of work.")
+@click.option("--audience", metavar="WHO", help="public, network, peers:HOST,... or local (default: an offer public, a request local).")
+@click.option("--floor", metavar="N[:ISSUER,...]", help="How well readers must be vouched for, if it is not public (default 1; 0 is every helper).")
+@click.option("--answer-floor", metavar="N[:ISSUER,...]", help="How well somebody must be vouched for to answer (default 0).")
+@click.option("--exclude", multiple=True, metavar="CODES", help="Countries where no trusted peer gets it, as in RU,CN. Nobody else hears of this.")
+@click.option("--embargo", metavar="DATE", help="Nothing of it leaves before then.")
+@click.option("--follow-up-of", metavar="ID_OR_URL", help="The listing that it follows up on.")
+@click.option("--link-identities", is_flag=True, help="Follow up on a listing of another identity of yours: everybody sees that they belong together.")
+@click.option("--on-behalf-of", metavar="WHO", help="For whom you speak, in words that stay here.")
+@click.option("--consent", type=CONSENT, help="Why you may speak for them.")
+@click.option("--by", metavar="NAME", help="Which operator acts, if NAME is a group; nobody outside sees it.")
+@click.option("--one-time", is_flag=True, help="Post it under an identity made for this listing alone.")
+@click.option("--delay", metavar="HOURS", help="When it leaves: 0 (at once), 6h, 2-12h (at random between the two).")
+@click.option("--publish-anyway", is_flag=True, help="Publish it although the safety linter found something.")
 def post(
     name: str,
     kind: str,
     title: str,
     text: str,
     language: str,
+    translation: tuple[tuple[str, str, str], ...],
     category: tuple[str, ...],
     skill: tuple[str, ...],
     speaks: tuple[str, ...],
+    only_speaks: bool,
     region: str | None,
+    helper_region: str | None,
+    only_region: bool,
     urgency: str | None,
     until: str | None,
+    expires: str | None,
+    capacity: int | None,
+    need: tuple[str, ...],
+    equipment: tuple[str, ...],
+    audience: str | None,
+    floor: str | None,
+    answer_floor: str | None,
+    exclude: tuple[str, ...],
+    embargo: str | None,
+    follow_up_of: str | None,
+    link_identities: bool,
+    on_behalf_of: str | None,
+    consent: str | None,
+    by: str | None,
+    one_time: bool,
+    delay: str | None,
+    publish_anyway: bool,
 ) -> None:
-    """Publish a request or an offer to everybody."""
-    from fedmatch.board import publish
-    from fedmatch.safety import border
-    from schemas.listings import Invalid, validated
-
+    """Publish a request or an offer: to everybody, to trusted peers, or on this instance alone."""
     words = text_of(text)
 
     async def work(instance: "Instance") -> None:
+        from fedmatch.board import identities, publish
+        from fedmatch.board import terms as demands
+        from fedmatch.safety import border
+        from schemas.listings import Invalid, validated
+        from schemas.objects import Translation
+
         author = await person(instance, name)
+        operator = await _operator(instance, author, by)
         try:
             proposal = validated(
                 kind,
@@ -71,37 +126,201 @@ def post(
                 region=region,
                 urgency=urgency,
                 until=until,
+                expires=expires,
+                helper_region=helper_region,
+                only_speaks=only_speaks,
+                only_region=only_region,
+                capacity=capacity,
+                needs=(*(_need(one) for one in need), *(_need(one, equipment=True) for one in equipment)),
+                translations=[Translation(*one) for one in translation],
                 now=instance.clock.now(),
             )
-            made = await publish.listing(instance, author, proposal, language)
+            reach, named = demands.audience(audience) if audience else (publish.usual_audience(proposal.purpose), ())
+            wishes = _wishes(instance, floor, answer_floor, exclude, embargo, on_behalf_of, consent)
+            proposal = await _following(instance, author, proposal, follow_up_of, one_time=one_time, agreed=link_identities)
+            if reach != "local":
+                await _lint(instance, author, proposal, language, publish_anyway)
+            window = identities.window(delay, urgency, development=instance.config.development is not None) if delay or one_time else None
+            speaker = await identities.make(instance, author) if one_time else author
+            span = None if window is None else (window.low_ms // 1000, window.high_ms // 1000)
+            made = await publish.listing(
+                instance, speaker, proposal, language, audience=reach, named=named, terms=wishes, delay=span, one_time=one_time, by=operator
+            )
         except Invalid as error:
             raise click.UsageError(str(error)) from None
-        except publish.CannotPublish as error:
+        except (publish.CannotPublish, identities.CannotHide) as error:
             fail(str(error))
-        hint(border.notice(instance))
-        say(made.json(), made.url)
+        hint(window.warning if window is not None else None)
+        hint(STAYS if audience is None and reach == "local" else border.notice(instance) if reach == "public" else None)
+        say(made.json(), made.url or f"{made.state}: {made.id}")
 
     within(work)
+
+
+async def _operator(instance: "Instance", group: "Actor", by: str | None) -> "Actor | None":
+    """Who acts for a group; ends the command if that is nobody who may."""
+    from actors import local
+
+    if by is None:
+        return None
+    operator = await person(instance, by)
+    if operator.id not in {one.id for one in await instance.database.read(local.operators, group.id)}:
+        fail(f"{by} is no operator of {group.username}; `fedmatch user create GROUP --kind group --operator NAME` names them")
+    return operator
+
+
+def _need(text: str, *, equipment: bool = False) -> "Need":
+    from schemas.objects import Need
+
+    name, _, number = text.rpartition("=") if "=" in text else (text, "", "1")
+    if not number.strip().isascii() or not number.strip().isdigit():
+        raise click.UsageError(f"needs holds {text!r}; write for example editors=3")
+    return Need(name.strip(), int(number), equipment)
+
+
+def _wishes(
+    instance: "Instance",
+    floor: str | None,
+    answer_floor: str | None,
+    exclude: tuple[str, ...],
+    embargo: str | None,
+    on_behalf_of: str | None,
+    consent: str | None,
+) -> "Terms":
+    from fedmatch.board import terms
+    from schemas.listings import moment, regions
+
+    whom, why = terms.stated(on_behalf_of, consent)
+    return terms.Terms(
+        readers=terms.DEFAULT.readers if floor is None else terms.floor("floor", floor),
+        answers=terms.DEFAULT.answers if answer_floor is None else terms.floor("answer_floor", answer_floor),
+        excluded=regions("exclude", _several(exclude)),
+        embargo=moment("embargo", embargo, instance.clock.now()),
+        on_behalf_of=whom,
+        consent=why,
+    )
+
+
+async def _following(
+    instance: "Instance", author: "Actor", proposal: "Proposal", which: str | None, *, one_time: bool, agreed: bool
+) -> "Proposal":
+    """The proposal as a follow-up of another listing; asks before it links two identities of one person."""
+    from fedmatch.board import identities
+
+    if which is None:
+        return proposal
+    found = await _find(instance, which)
+    if not found.url:
+        fail(f"{which} is not published yet, so nothing can follow up on it")
+
+    async def same(tx: "Transaction") -> bool:
+        return found.local and await identities.person_of(tx, instance, found.actor_id) == await identities.person_of(tx, instance, author.id)
+
+    links = (one_time or found.actor_id != author.id) and await instance.database.read(same)
+    question = "Both are yours under different names: everybody will see that they belong together. Link them?"
+    if links and not agreed and not (interactive() and click.confirm(question, default=False, err=True)):
+        fail("both are yours under different names, and this would show that they belong together; `--link-identities` does it all the same")
+    return replace(proposal, follow_up_of=found.url)
+
+
+async def _lint(instance: "Instance", author: "Actor", proposal: "Proposal", language: str, anyway: bool) -> None:
+    """Explains what the safety linter found; ends the command unless its author publishes it anyway. A region that few share is a proposal, not a finding."""
+    from fedmatch.safety import linter
+
+    found = await instance.database.read(linter.findings, instance, author, proposal, language)
+    for one in found:
+        hint(f"{one.field}: {one.words!r}: {one.why(language)} {one.cure(language)}")
+    if any(one.kind != "region" for one in found) and not anyway and not (interactive() and click.confirm("Publish it anyway?", default=False, err=True)):
+        fail("it was not published: change what is named above, or add --publish-anyway")
 
 
 @listing.command("list")
 @click.option("--network", is_flag=True, help="Also what arrived from elsewhere.")
 @click.option("--kind", type=KIND)
+@click.option("--as", "name", metavar="NAME", help="As NAME may see them (default: as whoever runs this instance does).")
+@click.option("--mine", is_flag=True, help="Only those of NAME, drafts too.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True)
-def list_(network: bool, kind: str | None, limit: int) -> None:
-    """List requests and offers, newest first."""
-    from fedmatch.board import listings
+def list_(network: bool, kind: str | None, name: str | None, mine: bool, limit: int) -> None:
+    """List requests and offers, newest first; those that are not public as far as one may see them."""
+    if mine and name is None:
+        raise click.UsageError("--mine needs --as NAME.")
 
     async def work(instance: "Instance") -> None:
-        found = await instance.database.read(listings.newest, instance, network=network, kind=kind, limit=limit)
-        say(
-            [one.json() for one in found],
-            table(
-                ("id", "kind", "state", "author", "title"),
-                [(str(one.id), one.kind, one.state, one.author, one.title) for one in found],
-                empty="Nothing is asked or offered here yet; `fedmatch listing post` begins.",
-            ),
-        )
+        from fedmatch.board import drafts, listings, readers
+
+        reader = None if name is None else await person(instance, name)
+        private = not instance.vault.locked
+        hint(None if private else "The vault is locked: only public ones are shown.")
+
+        async def look(tx: "Transaction") -> "list[Listing]":
+            if mine and reader is not None:
+                own = await listings.of_author(tx, instance, reader.id, limit, private=True)
+                waiting = [one for one in await drafts.newest(tx, instance, actor_id=reader.id) if one.state != "published"]
+                return [one for one in (*waiting, *own) if kind is None or one.kind == kind][:limit]
+            found = await listings.newest(tx, instance, network=network, kind=kind, limit=limit, private=private)
+            if reader is None:
+                return found
+            return [one for one in [await readers.shown(tx, instance, reader, one) for one in found] if one is not None]
+
+        _print(await instance.database.read(look))
+
+    within(work)
+
+
+def _print(found: "list[Listing]") -> None:
+    say(
+        [one.json() for one in found],
+        table(
+            ("id", "kind", "state", "audience", "author", "title"),
+            [(str(one.id), one.kind, one.state, one.audience, one.author, one.title or "(open it to read it)") for one in found],
+            empty="Nothing is asked or offered here yet; `fedmatch listing post` begins.",
+        ),
+    )
+
+
+@listing.command()
+@click.argument("words", nargs=-1)
+@click.option("--as", "name", metavar="NAME", help="As NAME may see them (default: as whoever runs this instance does).")
+@click.option("--local", "here", is_flag=True, help="Only what was posted here.")
+@click.option("--kind", type=KIND)
+@click.option("--category", multiple=True, metavar="SLUG", help="A field of help; may be given more than once.")
+@click.option("--skill", multiple=True, metavar="SLUG", help="A skill; may be given more than once.")
+@click.option("--speaks", multiple=True, metavar="CODES", help="Languages to talk in, as in ar,en.")
+@click.option("--region", metavar="CODE", help="The country it is about.")
+@click.option("--urgency", type=URGENCY)
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
+def search(
+    words: tuple[str, ...],
+    name: str | None,
+    here: bool,
+    kind: str | None,
+    category: tuple[str, ...],
+    skill: tuple[str, ...],
+    speaks: tuple[str, ...],
+    region: str | None,
+    urgency: str | None,
+    limit: int,
+) -> None:
+    """Search what is open for all of the WORDS; what is not public is searched in memory, as far as one may see it."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import search as looking
+        from schemas import vocabulary
+
+        reader = None if name is None else await person(instance, name)
+        try:
+            slugs = tuple(vocabulary.canonical(slug) for slug in (*_several(category), *_several(skill)))
+        except vocabulary.UnknownSlug as error:
+            raise click.UsageError(str(error)) from None
+        wanted = looking.Wanted(tuple(word for one in words for word in one.split()), kind, slugs, _several(speaks), region and region.upper(), urgency)
+
+        async def look(tx: "Transaction") -> "list[Listing]":
+            if instance.vault.locked:
+                return await looking.public(tx, instance, wanted, network=not here, limit=limit)
+            return await looking.search(tx, instance, wanted, network=not here, reader=reader, limit=limit)
+
+        hint("The vault is locked: only public ones are searched." if instance.vault.locked else None)
+        _print(await instance.database.read(look))
 
     within(work)
 
@@ -117,20 +336,59 @@ async def _find(instance: "Instance", which: str) -> "Listing":
 
 @listing.command()
 @click.argument("which", metavar="ID_OR_URL")
-def show(which: str) -> None:
+@click.option("--as", "name", metavar="NAME", help="As NAME sees it; what is not public counts toward their 20 a day.")
+def show(which: str, name: str | None) -> None:
     """Show one request or offer."""
 
     async def work(instance: "Instance") -> None:
+        from fedmatch.board import readers
+
         one = await _find(instance, which)
-        form = one.json()
-        say(
-            form,
-            "\n".join(
-                f"{name + ':':<12}{', '.join(value) if isinstance(value, list) else value}" for name, value in form.items() if value not in (None, [], "")
-            ),
-        )
+        if name is None:
+            _show(one, await _home(instance, one))
+            return
+        reader = await person(instance, name)
+        seen = await instance.database.write(readers.open_for, instance, reader, one)
+        if seen is None:
+            fail(f"there is no request or offer {which} here; `fedmatch listing list --network` shows what is known")
+        hint(None if seen == one else "You opened 20 today; of this one the coarse fields are shown. Tomorrow it can be read.")
+        _show(seen, [])
 
     within(work)
+
+
+async def _home(instance: "Instance", one: "Listing") -> list[tuple[str, str]]:
+    """What only its home knows of a listing: how much of it is taken, and which peers could read it until when."""
+    from fedmatch import times
+    from fedmatch.board import copies, life
+
+    if not one.local or not one.url:
+        return []
+
+    async def look(tx: "Transaction") -> list[tuple[str, str]]:
+        lines = []
+        for part in await life.parts(tx, one):
+            whole = "as many as come" if part.quantity is None else str(part.quantity)
+            lines.append((part.name or "taken", f"{part.taken} of {whole}, {part.done} done"))
+        for host, since, until in await copies.ever(tx, one.id):
+            lines.append((f"at {host}", f"readable since {times.rfc3339(since)}" + (f" until {times.rfc3339(until)}" if until else "")))
+        return lines
+
+    return await instance.database.read(look)
+
+
+def _show(one: "Listing", more: list[tuple[str, str]]) -> None:
+    form = one.json()
+    lines = [(name, _line(value)) for name, value in form.items() if value not in (None, [], "")]
+    say(form, "\n".join(f"{name + ':':<14}{value}" for name, value in (*lines, *more)))
+
+
+def _line(value: "Json") -> str:
+    if isinstance(value, list):
+        return ", ".join(_line(one) for one in value)
+    if isinstance(value, dict):
+        return " ".join(str(one) for one in value.values())
+    return str(value)
 
 
 @listing.command()
@@ -140,35 +398,33 @@ def show(which: str) -> None:
 @click.option("--region", metavar="CODE")
 @click.option("--urgency", type=URGENCY)
 @click.option("--until", metavar="DATE")
-def edit(which: str, title: str | None, text: str | None, region: str | None, urgency: str | None, until: str | None) -> None:
-    """Change a request or offer of this instance; what is not named stays. Everybody who has it is told."""
-    from fedmatch.board import publish
-    from schemas.listings import Invalid, validated
-
+@click.option("--capacity", type=int, metavar="N")
+@click.option("--publish-anyway", is_flag=True, help="Change it although the safety linter found something.")
+def edit(
+    which: str, title: str | None, text: str | None, region: str | None, urgency: str | None, until: str | None, capacity: int | None, publish_anyway: bool
+) -> None:
+    """Change a request or offer of this instance; what is not named stays. Everybody who has it is told. A refused draft is submitted again."""
     words = text_of(text) if text is not None else None
+    given = {"title": title, "text": words, "region": region, "urgency": urgency, "until": until, "capacity": capacity}
+    changes = {name: value for name, value in given.items() if value is not None}
 
     async def work(instance: "Instance") -> None:
+        from actors import known
+        from fedmatch.board import publish
+        from schemas.listings import Invalid, revised
+
         old = await _find(instance, which)
         try:
-            proposal = validated(
-                old.kind,
-                old.title if title is None else title,
-                old.text if words is None else words,
-                old.language or "en",
-                old.categories,
-                old.skills,
-                old.speaks,
-                region=region or old.region,
-                urgency=urgency or old.urgency,
-                until=until or old.until,
-                now=instance.clock.now(),
-            )
+            proposal = revised(old.proposal, old.language or "en", changes, instance.clock.now())
+            author = await instance.database.read(known.by_id, old.actor_id)
+            if old.local and author is not None and old.audience != "local" and {"title", "text"} & set(changes):
+                await _lint(instance, author, proposal, old.language or "en", publish_anyway)
             changed = await publish.edit(instance, old, proposal)
         except Invalid as error:
             raise click.UsageError(str(error)) from None
         except publish.CannotPublish as error:
             fail(str(error))
-        say(changed.json(), f"Changed: {changed.url}")
+        say(changed.json(), f"Changed: {changed.url or changed.id}")
 
     within(work)
 
@@ -177,14 +433,93 @@ def edit(which: str, title: str | None, text: str | None, region: str | None, ur
 @click.argument("which", metavar="ID_OR_URL")
 def withdraw(which: str) -> None:
     """Withdraw a request or offer of this instance: it is deleted here, and everybody who may hold it is told."""
-    from fedmatch.board import publish
 
     async def work(instance: "Instance") -> None:
+        from fedmatch.board import publish
+
         one = await _find(instance, which)
         try:
             gone = await publish.withdraw(instance, one)
         except publish.CannotPublish as error:
             fail(str(error))
-        say(gone.json(), f"Withdrawn: {gone.url}")
+        say(gone.json(), f"Withdrawn: {gone.url or gone.id}")
+
+    within(work)
+
+
+@listing.command()
+@click.argument("which", metavar="ID_OR_URL")
+@click.option("--until", metavar="DATE", help="Until when (default: 30 days from now).")
+def renew(which: str, until: str | None) -> None:
+    """Prolong a request or offer of this instance; what expired opens again, and an offer has room again for those it helped."""
+
+    async def body(tx: "Transaction", instance: "Instance", one: "Listing") -> None:
+        from fedmatch.board import life
+        from schemas.listings import moment
+
+        await life.renew(tx, instance, one.id, moment("until", until, instance.clock.now()))
+
+    _move(which, body, "Renewed")
+
+
+@listing.command()
+@click.argument("which", metavar="ID_OR_URL")
+def fulfil(which: str) -> None:
+    """Close a request or offer of this instance, because its author has what was wanted."""
+
+    async def body(tx: "Transaction", instance: "Instance", one: "Listing") -> None:
+        from fedmatch.board import life
+
+        await life.fulfil(tx, instance, one.id)
+
+    _move(which, body, "Fulfilled")
+
+
+@listing.command()
+@click.argument("which", metavar="ID_OR_URL")
+def pause(which: str) -> None:
+    """Let a request or offer of this instance rest: it stays, and takes no answers."""
+
+    async def body(tx: "Transaction", instance: "Instance", one: "Listing") -> None:
+        from fedmatch.board import life
+
+        await life.pause(tx, instance, one.id)
+
+    _move(which, body, "Paused")
+
+
+@listing.command()
+@click.argument("which", metavar="ID_OR_URL")
+def reopen(which: str) -> None:
+    """Open a request or offer of this instance that is paused, matched or expired."""
+
+    async def body(tx: "Transaction", instance: "Instance", one: "Listing") -> None:
+        from fedmatch.board import life
+
+        await life.reopen(tx, instance, one.id)
+
+    _move(which, body, "Open")
+
+
+def _move(which: str, body: "Callable[[Transaction, Instance, Listing], Awaitable[None]]", done: str) -> None:
+    """Leads a listing of this instance along its life, and prints what became of it."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import life, publish
+        from schemas.listings import Invalid
+        from schemas.states import IllegalMove
+
+        one = await _find(instance, which)
+        if not one.url:
+            fail(f"{which} is not published yet; it is {one.state}")
+        try:
+            await instance.database.write(body, instance, one)
+        except Invalid as error:
+            raise click.UsageError(str(error)) from None
+        except (life.NotOurs, publish.CannotPublish, IllegalMove) as error:
+            fail(str(error))
+        instance.wake("delivery")
+        now = await _find(instance, which)
+        say(now.json(), f"{done}: {now.url}")
 
     within(work)

@@ -2,7 +2,7 @@
 
 import click
 
-from fedmatch.cli.house import Group, fail, person, say, table, within
+from fedmatch.cli.house import Group, Json, fail, person, say, table, within
 
 
 @click.group(cls=Group)
@@ -10,20 +10,82 @@ def user() -> None:
     """People of this instance: create, list, suspend, delete, and tokens for their apps."""
 
 
+ROLE = click.Choice(["helper", "member", "moderator", "admin"])
+
+
 @user.command()
 @click.argument("name")
 @click.option("--locked", is_flag=True, help="Every follow waits until its person says yes.")
-def create(name: str, locked: bool) -> None:
-    """Make a person called NAME: 1 to 30 of a-z, 0-9 and _."""
+@click.option("--role", type=ROLE, default="helper", show_default=True, help="What they may do here; a member reads nothing that asks for helpers.")
+@click.option("--kind", type=click.Choice(["person", "group"]), default="person", show_default=True, help="A group is spoken for by its operators.")
+@click.option("--operator", multiple=True, metavar="PERSON", help="Who may act for a group; may be given more than once.")
+def create(name: str, locked: bool, role: str, kind: str, operator: tuple[str, ...]) -> None:
+    """Make a person, or a group, called NAME: 1 to 30 of a-z, 0-9 and _."""
+    from actors import local
+    from actors.instance import Instance
+
+    if (kind == "group") != bool(operator):
+        raise click.UsageError("A group needs at least one --operator; a person has none.")
+
+    async def work(instance: Instance) -> None:
+        people = [await person(instance, one) for one in operator]
+        if strangers := [one.username for one in people if one.kind != "Person"]:
+            fail(f"{strangers[0]} is no person; name people of this instance")
+        try:
+            actor = await local.create(instance, name.removeprefix("@").lower(), "Group" if kind == "group" else "Person", locked=locked)
+        except (local.NameTaken, local.BadName) as error:
+            fail(str(error))
+        for one in people:
+            await instance.database.write(local.add_operator, instance, actor, one)
+        if role != "helper" and kind == "person":
+            await instance.database.write(local.set_role, instance, actor, role)
+        say({"name": actor.username, "handle": actor.handle, "url": actor.uri}, f"@{actor.handle} is here: {actor.url or actor.uri}")
+
+    within(work)
+
+
+@user.command("role")
+@click.argument("name")
+@click.argument("role", type=ROLE)
+def role_(name: str, role: str) -> None:
+    """Let NAME be a helper, member, moderator or admin of this instance."""
     from actors import local
     from actors.instance import Instance
 
     async def work(instance: Instance) -> None:
+        actor = await person(instance, name)
+        if not await instance.database.write(local.set_role, instance, actor, role):
+            fail(f"nobody logs in as {name}")
+        say({"name": actor.username, "role": role}, f"@{actor.handle} is {role} now.")
+
+    within(work)
+
+
+@user.command()
+@click.argument("group")
+@click.option("--add", multiple=True, metavar="PERSON", help="Let this person act for it.")
+@click.option("--remove", multiple=True, metavar="PERSON", help="Let this person act for it no more.")
+def operators(group: str, add: tuple[str, ...], remove: tuple[str, ...]) -> None:
+    """Show or change who acts for GROUP, and who did what of late. Nobody outside sees any of it."""
+    from actors import local
+    from actors.instance import Instance
+    from fedmatch.board import acts
+
+    async def work(instance: Instance) -> None:
+        actor = await person(instance, group)
         try:
-            actor = await local.create(instance, name.removeprefix("@").lower(), locked=locked)
-        except (local.NameTaken, local.BadName) as error:
+            for one in add:
+                await instance.database.write(local.add_operator, instance, actor, await person(instance, one))
+        except ValueError as error:
             fail(str(error))
-        say({"name": actor.username, "handle": actor.handle, "url": actor.uri}, f"@{actor.handle} is here: {actor.url or actor.uri}")
+        for one in remove:
+            await instance.database.write(local.remove_operator, actor, await person(instance, one))
+        names = [one.username for one in await instance.database.read(local.operators, actor.id)]
+        done = await instance.database.read(acts.newest, instance, actor)
+        rows = [(one.json()["at"], one.by, one.what, str(one.about)) for one in done]
+        acted: list[Json] = [one.json() for one in done]
+        shown = table(("at", "by", "what", "about"), rows, empty="Nothing was done in its name yet.")
+        say({"name": actor.username, "operators": names, "acts": acted}, f"{', '.join(names) or 'nobody'}\n{shown}")
 
     within(work)
 

@@ -62,7 +62,8 @@ def house(folder: Path) -> Path:
     return folder
 
 
-REQUEST = ("listing", "post", "--as", "alice", "--kind", "request", "--title", "A lawyer", "--text", "Who knows asylum law?", "--category", "LegalAid")
+REQUEST = ("listing", "post", "--as", "alice", "--kind", "request", "--title", "A lawyer", "--text", "Who knows asylum law?", "--category", "LegalAid",
+           "--audience", "public")
 
 
 # -- the shape of every command --------------------------------------------------------------------------------------------------------------------
@@ -343,11 +344,17 @@ def test_a_listing_has_the_promised_members(house: Path) -> None:
         "skills": ["AsylumLaw"],
         "speaks": ["ar", "en"],
         "region": "SY",
+        "helper_region": None,
         "urgency": "days",
         "until": "2027-01-31T23:59:59Z",
+        "expires": "2027-01-31T23:59:59Z",
+        "capacity": None,
+        "needs": [],
+        "translations": [],
         "audience": "public",
         "author": "alice@localhost:18000",
         "origin": "localhost:18000",
+        "vouches": [],
     }
     assert ok("listing", "list") == [made]
     assert ok("listing", "list", "--network") == [made]

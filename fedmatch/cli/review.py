@@ -1,0 +1,107 @@
+"""What waits for a person to look at it? `fedmatch review`."""
+
+from typing import TYPE_CHECKING
+
+import click
+
+from fedmatch.cli.house import Group, fail, person, say, table, within
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+    from actors.known import Actor
+    from schemas.storage import Transaction
+
+
+@click.group(cls=Group)
+def review() -> None:
+    """Requests and offers that wait for a person here to look at them: list, approve, reject."""
+
+
+@review.command("list")
+def list_() -> None:
+    """List what waits for a review, oldest first."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import review as reviews
+
+        found = await instance.database.read(reviews.waiting, instance)
+        say(
+            [one.json() for one in found],
+            table(
+                ("id", "kind", "audience", "author", "title"),
+                [(str(one.id), one.kind, one.audience, one.author, one.title) for one in found],
+                empty="Nothing waits for a review.",
+            ),
+        )
+
+    within(work)
+
+
+def _number(which: str) -> int:
+    if not which.isascii() or not which.isdigit():
+        fail(f"{which} is no id of a draft; `fedmatch review list` shows them")
+    return int(which)
+
+
+async def _staff(instance: "Instance", name: str | None) -> "Actor | None":
+    """Who decides: None is whoever runs this instance. Ends the command for somebody who is no staff."""
+    from actors import local
+
+    if name is None:
+        return None
+    staff = await person(instance, name)
+    if not {"moderator", "admin"} & set(await instance.database.read(local.roles, staff.id)):
+        fail(f"{name} is neither moderator nor admin of this instance")
+    return staff
+
+
+@review.command()
+@click.argument("which", metavar="ID")
+@click.option("--as", "name", metavar="NAME", help="Which moderator decides (default: whoever runs this instance).")
+def approve(which: str, name: str | None) -> None:
+    """Let a held request or offer pass: it is published now, or at its hour."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import listings, publish
+        from fedmatch.board import review as reviews
+
+        staff = await _staff(instance, name)
+        try:
+            made = await instance.database.write(reviews.approve, instance, _number(which), staff)
+        except (reviews.NotHeld, publish.CannotPublish) as error:
+            fail(str(error))
+        instance.wake("delivery")
+        found = await instance.database.read(listings.find, instance, str(made))
+        if found is None:
+            fail("it is not here any more")
+        say(found.json(), found.url or f"{found.state}: {found.id}")
+
+    within(work)
+
+
+@review.command()
+@click.argument("which", metavar="ID")
+@click.option("--reason", required=True, metavar="TEXT", help="Why, for its author, who may change it and submit it again.")
+@click.option("--as", "name", metavar="NAME", help="Which moderator decides (default: whoever runs this instance).")
+def reject(which: str, reason: str, name: str | None) -> None:
+    """Refuse a held request or offer."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import listings
+        from fedmatch.board import review as reviews
+
+        staff = await _staff(instance, name)
+
+        async def body(tx: "Transaction") -> None:
+            await reviews.reject(tx, instance, _number(which), staff, reason)
+
+        try:
+            await instance.database.write(body)
+        except reviews.NotHeld as error:
+            fail(str(error))
+        found = await instance.database.read(listings.find, instance, which)
+        if found is None:
+            fail("it is not here any more")
+        say(found.json(), f"{found.state}: {found.id}")
+
+    within(work)
