@@ -173,7 +173,7 @@ async def _take_in(tx: Transaction, instance: "Instance", listing: Listing, aske
         if everybody >= MOST_REST or (of_host >= MOST_OF_HOST and not helper.local):
             return "later"
     made = await answers.insert(tx, instance, words, side="both" if helper.local else "asker", tray=tray, ends=_ends(instance, listing, tray))
-    await _look_at(tx, instance, made, min(made.ends, made.created + REMIND_MS))
+    await _look_at(tx, instance, made, min(made.ends, made.created + (HOUR_MS if tray == "held" else REMIND_MS)))
     if tray == "held":
         await notifications.tell_staff(tx, instance, "review.waiting", made.id)
     else:
@@ -585,18 +585,26 @@ async def _look(tx: Transaction, instance: "Instance", id: int) -> None:
         await _refuse(tx, instance, held, "released", "released")
         return
     asker = await known.by_uri(tx, held.words.asker)
+    if held.tray == "held" and asker is not None and not await _lift(tx, instance, asker, held):
+        await _look_at(tx, instance, held, min(held.ends, now + HOUR_MS))
+        return
     if now >= held.created + REMIND_MS and asker is not None and await answers.once(tx, instance, "reminded", str(held.id)):
         await notifications.tell(tx, instance, asker.id, "response.reminder", held.id)
-    await _look_at(tx, instance, held, held.ends)
+    await _look_at(tx, instance, held, min(held.ends, held.created + REMIND_MS) if now < held.created + REMIND_MS else held.ends)
 
 
 async def lift(tx: Transaction, instance: "Instance", asker: Actor) -> None:
     """What waited at the border comes to the asker, where an admin let its server in since."""
     for held in await answers.held(tx, instance, asker):
-        helper = await known.by_uri(tx, held.words.helper)
-        if helper is not None and instance.trust.actor(helper.uri, "receive").shown:
-            await answers.save(tx, instance, held, tray="rest")
-            await notifications.tell(tx, instance, asker.id, "response.received", held.id)
+        await _lift(tx, instance, asker, held)
+
+
+async def _lift(tx: Transaction, instance: "Instance", asker: Actor, held: Response) -> bool:
+    if not instance.trust.actor(held.words.helper, "receive").shown:
+        return False
+    await answers.save(tx, instance, held, tray="rest")
+    await notifications.tell(tx, instance, asker.id, "response.received", held.id)
+    return True
 
 
 async def judged_anew(instance: "Instance", tx: Transaction, event: VouchesChanged | PeerLost | PeerTrusted) -> None:

@@ -7,10 +7,13 @@ from typing import Any
 import pytest
 
 from actors import known
-from fedmatch.board import answers, conversations, listings, notifications, responses
+from fedmatch.board import answers, conversations, listings, notifications, publish, responses
 from fedmatch.board.answers import Response
+from fedmatch.board.crossing import CannotReach
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
+from fedmatch.safety import border, peering, vouches
+from fedmatch.safety.border import Host
 from schemas.states import IllegalMove
 from schemas.storage import Transaction
 from tests.friends import befriend
@@ -211,3 +214,67 @@ async def test_the_author_of_a_withdrawn_request_lets_its_helpers_go(world: Worl
     (held,) = await of(helper)
     assert (held.state, held.words.reason) == ("declined", "closed")
     assert (await asker.site.instance.database.read(known.by_name, "asker")) is not None
+
+
+async def test_a_vouch_of_a_trusted_peer_opens_the_other_tray_as_far_as_it_counts(world: World) -> None:
+    asker, helper = await world.person("asker@a"), await world.person("helper@b")
+    await befriend(world, asker.site, helper.site, count=2)
+    site = helper.site.instance
+
+    async def issue(tx: Transaction) -> None:
+        await vouches.issue(tx, site, helper.actor, 3, "references", staff="admin")
+
+    await site.database.write(issue)
+    request = await asker.listing("request", "A lawyer", "Asylum.", skills=["AsylumLaw"], audience="network", terms=Terms(readers=Floor(0), answers=Floor(2)))
+    await world.settle()
+    await respond(helper, request, "I can.")
+    (held,) = await of(asker)
+    assert (held.tray, held.words.level, held.words.issuers) == ("vouched", 2, (helper.site.host,))
+
+    home = asker.site.instance
+    await peering.trust(home, await peering.words(home, helper.site.host), count=0)
+    home.wake("job")
+    await world.settle()
+    (held,) = await of(asker)
+    assert (held.tray, held.words.level) == ("rest", 0)
+    assert "response.doubt" in await told(asker)
+
+
+async def test_when_a_peer_is_lost_nothing_more_is_said_and_both_hear_of_it(world: World) -> None:
+    asker, helper = await world.person("asker@a"), await world.person("helper@b")
+    await befriend(world, asker.site, helper.site)
+    request = await asker.listing("request", "A lawyer", "Asylum.", skills=["AsylumLaw"], audience="network", terms=Terms(readers=Floor(0)))
+    await world.settle()
+    await respond(helper, request, "I can.")
+    await do(asker, responses.accept)
+
+    home = asker.site.instance
+    await border.decide(home, Host(helper.site.host), "limited", "seized")
+    home.wake("job")
+    await world.settle()
+    assert "peer.lost" in await told(asker)
+    with pytest.raises(CannotReach):
+        await do(asker, conversations.say, "canary-late")
+    assert world.grep("canary-late") == {}
+
+
+async def test_where_strangers_wait_an_answer_waits_for_an_admin(world: World) -> None:
+    await world.site("a", mode='"approve"')
+    asker, helper = await world.person("asker@a"), await world.person("helper@b")
+    request = await asker.listing("request", "A lawyer", "Asylum.", skills=["AsylumLaw"])
+    await world.settle()
+    site = helper.site.instance
+    await publish.bring(site, request.url)
+    await respond(helper, request, "I can.")
+    assert await of(asker) == []
+    assert await asker.site.count("response", "tray = 'held'") == 1
+
+    home = asker.site.instance
+    await border.decide(home, Host(helper.site.host), "known", "met them")
+    await home.trust.refresh(home.database)
+
+    async def lift(tx: Transaction) -> None:
+        await responses.lift(tx, home, asker.actor)
+
+    await home.database.write(lift)
+    assert [one.tray for one in await of(asker)] == ["rest"]
