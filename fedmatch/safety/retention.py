@@ -3,7 +3,7 @@
     a listing of ours that closed           its text goes 30 days later, and everybody who may hold it is told to delete it
     a public one from elsewhere             30 days after it closed
     one that is not public, from elsewhere  as soon as it ends, and 30 days after the last sign of its home
-    a conversation, and who it was between  30 days after its completion (fedmatch/board/conversations.py)
+    an answer, its conversation, and who    30 days after it ended: completed, failed, declined, withdrawn or released
     what arrived                            its body in the transaction that finishes it (inbox/arrivals.py)
 """
 
@@ -71,6 +71,19 @@ limit :limit
 """
 
 
+ENDED: Final = """
+delete from response
+where response.id in (
+  select over.id
+  from response as over
+  where over.state in ('completed', 'failed', 'declined', 'withdrawn', 'released')
+    and over.changed_at < :before
+  order by over.id
+  limit :limit
+)
+"""
+
+
 async def soon(tx: Transaction, instance: "Instance") -> None:
     """Asks for a sweep now: something ended that is not to outlive its end."""
     await enqueue(tx, instance, "retention", "all", instance.clock.ms())
@@ -95,12 +108,18 @@ async def sweep(instance: "Instance", _key: str, _payload: bytes) -> None:
             removed += len(some)
     except Locked:
         wait = LOCKED_MS
-    while count := await instance.database.write(_theirs, instance):
-        removed += count
+    for body in (_theirs, _ended):
+        while count := await instance.database.write(body, instance):
+            removed += count
     if removed:
-        log.info("retention.removed", listings=removed)
+        log.info("retention.removed", rows=removed)
         await instance.database.erase()
     await instance.database.write(_again, instance, wait)
+
+
+async def _ended(tx: Transaction, instance: "Instance") -> int:
+    """Answers that are over, with everything that was said under them: the rows of conversation, message and the rest hang on them."""
+    return await tx.execute(ENDED, before=instance.clock.ms() - KEPT_MS, limit=CHUNK)
 
 
 async def _again(tx: Transaction, instance: "Instance", wait_ms: int) -> None:
