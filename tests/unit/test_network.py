@@ -38,6 +38,7 @@ def settings(*, networks: tuple[object, ...] = LOOPBACK, development: bool = Tru
         vault=config.VaultConfig(),
         federation=config.FederationConfig(),
         limits=config.LimitsConfig(),
+        board=config.BoardConfig(),
         log=config.LogConfig(),
         development=config.DevelopmentConfig(networks, True) if development else None,  # type: ignore[arg-type]
     )
@@ -285,6 +286,39 @@ async def test_what_went_wrong_has_its_name(network: Network, tmp_path: Path) ->
         taken.bind(("127.0.0.1", 0))
         assert await network.get(f"http://127.0.0.1:{taken.getsockname()[1]}/", headers={}) == Unreachable("connection refused", temporary=True)
     assert await network.get("http://no-such-name.invalid/", headers={}) == Unreachable("no such name", temporary=False)
+
+
+async def test_a_delivery_tells_who_is_not_there_from_who_does_not_answer(network: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        nobody = await network.post(f"http://127.0.0.1:{taken.getsockname()[1]}/inbox", b"{}", {})
+    assert isinstance(nobody, Unreachable)
+    assert not nobody.connected
+
+    async def hold(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await asyncio.sleep(5)
+
+    async with server(hold) as (port, _):
+        silent = await network.post(f"http://127.0.0.1:{port}/inbox", b"{}", {}, deadline_s=0.2)
+    assert isinstance(silent, Unreachable)
+    assert silent.connected
+
+    # A full queue of connections answers no knock at all
+    monkeypatch.setattr("actors.network.CONNECT_S", 0.3)
+    with socket.socket() as full:
+        full.bind(("127.0.0.1", 0))
+        full.listen(0)
+        waiting = [socket.socket() for _ in range(4)]
+        for one in waiting:
+            one.setblocking(False)
+            one.connect_ex(full.getsockname())
+        fresh = Network(settings())
+        unheard = await fresh.post(f"http://127.0.0.1:{full.getsockname()[1]}/inbox", b"{}", {}, deadline_s=3)
+        await fresh.close()
+        for one in waiting:
+            one.close()
+    assert isinstance(unheard, Unreachable)
+    assert (unheard.why, unheard.connected) == ("no connection within 0.3 s", False)
 
 
 async def test_a_certificate_must_hold_and_a_private_ca_may_be_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
