@@ -1,0 +1,100 @@
+"""Do the commands about trust say what they do, and refuse what cannot be?"""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from click.testing import CliRunner, Result
+
+from fedmatch.cli.main import main
+from tests.unit.test_peers import logs_as_before  # noqa: F401  # a fixture
+
+
+@pytest.fixture
+def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs_as_before: None) -> Iterator[Path]:  # noqa: F811  # the fixture itself
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("FEDMATCH_CONFIG", raising=False)
+    for words in (("init", "--host", "localhost:18001"), ("user", "create", "amina"), ("user", "create", "vera"), ("user", "create", "ines")):
+        assert run(*words).exit_code == 0
+    yield tmp_path
+    structlog.reset_defaults()
+
+
+def run(*words: str, given: str | None = None) -> Result:
+    return CliRunner().invoke(main, list(words), input=given)
+
+
+def ok(*words: str, given: str | None = None) -> Any:
+    result = run(*words, "--json", given=given)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+def test_somebody_is_vetted_by_two_and_vouched_for(typed: Path) -> None:
+    case = ok("vet", "take", "amina", "--as", "vera")["id"]
+    assert run("vet", "decide", case, "--as", "vera", "--level", "4", "--method", "in-person").exit_code == 1
+    for step in ("look", "vettor", "evaluation"):
+        noted = ok("vet", "note", case, "--as", "vera", "--step", step, "--text", "-", given="she is who she says")
+    assert noted["missing"] == []
+    assert ok("vet", "decide", case, "--as", "vera", "--level", "4", "--method", "in-person")["state"] == "proposed"
+    assert run("vet", "decide", case, "--as", "vera", "--level", "4").exit_code == 1
+    assert run("vet", "decide", case, "--as", "ines").exit_code == 2
+    ended = ok("vet", "decide", case, "--as", "ines", "--level", "4")
+    assert (ended["state"], ended["about"]) == ("vouched", "amina@localhost:18001")
+    listed = ok("vouch", "list", "--about", "amina")
+    assert [(one["url"], one["level"], one["method"], one["given"]) for one in listed] == [(ended["vouch"], 4, "in-person", [])]
+    assert ok("vet", "list") == []
+    assert [one["state"] for one in ok("vet", "list", "--all")] == ["vouched"]
+    # By hand only lower ones
+    assert run("vouch", "issue", "amina", "--level", "5", "--method", "documents").exit_code == 1
+    low = ok("vouch", "issue", "amina", "--level", "1", "--method", "documents", "--as", "vera", "--reason", "new papers")
+    assert (low["level"], low["state"]) == (1, "lowered")
+    assert ok("vouch", "revoke", low["id"])["state"] == "revoked"
+    assert run("vouch", "revoke", low["id"]).exit_code == 1
+    assert ok("vouch", "list") == []
+    assert len(ok("vouch", "list", "--all")) == 2
+    # And all of it stands in the log
+    log = ok("audit", "--log")
+    assert log["holds"] is True
+    assert [one["staff"] for one in log["entries"] if one["action"] == "vet.sign-off"] == ["ines"]
+    assert ok("audit", "--log", "--head", log["head"])["found"] is True
+    assert run("audit", "--log", "--head", "0" * 64).exit_code == 1
+    assert "The chain holds" in run("audit", "--log").stdout
+
+
+def test_what_this_machine_gives_away_has_three_columns(typed: Path) -> None:
+    shown = run("audit", "--self").stdout
+    assert all(head in shown for head in ("disk alone", "disk + key", "running machine", "actor_key"))
+    form = ok("audit", "--self")
+    keys = next(one for one in form["tables"] if one["table"] == "actor_key")
+    assert keys["sealed"] == keys["rows"] >= 8
+    assert form["vault"] == "file"
+
+
+def test_what_cannot_be_is_refused(typed: Path) -> None:
+    assert run("audit").exit_code == 2
+    assert run("audit", "--self", "--log").exit_code == 2
+    assert run("audit", "--self", "--head", "0").exit_code == 2
+    assert "never spoke" in run("audit", "--peer", "nobody.example").output
+    assert "no host" in run("audit", "--peer", "no host").output
+    for words in (("add", "localhost:18001"), ("add", "no host"), ("words", "nobody.example"), ("trust", "nobody.example"), ("remove", "nobody.example")):
+        assert run("peers", *words).exit_code == 1
+    assert run("peers", "trust", "x.example", "--vouches-count-up-to", "6").exit_code == 2
+    assert "itself" in run("peers", "add", "localhost:18001").output
+
+
+def test_lists_of_servers_come_and_go(typed: Path) -> None:
+    text = "#domain,#severity,#reject_media,#reject_reports,#public_comment,#obfuscate\nbad.example,suspend,false,false,spam,false\n"
+    assert ok("peers", "import", "-", given=text) == {"made": 1, "skipped": [], "unkept": []}
+    assert run("peers", "export").stdout == text
+    assert ok("peers", "export") == [{"host": "bad.example", "level": "blocked", "reason": "spam"}]
+    assert run("peers", "export", "--allowed").stdout == "#domain\n"
+    assert run("peers", "import", "-", given="#domain,#severity\nx.example,banish\n").exit_code == 1
+    assert run("peers", "import", "missing.csv").exit_code == 1
+    assert ok("peers", "remove", "bad.example") == {"host": "bad.example", "removed": True}
+    assert ok("peers", "list") == []
+    actions = [one["action"] for one in ok("audit", "--log")["entries"]]
+    assert actions == ["peer.level", "peer.remove"]
