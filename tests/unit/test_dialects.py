@@ -4,6 +4,7 @@ import asyncio
 import json
 import socket
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -95,15 +96,20 @@ def test_only_words_of_their_own_cost_json_ld(name: str) -> None:
         assert foreign.is_foreign(document, body) == (name in NEEDS_JSONLD)
 
 
-def test_what_everybody_sends_is_looked_at_in_a_microsecond() -> None:
+def test_what_everybody_sends_is_looked_at_in_a_share_of_the_time_that_reading_takes() -> None:
     document, body = load("mastodon/4.5-create-note.json")
-    foreign.is_foreign(document, body)
 
-    began = time.perf_counter()
-    for _ in range(10_000):
-        foreign.is_foreign(document, body)
+    def cost(look: Callable[[], object]) -> float:
+        """Processor time alone, the best of five: neighbours do not count."""
+        best = float("inf")
+        for _ in range(5):
+            began = time.thread_time()
+            for _ in range(500):
+                look()
+            best = min(best, time.thread_time() - began)
+        return best
 
-    assert (time.perf_counter() - began) / 10_000 < 20e-6   # 1 us on a quiet machine
+    assert cost(lambda: foreign.is_foreign(document, body)) < cost(lambda: parse(document)) / 3
 
 
 # The reader in the worker.
