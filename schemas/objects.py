@@ -1,6 +1,6 @@
 """Which things do activities speak about? Frozen nouns as they stand on the wire; schemas/activities.py reads them, schemas/documents.py writes them."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Final, Literal
 
@@ -74,7 +74,7 @@ class ActorDocument:
     fields: tuple[Field, ...] = ()
     greeting: Greeting | None = None
     """Of an Application alone: what it says to instances that think of trusting it."""
-    implements: tuple[Iri, ...] = ()
+    implements: tuple[Iri, ...] = field(default=(), compare=False)
     """What its server says that it understands (FEP-844e); read, and written by schemas/documents.py for us."""
 
 

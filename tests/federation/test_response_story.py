@@ -14,6 +14,7 @@ from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import border, peering, vouches
 from fedmatch.safety.border import Host
+from schemas.events import OfferAnswered
 from schemas.states import IllegalMove
 from schemas.storage import Transaction
 from tests.friends import befriend
@@ -116,6 +117,16 @@ async def test_between_trusted_peers_everything_is_sealed(world: World) -> None:
     assert sent.words.channel == "sealed"
     (held,) = await of(asker)
     assert (held.state, held.words.text, held.words.channel) == ("sent", "canary-offer: I know that law.", "sealed")
+    # Whoever took over the domain, and signs in the open, decides nothing
+    site = helper.site.instance
+
+    async def forged(tx: Transaction) -> None:
+        them = await known.by_uri(tx, asker.uri)
+        assert them is not None
+        await site.tell(tx, OfferAnswered(them.id, sent.words.offer, True, None, None, False))
+
+    await site.database.write(forged)
+    assert [one.state for one in await of(helper)] == ["sent"]
     await do(asker, responses.accept)
     assert [one.state for one in await of(helper)] == ["accepted"]
     assert "response.accepted" in await told(helper)
