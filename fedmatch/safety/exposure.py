@@ -117,7 +117,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "membership": table("which account acts as which lasting actor, and as what", open="account_id actor_id role since"),
     "message": table(
         "how many messages a conversation has, how long, in which hour", "nothing without the conversation's own key", sealed="ciphertext",
-        open="id response_id format key_id created_at", hashed="hash",
+        open="id response_id format key_id created_at place", hashed="hash",
     ),
     "moved": table("which account moved where", open="actor_id target_id moved_at"),
     "notification": table("how many notices of which kind somebody has", "what they are about", open="id actor_id kind created_at", sealed="about"),
