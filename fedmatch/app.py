@@ -164,7 +164,11 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
         events.VouchesChanged: (_hears(instance, events.VouchesChanged, responses.judged_anew), _hears(instance, events.VouchesChanged, copies.judged_anew)),
         events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted),),
         events.PeerLost: (_hears(instance, events.PeerLost, responses.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
-        events.ActorGone: (_hears(instance, events.ActorGone, people.gone), _hears(instance, events.ActorGone, topics.departed)),
+        events.ActorGone: (
+            _hears(instance, events.ActorGone, responses.gone),
+            _hears(instance, events.ActorGone, people.gone),
+            _hears(instance, events.ActorGone, topics.departed),
+        ),
     }
 
 

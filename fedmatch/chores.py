@@ -7,7 +7,7 @@ import structlog
 
 from actors import keys, known, quiet, said, sealing
 from actors.vault import Locked
-from fedmatch.board import identities, topics
+from fedmatch.board import answers, identities, topics
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import audit, border, peering, retention, vouches
 from inbox import arrivals, moves, pins, replies, synchronise, threads
@@ -243,6 +243,7 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     while await instance.database.write(deliver.prune, instance.clock.ms()):
         continue
     await instance.database.write(said.forget, instance)
+    await instance.database.write(answers.forget_once, instance)
     await instance.database.write(quiet.prune)
     await instance.database.write(keys.prune, instance.clock.ms())
     await instance.database.write(sealing.prune, instance.clock.ms())

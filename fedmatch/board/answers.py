@@ -241,6 +241,14 @@ where (response.asker_hash = :actor_hash or response.helper_hash = :actor_hash)
 limit 1
 """
 
+PARTS_OF: Final = """
+select response.*
+from response
+where (response.asker_hash = :actor_hash or response.helper_hash = :actor_hash)
+  and response.state in ('sent', 'opened', 'accepted')
+order by response.id
+"""
+
 NAME: Final = """
 insert into response_name (hash, response_id)
 values (:hash, :response_id)
@@ -396,6 +404,11 @@ async def unopened(tx: Transaction, instance: "Instance", listing: Iri, host: st
 async def holds(tx: Transaction, instance: "Instance", actor: Actor) -> bool:
     """Whether an actor of ours is part of any answer that is still live: a one-time identity ends only after its last."""
     return await tx.one(LIVE_OF, actor_hash=hash_of(instance, "actor", actor.uri)) is not None
+
+
+async def parts_of(tx: Transaction, instance: "Instance", actor: Actor) -> list[Response]:
+    """Every live answer that an actor, ours or theirs, is one side of."""
+    return [_from_row(instance, row) for row in await tx.all(PARTS_OF, actor_hash=hash_of(instance, "actor", actor.uri))]
 
 
 async def once(tx: Transaction, instance: "Instance", kind: str, *about: str) -> bool:

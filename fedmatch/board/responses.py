@@ -23,7 +23,7 @@ from fedmatch.jobs import enqueue
 from fedmatch.safety import border, vouches
 from schemas import agreements
 from schemas.activities import Accept, Create, Offer, Reject, Undo, Update
-from schemas.events import AgreementChanged, OfferAnswered, Offered, OfferUndone, PeerLost, PeerTrusted, PostChanged, PostGone, VouchesChanged
+from schemas.events import ActorGone, AgreementChanged, OfferAnswered, Offered, OfferUndone, PeerLost, PeerTrusted, PostChanged, PostGone, VouchesChanged
 from schemas.objects import Agreement, Receipt
 from schemas.reading import Iri
 from schemas.states import RESPONSE, IllegalMove
@@ -402,6 +402,27 @@ async def closed(instance: "Instance", tx: Transaction, event: PostGone | PostCh
     for held in await answers.of_listing(tx, instance, uri):
         if held.state in WAITING:
             await _refuse(tx, instance, held, "declined", "closed")
+
+
+async def gone(instance: "Instance", tx: Transaction, event: ActorGone) -> None:
+    """Somebody ended, here or elsewhere: what was still open between them and anybody is over, and the other side is told."""
+    actor = await known.by_id(tx, event.actor_id)
+    if actor is None or instance.vault.locked:
+        return
+    for held in await answers.parts_of(tx, instance, actor):
+        if held.of_helper(actor) and held.side != "helper":
+            await taken_back(tx, instance, held)
+        elif held.of_helper(actor):
+            await withdraw(tx, instance, actor, held)
+        elif held.side == "helper":
+            now = await _move(tx, instance, held, "released")
+            helper = await known.by_uri(tx, held.words.helper)
+            if helper is not None:
+                await notifications.tell(tx, instance, helper.id, "response.released", now.id)
+        elif held.state in WAITING:
+            await _refuse(tx, instance, held, "declined", "closed")
+        else:
+            await complete(tx, instance, actor, held, failed=True)
 
 
 # What the asker does.

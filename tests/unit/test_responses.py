@@ -443,3 +443,16 @@ async def test_what_may_be_done_depends_on_whose_it_is(house: House) -> None:
         await do(instance, responses.complete, helper, held)
     with pytest.raises(CannotAnswer, match="conversation"):
         await do(instance, conversations.say, asker, held, "Hello.")
+
+
+async def test_what_was_open_with_somebody_who_is_gone_is_over(house: House) -> None:
+    instance, _ = house
+    asker, helper = await person(instance, "asker"), await remote(instance, "helper")
+    asked = await request(instance, asker)
+    await offer(instance, helper, asked, asker)
+    (held,) = await of(instance, asker)
+    await do(instance, responses.accept, asker, held)
+
+    await instance.database.write(known.remove, instance, helper)
+    assert [one.state for one in await of(instance, asker)] == ["withdrawn"]
+    assert await state(instance, asked) == "open"
