@@ -10,6 +10,7 @@ from actors.known import Actor
 from fedmatch.board import drafts, notifications
 from fedmatch.board.drafts import Kept
 from fedmatch.board.listings import Listing
+from fedmatch.safety import audit
 from schemas.states import LISTING
 from schemas.storage import Transaction
 
@@ -68,6 +69,7 @@ async def approve(tx: Transaction, instance: "Instance", id: int, staff: Actor |
     made = await publish.release(tx, instance, author, replace(kept, reviewed=True))
     await tx.execute(COUNT, actor_id=author.id, approved=1, refused=0)
     await notifications.tell(tx, instance, author.id, "listing.approved", made)
+    await audit.log(tx, instance, staff.username if staff else audit.OPERATOR, "review.approve", str(made))
     log.info("review.approved", draft=id, staff=staff.id if staff else None)
     return made
 
@@ -79,6 +81,7 @@ async def reject(tx: Transaction, instance: "Instance", id: int, staff: Actor | 
     await drafts.keep(tx, instance, replace(kept, state=LISTING.move(kept.state, "refused"), draft=draft))
     await tx.execute(COUNT, actor_id=author.id, approved=0, refused=1)
     await notifications.tell(tx, instance, author.id, "listing.refused", id)
+    await audit.log(tx, instance, staff.username if staff else audit.OPERATOR, "review.reject", str(id), reason[:MOST_REASON])
     log.info("review.refused", draft=id, staff=staff.id if staff else None)
 
 

@@ -207,7 +207,7 @@ select vouch.id
 from vouch
 where vouch.subject = :uri
   and vouch.level > 0
-  and vouch.state = 'issued'
+  and vouch.state in ('issued', 'lowered')
   and vouch.expires > :now
 limit 1
 """

@@ -17,6 +17,7 @@ from actors.known import Actor
 from actors.remote import FetchFailed
 from actors.vault import Locked
 from fedmatch import people
+from fedmatch.safety import audit
 from inbox import dereference
 from inbox.errors import Later
 from outbox import posts, publish
@@ -337,6 +338,7 @@ async def take(tx: Transaction, instance: "Instance", id: int, *, undo: bool = F
     to: State = "open" if undo else "taken"
     if row["state"] != to:
         await tx.execute(MOVE, id=id, state=REPORT.move(row["state"], to), now=instance.clock.ms())
+        await audit.log(tx, instance, audit.OPERATOR, "report.take", f"{id} {to}")
         log.info("report.taken", report=id, undone=undo)
     return await _by_id(tx, id)
 
@@ -352,5 +354,6 @@ async def close(tx: Transaction, instance: "Instance", id: int, note: str | None
         words = _open(instance, id, sealed)
         sealed = _seal(instance, id, Words(words.text, words.posts, words.reporter, note))
     await tx.execute(CLOSE, id=id, state=state, sealed=sealed, now=instance.clock.ms())
+    await audit.log(tx, instance, audit.OPERATOR, "report.close", str(id), note)
     log.info("report.closed", report=id)
     return await _by_id(tx, id)

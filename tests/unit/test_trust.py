@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 from pathlib import Path
-from typing import get_args
 
 import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -11,13 +10,14 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from actors import generations, keys, peers, trust
 from actors.generations import Watch
 from actors.hosts import BadUrl
-from actors.trust import Direction, Trust
+from actors.trust import Direction, Rules, Trust
+from schemas.config import Mode
 from schemas.states import IllegalMove
 from schemas.storage import Database, Transaction, Unavailable
 from tests import house
 from tests.house import House
 
-DIRECTIONS: tuple[Direction, ...] = get_args(Direction)
+DIRECTIONS: tuple[Direction, ...] = ("receive", "deliver", "fetch")
 
 
 @pytest.fixture
@@ -277,3 +277,11 @@ async def test_generations_count_up(database: Database) -> None:
 
     await database.write(bump)
     assert await database.read(generations.read) == {"keys": 2}
+
+
+@pytest.mark.parametrize("mode", ["open", "approve", "allowlist"])
+def test_confided_is_to_a_trusted_host_alone_by_its_own_name(mode: Mode) -> None:
+    levels = {"friend.example": "trusted", "known.example": "known", "quiet.example": "limited", "evil.example": "blocked"}
+    trust = Trust(mode, Rules(levels, {}, {}))
+    hosts = ("friend.example", "FRIEND.example.", "sub.friend.example", "friend.example:8443", "known.example", "quiet.example", "evil.example", "new.example")
+    assert [trust.verdict(host, "confide").allowed for host in hosts] == [True, True] + [False] * 6
