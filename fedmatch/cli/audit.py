@@ -64,6 +64,7 @@ def _peer_json(found: "OfPeer") -> dict[str, Json]:
         "followers": [{"ours": ours, "theirs": theirs} for ours, theirs in found.followers],
         "letters": found.letters,
         "public": dict(found.public),
+        "fetched": found.fetched,
         "sealed": found.sealed,
     }
 
@@ -82,7 +83,8 @@ def _peer_text(found: "OfPeer") -> str:
             "Vouches\n" + table(("about", "level", "state", "given"), vouches, empty="none"),
             "Answers and conversations, with all their words\n" + table(("id", "state", "since"), answers, empty="none"),
             "Follows\n" + table(("ours", "theirs"), [*found.followed, *found.followers], empty="none"),
-            f"Direct and followers-only posts of ours: {found.letters}. In the open of late: {public}. Sealed of late: {found.sealed}.",
+            f"Direct and followers-only posts of ours: {found.letters}. Public posts it fetched: {found.fetched}.\n"
+            f"Sent of late: {public} in the open, {found.sealed} sealed.",
         )
     )
 

@@ -1,7 +1,7 @@
 """What would somebody learn who takes something away: this instance's disk, its disk with the key, the machine as it runs, or a peer?
 
-Every column of the database is classified here; a test fails for one that is not. `open` can be read by whoever has the disk, `sealed` by whoever has the vault's
-key too, `hashed` shows nothing, but who has the key can try a guess. The counts come from the data as it lies there.
+Every column of the database is classified here; a test fails for one that is not. `open` can be read by whoever has the disk, `sealed` by whoever has the key
+of the vault too, `hashed` shows nothing, but who has the key can try a guess. The counts come from the data as it lies there.
 """
 
 from collections.abc import Mapping, Sequence
@@ -86,6 +86,7 @@ TABLES: Final[Mapping[str, Table]] = {
         open="id actor_id state kind publish_at reviewed created_at changed_at", sealed="sealed",
     ),
     "feedback": table("", "what both sides said of each other", open="response_id", sealed="sealed", hashed="actor_hash"),
+    "fetched": table("which server fetched which public post with its signature", open="post_id host_id"),
     "follow": table("who follows whom, of people", open="id uri follower_id followed_id state created_at changed_at"),
     "generation": table("counters", open="name value"),
     "handshake": table(
@@ -292,6 +293,12 @@ group by outgoing.kind
 order by outgoing.kind
 """
 
+FETCHED: Final = """
+select count(*) as number
+from fetched
+where fetched.host_id = :host_id
+"""
+
 SEALED_THERE: Final = """
 select count(*) as number
 from delivery
@@ -355,6 +362,7 @@ class OfPeer:
     letters: int
     public: tuple[tuple[str, int], ...]
     sealed: int
+    fetched: int
 
 
 async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | None:
@@ -366,6 +374,7 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
     answers = [*await tx.all(ANSWERED_HERE, host_hash=hash_of(instance, "host", row["name"]))]
     for listing in await tx.all(LISTINGS_OF, host_id=host_id):
         answers += await tx.all(ANSWERED_THERE, listing_hash=hash_of(instance, "listing", listing["uri"]))
+    fetched = await tx.one(FETCHED, host_id=host_id)
     letters, sealed = await tx.one(LETTERS, host_id=host_id), await tx.one(SEALED_THERE, host_id=host_id)
     return OfPeer(
         host=row["name"],
@@ -378,6 +387,7 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
         letters=0 if letters is None else int(letters["number"]),
         public=tuple((one["kind"], int(one["number"])) for one in await tx.all(PUBLIC_THERE, host_id=host_id)),
         sealed=0 if sealed is None else int(sealed["number"]),
+        fetched=0 if fetched is None else int(fetched["number"]),
     )
 
 
