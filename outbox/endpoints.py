@@ -14,7 +14,7 @@ from actors.media import ACTIVITY_JSON, wants_activitypub
 from actors.signatures.errors import HostRefused
 from actors.signatures.request import Signer
 from actors.vault import Locked
-from outbox import posts, reactions
+from outbox import fetched, posts, reactions
 from outbox.posts import Post
 from outbox.visible import Anonymous, Remote, Viewer, can_read
 from schemas import documents
@@ -235,7 +235,11 @@ async def _answer(instance: "Instance", found: Found, note_of: NoteOf | None, wr
     except Locked:
         return ap_error(503, "the instance is locked, come back later", retry_after_s=300)
     document = write(note)
-    return not_found() if document is None else ap_response(document, max_age_s=AGE_S, by_signer=by_signer(instance, found.post))
+    if document is None:
+        return not_found()
+    if found.post.public:
+        await fetched.note(instance, found.post.id, list(request.scope["headers"]))
+    return ap_response(document, max_age_s=AGE_S, by_signer=by_signer(instance, found.post))
 
 
 def by_signer(instance: "Instance", post: Post) -> bool:

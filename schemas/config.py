@@ -4,7 +4,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -117,10 +117,10 @@ class Config:
     server: ServerConfig
     vault: VaultConfig
     federation: FederationConfig
-    board: BoardConfig
     limits: LimitsConfig
     log: LogConfig
     development: DevelopmentConfig | None
+    board: BoardConfig = field(default_factory=BoardConfig)
     terms: InstanceTerms = InstanceTerms()
 
     @property

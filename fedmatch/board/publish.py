@@ -20,7 +20,7 @@ from fedmatch.board.terms import Terms
 from fedmatch.safety import vouches
 from inbox import dereference, replies
 from inbox.errors import Later
-from outbox import polls, posts
+from outbox import fetched, polls, posts
 from outbox import publish as outbox
 from outbox.address import Audience
 from outbox.posts import Post
@@ -268,16 +268,18 @@ where announcement.post_id = :post_id
 
 
 async def holders(tx: Transaction, actor: Actor, held: Post) -> Audience:
-    """Everybody who may hold this post of `actor`: whom it addresses, who answered or boosted it, the followers of its author and of our boosters."""
+    """Everybody who may hold this post of `actor`: whom it addresses, who answered or boosted it, the followers of its author and of our boosters, and servers
+    that fetched it."""
     named = tuple(row["id"] for row in await tx.all(HOLDERS, post_id=held.id) if row["id"] != actor.id)
     if held.visibility == "direct":
         return Audience(actors=named)
     boosters = tuple(row["actor_id"] for row in await tx.all(BOOSTERS, post_id=held.id))
-    return Audience(actors=named, followers_of=(actor.id, *boosters))
+    inboxes = await fetched.inboxes(tx, held.id) if held.public else ()
+    return Audience(actors=named, followers_of=(actor.id, *boosters), inboxes=inboxes)
 
 
 async def _everybody(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> Audience:
-    """The holders of a post, and for a listing everybody who answered it or whose server fetched it. Who answered is known only to an open vault."""
+    """The holders of a post, and for a listing everybody who answered it. Who answered is known only to an open vault."""
     audience = await holders(tx, actor, held)
     if await listings.state_of(tx, held.id) is None:
         return audience

@@ -87,3 +87,10 @@ create table review_record (
   approved integer not null default 0,
   refused integer not null default 0
 ) strict;
+
+-- Which servers fetched a public post of ours with a signature: they hold it, so they hear what becomes of it. Hosts alone, never whose key signed.
+create table fetched (
+  post_id integer not null references post (id) on delete cascade,
+  host_id integer not null references host (id) on delete cascade,
+  primary key (post_id, host_id)
+) strict;

@@ -459,3 +459,21 @@ async def _intent(tx: Transaction, site: Site, url: Iri) -> dict:  # type: ignor
     note = await publish.note(tx, site.instance, post)
     assert note is not None
     return documents.note(note)["publishes"]
+
+
+async def test_a_server_that_came_and_took_it_hears_that_it_is_gone(world: World) -> None:
+    # Given somebody elsewhere who follows nobody, but is known here, and looks at a request
+    amina, reader = await world.person("amina@a"), await world.person("reader@b")
+    await reader.post("hello", to=[amina.handle])
+    await world.settle()
+    made = await ask(amina, "public")
+    await publish.bring(reader.site.instance, made.url)
+    assert len(await reader.site.listings()) == 1
+    # Then its server hears of the change and of the end
+    await amina.change(made, title="Changed")
+    await world.settle()
+    assert [one["title"] for one in await reader.site.listings()] == ["Changed"]
+    await amina.withdraw(made)
+    await world.settle()
+    assert await reader.site.listings() == []
+    assert await amina.site.count("fetched") == 0
