@@ -134,6 +134,19 @@ PROOF_TERMS: Final[Document] = {
 """What https://w3id.org/security/data-integrity/v2 says, written out: nobody has to fetch it, and Takahe knows no context by name but its own."""
 NOTE_CONTEXT: Final[list[Any]] = [AS, NOTE_TERMS]
 LISTING_CONTEXT: Final[list[Any]] = [AS, LISTING_TERMS]
+MATTER_CONTEXT: Final[list[Any]] = [
+    AS,
+    NOTE_TERMS
+    | {
+        "fm": vocabulary.NAMESPACE,
+        "matter": "fm:matter",
+        "Matter": "fm:Matter",
+        "kind": "fm:kind",
+        "step": "fm:step",
+        "whom": "fm:whom",
+        "words": "fm:words",
+    },
+]
 ACTOR_CONTEXT: Final[list[Any]] = [AS, SECURITY, ACTOR_TERMS]
 APPLICATION_CONTEXT: Final[list[Any]] = [AS, SECURITY, ACTOR_TERMS | peering.TERMS]
 
@@ -236,7 +249,7 @@ def activity(act: Activity) -> Document:
     """An activity with its context; Accept, Reject and Undo embed the whole inner activity."""
     match act:
         case Create(object=Note() as made) | Update(object=Note() as made):
-            context = LISTING_CONTEXT if made.proposal else NOTE_CONTEXT
+            context = LISTING_CONTEXT if made.proposal else MATTER_CONTEXT if made.matter else NOTE_CONTEXT
         case Update(object=ActorDocument() as changed):
             context = _actor_context(changed)
         case Sealed():
@@ -357,6 +370,9 @@ def _note(post: Note) -> Document:
     document["attachment"] = [
         _put({"type": "Document"}, mediaType=one.media_type, url=one.url, name=one.description, summary=one.description) for one in post.attachments
     ]
+    if post.matter:
+        matter = post.matter
+        document["matter"] = _put({"type": "Matter", "id": matter.name, "kind": matter.kind, "step": matter.step}, whom=matter.to, words=matter.text)
     if post.poll:
         document |= _poll(post.poll)
     if post.tallies:

@@ -3,10 +3,28 @@
 import re
 from collections.abc import Iterator, Mapping
 from html import escape
-from typing import Any, Final
+from typing import Any, Final, cast, get_args
 
 from schemas import dialects, html, vocabulary, vouches
-from schemas.objects import PUBLIC, Attachment, Circle, Emoji, Hashtag, Mention, Need, Note, Option, Poll, Proposal, Purpose, Translation, Urgency
+from schemas.objects import (
+    PUBLIC,
+    Attachment,
+    Circle,
+    Emoji,
+    Hashtag,
+    Matter,
+    MatterKind,
+    MatterStep,
+    Mention,
+    Need,
+    Note,
+    Option,
+    Poll,
+    Proposal,
+    Purpose,
+    Translation,
+    Urgency,
+)
 from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, language, moment, page, text, types
 
 POSTS: Final = frozenset({"Note", "Question", "Article", "Page", "Event", "Image", "Video", "Audio", "Document", "Proposal"})
@@ -30,6 +48,7 @@ MOST_NEEDS: Final = 20
 MOST_NEED: Final = 200
 MOST_PEOPLE: Final = 1_000_000
 MOST_LEVEL: Final = 5
+MOST_MATTER: Final = 5000
 MOST_OPTIONS: Final = 20
 MOST_OPTION: Final = 500
 MOST_VOTES: Final = 1_000_000_000
@@ -129,8 +148,20 @@ def read(document: Document, kind: str, sender: Iri | None, to: tuple[Iri, ...],
         emojis=emojis,
         replies=iri(get("replies")),
         poll=_poll(document) if kind == "Question" else None,
+        matter=_matter(get("matter")),
         proposal=_proposal(document, kind, content),
     )
+
+
+def _matter(value: Any) -> Matter | None:
+    """What two sides of a conversation agree about; of our own form alone."""
+    thing = first(value)
+    if not isinstance(thing, dict):
+        return None
+    name, kind, step = iri(thing.get("id")), thing.get("kind"), thing.get("step")
+    if name is None or kind not in get_args(MatterKind) or step not in get_args(MatterStep):
+        return None
+    return Matter(cast(MatterKind, kind), cast(MatterStep, step), name, text(thing.get("whom"), MOST_MATTER) or "", text(thing.get("words"), MOST_MATTER) or "")
 
 
 def _author(value: Any, sender: Iri | None) -> Iri | None:

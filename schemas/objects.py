@@ -15,6 +15,8 @@ Visibility = Literal["public", "unlisted", "followers", "direct"]
 Purpose = Literal["request", "offer"]
 Urgency = Literal["hours", "days", "weeks", "anytime"]
 Circle = Literal["network", "peers"]
+MatterKind = Literal["introduction", "guest", "story"]
+MatterStep = Literal["ask", "agree", "refuse"]
 VouchMethod = Literal["in-person", "documents", "video-call", "known-organisation", "references", "other"]
 
 
@@ -245,6 +247,20 @@ class Receipt:
 
 
 @dataclass(frozen=True, slots=True)
+class Matter:
+    """What two sides of a conversation have to agree about, beside what they say: an introduction, a guest, a story of the outcome.
+
+    `name` is its id on the wire, `to` a person or a role, `text` why or what. It stands only in what goes sealed to exactly one other actor.
+    """
+
+    kind: MatterKind
+    step: MatterStep
+    name: Iri
+    to: str = ""
+    text: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Note:
     """A post as it stands on the wire. `kind` is the AS2 type we read it as (Note, Question, Article, Page, ...).
 
@@ -278,6 +294,7 @@ class Note:
     tallies: Tallies | None = None
     replies: Iri | None = None
     """Of others' posts: where their server lists who answered."""
+    matter: Matter | None = None
     proposal: Proposal | None = None
 
     @property

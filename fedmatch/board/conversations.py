@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING, Final, Literal
 import structlog
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
-from actors import known
+from actors import hosts, known
 from actors.known import Actor
 from fedmatch import chores, times, words
 from fedmatch.board import answers, crossing, letters, notifications
 from fedmatch.board.answers import Response
 from fedmatch.board.responses import CannotAnswer
 from schemas.activities import Create
-from schemas.objects import Note
+from schemas.objects import Matter, Note
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
 
@@ -34,6 +34,7 @@ MOST_TEXT: Final = 5000
 MOST_MESSAGES: Final = 1000
 FieldName = Literal["name", "contact", "place"]
 FIELDS: Final = ("name", "contact", "place")
+MOST_GUESTS: Final = 5
 ROLES: Final = ("interpreter", "matchmaker")
 
 
@@ -55,6 +56,7 @@ class Message:
 class Guest:
     """A third person in one conversation, or on the way into it."""
 
+    uri: Iri
     handle: str
     role: str
     asker_agreed: bool
@@ -187,6 +189,26 @@ async def _deliver(tx: Transaction, instance: "Instance", actor: Actor, to: Acto
     return uri
 
 
+async def pass_on(tx: Transaction, instance: "Instance", actor: Actor, response: Response, matter: Matter) -> None:
+    """Lets the other side's server know of a matter they have to agree about; where both live here there is nothing to send.
+
+    It goes sealed or not at all. Wake "delivery" after the commit. Raises `CannotAnswer`, `crossing.CannotReach`, `actors.vault.Locked`.
+    """
+    for uri in (response.words.asker, response.words.helper):
+        to = None if uri == actor.uri else await known.by_uri(tx, uri)
+        if to is None or to.local:
+            continue
+        if response.words.channel != "sealed":
+            raise CannotAnswer(f"{to.host} is no trusted peer: what both sides have to agree about does not travel in the open; write it as a message")
+        name = crossing.new_name(instance, "letters")
+        now = times.moment(answers.hour(instance))
+        thread = response.words.agreement or response.words.offer
+        content = letters.content(" ".join(word for word in (matter.to, matter.text) if word) or matter.kind, response.words.language or "en")
+        note = Note(id=name, attributed_to=actor.uri, content=content, published=now, conversation=thread, to=(to.uri,), matter=matter)
+        activity = Create(id=Iri(f"{name}/activity"), actor=actor.uri, object=note, to=note.to, published=now)
+        await crossing.send(tx, instance, actor, to, activity, response)
+
+
 async def keep(tx: Transaction, instance: "Instance", response: Response, by: str, text: str, uri: Iri) -> Message | None:
     """Writes a message into its conversation; None if it is there already, or if there is no conversation."""
     key = await _key(tx, instance, response)
@@ -284,38 +306,96 @@ where id = :id
 
 
 async def admit(tx: Transaction, instance: "Instance", actor: Actor, response: Response, guest: Actor, role: str) -> Guest:
-    """One side lets a third person of this instance in, an interpreter or a matchmaker; they are in when both did. Raises `CannotAnswer`.
+    """One side lets a third person in, an interpreter or a matchmaker; they are in when both did. Raises `CannotAnswer`, `crossing.CannotReach`.
 
-    Both sides must live here: a guest of another instance would be a third server that holds the words.
+    The guest lives on the server of one of the two: anybody else's would be a third server that holds the words. Who proposes is of that server; the other
+    side agrees by the guest's handle (`agree_to`).
     """
     if role not in ROLES:
         raise CannotAnswer(f"{role!r} is no role of a guest; there are {', '.join(ROLES)}")
     if not await exists(tx, response):
         raise CannotAnswer("there is no conversation yet; it begins when the answer is accepted")
-    if not guest.local or guest.id == actor.id or response.of_asker(guest) or response.of_helper(guest):
-        raise CannotAnswer("a guest is a third person of this instance")
+    if guest.id == actor.id or guest.kind == "Application" or response.of_asker(guest) or response.of_helper(guest):
+        raise CannotAnswer("a guest is a third person")
     if not response.of_asker(actor) and not response.of_helper(actor):
         raise CannotAnswer("only the two whose conversation it is let somebody in")
-    if response.side != "both":
-        raise CannotAnswer("both sides have to live on this instance: a guest elsewhere would bring a third server into it")
-    who = answers.hash_of(instance, "actor", guest.uri)
-    sealed = instance.vault.seal(json.dumps({"handle": guest.handle, "role": role}).encode(), f"conversation_guest:{response.id}")
+    if not guest.local:
+        raise CannotAnswer("a guest of the other server is proposed there, and agreed to by handle; one of a third would bring that server into it")
+    now = await _admitted(tx, instance, actor, response, guest.uri, guest.handle, role)
+    other = await known.by_uri(tx, response.words.helper if response.of_asker(actor) else response.words.asker)
+    if other is not None and other.local and not now.admitted:
+        await notifications.tell(tx, instance, other.id, "guest.asked", response.id)
+    await pass_on(tx, instance, actor, response, Matter("guest", "ask", guest.uri, guest.handle, role))
+    return now
+
+
+async def _admitted(tx: Transaction, instance: "Instance", by: Actor, response: Response, uri: Iri, handle: str, role: str) -> Guest:
+    """Notes that one side agrees to a guest."""
+    who = answers.hash_of(instance, "actor", uri)
+    said = {"uri": uri, "handle": handle, "role": role}
+    sealed = instance.vault.seal(json.dumps(said).encode(), f"conversation_guest:{response.id}")
     await tx.execute(ADD_GUEST, id=instance.ids.new(answers.hour(instance)), response_id=response.id, actor_hash=who, sealed=sealed)
     row = await tx.one(GUEST, response_id=response.id, actor_hash=who)
     if row is None:
         raise CannotAnswer("it was not kept; try again")
-    await tx.execute(ASKER_AGREES if response.of_asker(actor) else HELPER_AGREES, id=row["id"])
-    now = _guest(instance, response, await tx.one(GUEST, response_id=response.id, actor_hash=who) or row)
-    other = await known.by_uri(tx, response.words.helper if response.of_asker(actor) else response.words.asker)
-    if other is not None and not now.admitted:
-        await notifications.tell(tx, instance, other.id, "guest.asked", response.id)
+    await tx.execute(ASKER_AGREES if response.of_asker(by) else HELPER_AGREES, id=row["id"])
+    return _guest(instance, response, await tx.one(GUEST, response_id=response.id, actor_hash=who) or row)
+
+
+async def guest_told(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, response: Response, matter: Matter) -> None:
+    """The other side proposes a guest of its own server, agrees to one of ours, or says that one left."""
+    if not await exists(tx, response):
+        return
+    if matter.step == "refuse":
+        row = await tx.one(GUEST, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", matter.name))
+        if row is not None:
+            await tx.execute(REMOVE_GUEST, id=row["id"])
+        return
+    row = await tx.one(GUEST, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", matter.name))
+    if matter.step == "agree" and row is None:
+        return
+    # Whoever proposes speaks for people of its own server alone, under the name that server gives them.
+    if row is None and (hosts.authority(matter.name) != author.host or matter.text not in ROLES or len(await guests(tx, instance, response)) >= MOST_GUESTS):
+        return
+    handle = matter.to if row is not None else f"{matter.to.partition('@')[0]}@{author.handle_host}"
+    await _admitted(tx, instance, author, response, matter.name, handle, matter.text)
+    if matter.step == "ask":
+        await notifications.tell(tx, instance, owner.id, "guest.asked", response.id)
+
+
+async def agree_to(tx: Transaction, instance: "Instance", actor: Actor, response: Response, handle: str) -> Guest:
+    """One side agrees to the guest of that handle whom the other side, elsewhere, proposed. Raises `CannotAnswer`, `crossing.CannotReach`."""
+    if not response.of_asker(actor) and not response.of_helper(actor):
+        raise CannotAnswer("only the two whose conversation it is let somebody in")
+    asked = next((one for one in await guests(tx, instance, response) if one.handle == handle.removeprefix("@")), None)
+    if asked is None:
+        raise CannotAnswer(f"the other side proposed no {handle}")
+    now = await _admitted(tx, instance, actor, response, asked.uri, asked.handle, asked.role)
+    await pass_on(tx, instance, actor, response, Matter("guest", "agree", asked.uri, asked.handle, asked.role))
     return now
+
+
+async def show_out(tx: Transaction, instance: "Instance", actor: Actor, response: Response, handle: str) -> bool:
+    """One side wants a guest of the other server, by handle, no longer in it. Raises `CannotAnswer`, `crossing.CannotReach`."""
+    asked = next((one for one in await guests(tx, instance, response) if one.handle == handle.removeprefix("@")), None)
+    if asked is None or not (response.of_asker(actor) or response.of_helper(actor)):
+        return False
+    row = await tx.one(GUEST, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", asked.uri))
+    if row is None or not await tx.execute(REMOVE_GUEST, id=row["id"]):
+        return False
+    await pass_on(tx, instance, actor, response, Matter("guest", "refuse", asked.uri))
+    return True
 
 
 async def leave(tx: Transaction, instance: "Instance", response: Response, guest: Actor) -> bool:
     """A guest leaves, or is shown out by either side; what they read cannot be unread."""
     row = await tx.one(GUEST, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", guest.uri))
-    return row is not None and bool(await tx.execute(REMOVE_GUEST, id=row["id"]))
+    if row is None or not await tx.execute(REMOVE_GUEST, id=row["id"]):
+        return False
+    speaker = await known.by_uri(tx, response.words.asker if response.side == "asker" else response.words.helper)
+    if speaker is not None and response.side != "both":
+        await pass_on(tx, instance, speaker, response, Matter("guest", "refuse", guest.uri))
+    return True
 
 
 async def guests(tx: Transaction, instance: "Instance", response: Response) -> list[Guest]:
@@ -338,7 +418,7 @@ async def guest_of(tx: Transaction, instance: "Instance", actor: Actor) -> list[
 
 def _guest(instance: "Instance", response: Response, row: Row) -> Guest:
     said = json.loads(instance.vault.open(bytes(row["sealed"]), f"conversation_guest:{response.id}"))
-    return Guest(said["handle"], said["role"], bool(row["asker_agreed"]), bool(row["helper_agreed"]))
+    return Guest(Iri(said["uri"]), said["handle"], said["role"], bool(row["asker_agreed"]), bool(row["helper_agreed"]))
 
 
 # What is shown to one counterpart.

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Final
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import answers, conversations, notifications
+from fedmatch.board import answers, conversations, crossing, notifications
 from fedmatch.board.answers import Response
 from fedmatch.board.responses import CannotAnswer
-from schemas.reading import Row
+from schemas.objects import Matter
+from schemas.reading import Iri, Row
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -20,6 +21,9 @@ if TYPE_CHECKING:
 
 MOST_TEXT: Final = 2000
 MOST_CREDITS: Final = 20
+MOST_CREDIT: Final = 200
+MOST: Final = 50
+"""Introductions in one conversation."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,8 @@ class Introduction:
     state: str
     to: str
     why: str
+    name: Iri
+    """Its id between the two servers."""
 
     def json(self) -> dict[str, str]:
         """The form scripts read."""
@@ -79,25 +85,43 @@ where id = :id
 
 
 async def propose(tx: Transaction, instance: "Instance", helper: Actor, response: Response, to: str, why: str) -> Introduction:
-    """The helper asks whether the asker may be introduced to `to`. Over another instance it travels as a message of the conversation. Raises `CannotAnswer`."""
+    """The helper asks whether the asker may be introduced to `to`, a person or a role. Raises `CannotAnswer`, `crossing.CannotReach`."""
     if not response.of_helper(helper) or response.state != "accepted":
         raise CannotAnswer("only the helper of an accepted answer proposes an introduction")
     to, why = to.strip(), why.strip()
     if not to or len(to) + len(why) > MOST_TEXT:
         raise CannotAnswer(f"say to whom, and why, in at most {MOST_TEXT} letters")
-    new_id = instance.ids.new(answers.hour(instance))
-    sealed = instance.vault.seal(json.dumps({"to": to, "why": why}, ensure_ascii=False).encode(), f"introduction:{new_id}")
-    await tx.execute(INSERT, id=new_id, response_id=response.id, sealed=sealed, now=answers.hour(instance))
+    name = crossing.new_name(instance, "introductions")
     asker = await known.by_uri(tx, response.words.asker)
     if asker is not None and asker.local:
         await notifications.tell(tx, instance, asker.id, "introduction.asked", response.id)
-    elif asker is not None:
-        await conversations.say(tx, instance, helper, response, f"May I introduce you to {to}? {why}".strip())
-    return Introduction(new_id, response.id, "asked", to, why)
+    await conversations.pass_on(tx, instance, helper, response, Matter("introduction", "ask", name, to, why))
+    return await _keep(tx, instance, response, name, to, why)
+
+
+async def _keep(tx: Transaction, instance: "Instance", response: Response, name: Iri, to: str, why: str) -> Introduction:
+    new_id = instance.ids.new(answers.hour(instance))
+    said = {"to": to, "why": why, "name": name}
+    sealed = instance.vault.seal(json.dumps(said, ensure_ascii=False).encode(), f"introduction:{new_id}")
+    await tx.execute(INSERT, id=new_id, response_id=response.id, sealed=sealed, now=answers.hour(instance))
+    return Introduction(new_id, response.id, "asked", to, why, name)
+
+
+async def told(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, response: Response, matter: Matter) -> None:
+    """What the other side's server says of an introduction: the helper proposes one, or the asker decides on one of ours."""
+    before = next((one for one in await of(tx, instance, response) if one.name == matter.name), None)
+    if matter.step == "ask":
+        if before is None and response.of_helper(author) and response.state == "accepted" and matter.to and len(await of(tx, instance, response)) < MOST:
+            await _keep(tx, instance, response, matter.name, matter.to[:MOST_TEXT], matter.text[:MOST_TEXT])
+            await notifications.tell(tx, instance, owner.id, "introduction.asked", response.id)
+        return
+    if before is not None and response.of_asker(author):
+        await tx.execute(MOVE, id=before.id, state="agreed" if matter.step == "agree" else "refused", before="asked")
+        await notifications.tell(tx, instance, owner.id, "introduction.asked", response.id)
 
 
 async def decide(tx: Transaction, instance: "Instance", asker: Actor, response: Response, id: int, *, agreed: bool) -> Introduction:
-    """The asker agrees for this one recipient, or does not; only then is anything passed. Raises `CannotAnswer`."""
+    """The asker agrees for this one recipient, or does not; only then is anything passed. Raises `CannotAnswer`, `crossing.CannotReach`."""
     found = await _by_id(tx, instance, id)
     if found is None or found.response_id != response.id or not response.of_asker(asker):
         raise CannotAnswer("there is no introduction of that number to decide here")
@@ -107,7 +131,8 @@ async def decide(tx: Transaction, instance: "Instance", asker: Actor, response: 
     helper = await known.by_uri(tx, response.words.helper)
     if helper is not None and helper.local:
         await notifications.tell(tx, instance, helper.id, "introduction.asked", response.id)
-    return Introduction(id, response.id, state, found.to, found.why)
+    await conversations.pass_on(tx, instance, asker, response, Matter("introduction", "agree" if agreed else "refuse", found.name))
+    return Introduction(id, response.id, state, found.to, found.why, found.name)
 
 
 async def passed(tx: Transaction, instance: "Instance", helper: Actor, response: Response, id: int) -> Introduction:
@@ -117,7 +142,7 @@ async def passed(tx: Transaction, instance: "Instance", helper: Actor, response:
         raise CannotAnswer("there is no introduction of that number here")
     if not await tx.execute(MOVE, id=id, state="passed", before="agreed"):
         raise CannotAnswer(f"it is {found.state}: nothing is passed on before the asker agreed for {found.to}")
-    return Introduction(id, response.id, "passed", found.to, found.why)
+    return Introduction(id, response.id, "passed", found.to, found.why, found.name)
 
 
 async def of(tx: Transaction, instance: "Instance", response: Response) -> list[Introduction]:
@@ -132,7 +157,7 @@ async def _by_id(tx: Transaction, instance: "Instance", id: int) -> Introduction
 
 def _read(instance: "Instance", row: Row) -> Introduction:
     said = json.loads(instance.vault.open(bytes(row["sealed"]), f"introduction:{row['id']}"))
-    return Introduction(row["id"], row["response_id"], row["state"], said["to"], said["why"])
+    return Introduction(row["id"], row["response_id"], row["state"], said["to"], said["why"], Iri(said["name"]))
 
 
 # How it went.
@@ -190,24 +215,41 @@ async def tell_story(tx: Transaction, instance: "Instance", actor: Actor, respon
     asks = response.of_asker(actor)
     if response.state != "completed" or not (asks or response.of_helper(actor)):
         raise CannotAnswer("a story is told by the two sides of what was completed")
-    if response.side != "both":
-        raise CannotAnswer("a story needs the consent of both, given on one instance; ask the other side in the conversation")
     before = await story(tx, instance, response)
     words = (text or "").strip() or (before.text if before else "")
     if not words or len(words) > MOST_TEXT:
         raise CannotAnswer(f"a story has 1 to {MOST_TEXT} letters")
+    if response.side != "both":
+        name = crossing.new_name(instance, "stories")
+        await conversations.pass_on(tx, instance, actor, response, Matter("story", "agree", name, (credit or "").strip()[:MOST_CREDIT], words))
+    now = await _agreed(tx, instance, response, words, asks=asks, credit=credit)
+    other = await known.by_uri(tx, response.words.helper if asks else response.words.asker)
+    if other is not None and other.local and not now.told:
+        await notifications.tell(tx, instance, other.id, "story.asked", response.id)
+    return now
+
+
+async def story_told(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, response: Response, matter: Matter) -> None:
+    """The other side, on its server, proposes a story or agrees to these very words."""
+    if response.state != "completed" or not matter.text or len(matter.text) > MOST_TEXT:
+        return
+    now = await _agreed(tx, instance, response, matter.text, asks=response.of_asker(author), credit=matter.to or None)
+    if not now.told:
+        await notifications.tell(tx, instance, owner.id, "story.asked", response.id)
+
+
+async def _agreed(tx: Transaction, instance: "Instance", response: Response, words: str, *, asks: bool, credit: str | None) -> Story:
+    """Notes that one side agrees to these words, and to be named as `credit`; the other side's consent stands only for the same words."""
+    before = await story(tx, instance, response)
     same = before is not None and before.text == words
     asker_agreed = asks or (same and before is not None and before.asker_agreed)
     helper_agreed = not asks or (same and before is not None and before.helper_agreed)
     named = await _credits(tx, instance, response)
     named.pop("asker" if asks else "helper", None)
     if credit:
-        named["asker" if asks else "helper"] = credit.strip()[:200]
+        named["asker" if asks else "helper"] = credit.strip()[:MOST_CREDIT]
     sealed = instance.vault.seal(json.dumps({"text": words, "credits": named}, ensure_ascii=False).encode(), f"story:{response.id}")
     await tx.execute(TELL, response_id=response.id, asker_agreed=int(asker_agreed), helper_agreed=int(helper_agreed), sealed=sealed)
-    other = await known.by_uri(tx, response.words.helper if asks else response.words.asker)
-    if other is not None and other.local and not (asker_agreed and helper_agreed):
-        await notifications.tell(tx, instance, other.id, "story.asked", response.id)
     return Story(words, asker_agreed, helper_agreed, tuple(named.values())[:MOST_CREDITS])
 
 

@@ -9,19 +9,19 @@ It is the instance that writes back, never the asker: when somebody is awake is 
 """
 
 import re
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, assert_never
 
 import structlog
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import answers, conversations, crossing, listings, notifications, responses
+from fedmatch.board import answers, conversations, crossing, introductions, listings, notifications, responses
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from outbox import posts
 from schemas import html
 from schemas.events import Answer, PostArrived
-from schemas.objects import Note
+from schemas.objects import Matter, Note
 from schemas.reading import Iri
 from schemas.storage import Transaction
 
@@ -81,7 +81,7 @@ async def _belongs(tx: Transaction, instance: "Instance", author: Actor, note: N
     for name in (note.in_reply_to, note.conversation):
         if name:
             held = await answers.by_name(tx, instance, name)
-            if held is not None and (held.of_asker(author) or held.of_helper(author)):
+            if held is not None and (held.of_asker(author) or held.of_helper(author) or await conversations.is_guest(tx, instance, held, author)):
                 return held
     if note.in_reply_to is not None and await _listing(tx, instance, note.in_reply_to) is not None:
         return None
@@ -177,7 +177,10 @@ async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: N
     if not held.live and not await conversations.exists(tx, held):
         await _nothing(tx, instance, author, note)
         return Answer.TAKEN
-    owner = await known.by_uri(tx, held.words.asker if helper else held.words.helper)
+    owner = await known.by_uri(tx, held.words.helper if held.side == "helper" else held.words.asker)
+    if owner is not None and owner.local and note.matter is not None and held.words.channel == "sealed":
+        await _matter(tx, instance, author, owner, held, note.matter)
+        return Answer.TAKEN
     if owner is None or not owner.local or not text:
         return Answer.TAKEN
     if await responses.unwanted(tx, instance, owner, author):
@@ -195,6 +198,21 @@ async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: N
         more = f"{held.words.text}\n\n{text}"[: conversations.MOST_TEXT]
         await answers.save(tx, instance, held, text=more)
     return Answer.TAKEN
+
+
+async def _matter(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, held: Response, matter: Matter) -> None:
+    """Something the two sides have to agree about, said by the one who lives elsewhere."""
+    if not held.of_asker(author) and not held.of_helper(author):
+        return
+    match matter.kind:
+        case "introduction":
+            await introductions.told(tx, instance, author, owner, held, matter)
+        case "guest":
+            await conversations.guest_told(tx, instance, author, owner, held, matter)
+        case "story":
+            await introductions.story_told(tx, instance, author, owner, held, matter)
+        case _:
+            assert_never(matter.kind)
 
 
 async def _acts(tx: Transaction, instance: "Instance", helper: Actor, word: str, held: Response) -> Answer:

@@ -271,30 +271,33 @@ def introduce(which: str, name: str, recipient: str | None, why: str, agree: int
 @response.command()
 @click.argument("which", metavar="ID")
 @AS
-@click.option("--guest", required=True, metavar="NAME", help="Somebody of this instance.")
+@click.option("--guest", required=True, metavar="NAME", help="Somebody of this instance; or name@host of the other side's, whom it proposed.")
 @click.option("--role", type=click.Choice(["interpreter", "matchmaker"]), default="interpreter", show_default=True)
 @click.option("--leave", is_flag=True, help="They leave.")
 def admit(which: str, name: str, guest: str, role: str, leave: bool) -> None:
     """Let a third person into one conversation; they are in when both sides did so."""
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import conversations, responses
+        from fedmatch.board import conversations, crossing, responses
 
         me = await person(instance, name)
-        third = await person(instance, guest)
+        ours = None if "@" in guest.removeprefix("@") else await person(instance, guest)
 
         async def body(tx: "Transaction") -> "dict[str, Json]":
             held, actor = await _find(tx, instance, which, me)
-            if leave:
-                await conversations.leave(tx, instance, held, third)
+            if ours is None:
+                await (conversations.show_out if leave else conversations.agree_to)(tx, instance, actor, held, guest)
+            elif leave:
+                await conversations.leave(tx, instance, held, ours)
             else:
-                await conversations.admit(tx, instance, actor, held, third, role)
+                await conversations.admit(tx, instance, actor, held, ours, role)
             return await _whole(tx, instance, held)
 
         try:
             form = await instance.database.write(body)
-        except responses.CannotAnswer as error:
+        except (responses.CannotAnswer, crossing.CannotReach) as error:
             fail(str(error))
+        instance.wake("delivery")
         say(form, f"{guest} left." if leave else f"{guest} is let in by {name}.")
 
     within(work)
