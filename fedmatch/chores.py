@@ -240,9 +240,12 @@ async def _clear_rest(tx: Transaction, actor_id: int) -> None:
 
 async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     """What was finished long ago goes, and the next time is noted."""
+    from fedmatch.board import readers  # it tells staff, and that asks for jobs
+
     while await instance.database.write(deliver.prune, instance.clock.ms()):
         continue
     await instance.database.write(said.forget, instance)
+    await instance.database.write(readers.forget, instance)
     await instance.database.write(answers.forget_once, instance)
     await instance.database.write(quiet.prune)
     await instance.database.write(keys.prune, instance.clock.ms())

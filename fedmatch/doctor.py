@@ -11,6 +11,7 @@ from typing import Final
 from actors.network import Fetched, Network
 from actors.trust import Trust
 from fedmatch import app, control
+from fedmatch.board import readers
 from fedmatch.database import migrate
 from fedmatch.database.open import FILE_NAME, open_database
 from fedmatch.safety import border
@@ -134,7 +135,7 @@ async def _database(config: Config) -> list[Check]:
             found.append(await _pragmas(database))
         found.append(await _migrations(database))
         if found[-1].ok:
-            found.append(await _border(config, database))
+            found += [await _border(config, database), await _readers(database)]
         return found
     except StorageError as error:
         return [Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
@@ -171,6 +172,13 @@ async def _migrations(database: Database) -> Check:
     if newer := sorted(done.difference(known)):
         return Check("migrations", False, f"{', '.join(newer)} came from a newer fedmatch", "install that version again")
     return Check("migrations", True, f"all {len(known)} done")
+
+
+async def _readers(database: Database) -> Check:
+    """Whether a helper wanted to open more of what is not public than their share today."""
+    excess = await database.read(readers.excess_on, int(time.time() * 1000))
+    detail = f"{excess} wanted to open more than {readers.MOST_A_DAY} listings today that are not public" if excess else "nobody reads more than their share"
+    return Check("readers", not excess, detail, "look at `fedmatch notification list --as` a moderator, and at who they are" if excess else "")
 
 
 async def _border(config: Config, database: Database) -> Check:

@@ -121,7 +121,12 @@ def coarse(listing: Listing) -> Listing:
 
 async def excess(tx: Transaction, instance: "Instance") -> int:
     """How many readers wanted more than their share today."""
-    row = await tx.one(EXCESS, day=_day(instance), excess=TOO_MANY)
+    return await excess_on(tx, instance.clock.ms())
+
+
+async def excess_on(tx: Transaction, now_ms: int) -> int:
+    """The same of the day of that moment."""
+    row = await tx.one(EXCESS, day=now_ms // DAY_MS, excess=TOO_MANY)
     return 0 if row is None else int(row["n"])
 
 

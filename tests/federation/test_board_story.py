@@ -477,3 +477,23 @@ async def test_a_server_that_came_and_took_it_hears_that_it_is_gone(world: World
     await world.settle()
     assert await reader.site.listings() == []
     assert await amina.site.count("fetched") == 0
+
+
+async def test_what_never_left_is_taken_back_by_the_delete_alone(world: World, three: tuple[Person, Site, Site]) -> None:
+    amina, b, c = three
+    await b.stop()
+    made = await ask(amina, "network")
+    changed = await amina.change(made, title="Changed")
+    await world.settle()
+    assert len(await held(c)) == 1
+    await amina.withdraw(changed)
+    waiting = (
+        "select outgoing.kind from delivery join outgoing on outgoing.id = delivery.outgoing_id "
+        "where delivery.state = 'waiting' and delivery.host_id = :host"
+    )
+    [host] = await amina.site.rows("select id from host where name = :name", name=b.host)
+    assert [row["kind"] for row in await amina.site.rows(waiting, host=host["id"])] == ["Delete"]
+    await b.start()
+    await world.later(hours=2)
+    assert await held(b) == await held(c) == []
+    assert world.grep("CANARY") == {}

@@ -7,6 +7,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from actors import hosts, known
 from actors.instance import Instance
@@ -316,3 +318,33 @@ async def test_a_deleted_request_from_elsewhere_leaves_the_board(house: tuple[In
     assert await listed(instance) == []
     assert [row["kind"] for row in await rows(instance, "select kind from job")] == ["erase"]
     await chores.handlers(instance)["erase"](instance, "all", b"")
+
+
+@given(order=st.permutations(["Create", "first", "second", "done", "late"]), gone=st.booleans())
+@settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+async def test_whatever_order_the_news_come_in_they_end_alike(house: tuple[Instance, Clock], order: list[str], gone: bool) -> None:
+    """Late and doubled Updates change nothing, an end is an end, and a Delete wins wherever it stands."""
+    instance, _ = house
+    rosa = await remote(instance)
+    note = theirs(rosa, instance.ids.new(), proposal=REQUEST)
+    said = {
+        "first": replace(REQUEST, title="First", status="matched"),
+        "second": replace(REQUEST, title="Second"),
+        "done": replace(REQUEST, title="Done", status="fulfilled"),
+        "late": replace(REQUEST, title="Late", status="fulfilled"),
+    }
+    start = note.published or datetime.now(UTC)
+    news = [replace(note, updated=start + timedelta(minutes=number), proposal=proposal) for number, proposal in enumerate(said.values(), 1)]
+    by_name = dict(zip(said, news, strict=True))
+    for word in [*order, *order]:
+        if word == "Create":
+            await store(instance, rosa, note)
+        else:
+            await instance.database.write(posts.change, instance, rosa, by_name[word])
+    if gone:
+        await instance.database.write(posts.delete, instance, rosa, note.id)
+        for word in order[:3]:
+            await (store(instance, rosa, note) if word == "Create" else instance.database.write(posts.change, instance, rosa, by_name[word]))
+    found = await instance.database.read(listings.find, instance, note.id)
+    assert (found is None) if gone else (found is not None and (found.title, found.state) == ("Late", "fulfilled"))
+
