@@ -60,6 +60,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
 async def begin(tx: Transaction, instance: "Instance") -> None:
     """Asks, at the start of a worker, for what is done regularly; one that waits already is not asked for twice."""
     await enqueue(tx, instance, "tidy", "all", instance.clock.ms())
+    await erase_soon(tx, instance)  # whoever died may have left deleted words behind
     await enqueue(tx, instance, "peers", "all", instance.clock.ms() + LOOK_EVERY_MS)
     await retention.soon(tx, instance)
     await border.settle_soon(tx, instance)  # the mode may be another one since the last start

@@ -19,6 +19,8 @@ from schemas.config import Config, ConfigError, load
 from schemas.storage import Database, StorageError, Transaction
 
 LEAST_FREE: Final = 512 * 1024 * 1024
+MOST_USED: Final = 0.9
+MOST_WAL: Final = 64 * 1024 * 1024
 NEWEST_SANE_YEAR: Final = 2100
 OLDEST_SANE_YEAR: Final = 2025
 
@@ -87,13 +89,26 @@ def _folder(config: Config) -> Check:
 
 def _disk(config: Config) -> Check:
     place = config.folder if config.folder.is_dir() else config.path.parent
-    free = shutil.disk_usage(place).free
+    total, _, free = shutil.disk_usage(place)
+    used = 1 - free / total  # what only root may fill is of no use to us
+    enough = free >= LEAST_FREE and used <= MOST_USED
     return Check(
         "disk",
-        free >= LEAST_FREE,
-        f"{free // 2**20} MiB free",
-        "" if free >= LEAST_FREE else "make room; a full disk stops arrivals (nothing is lost, others try again)",
+        enough,
+        f"{free // 2**20} MiB free, {used:.0%} used",
+        "" if enough else "make room; a full disk stops arrivals (nothing is lost, others try again)",
     )
+
+
+def _wal(config: Config) -> Check:
+    """The write-ahead log; looked at before the database is opened, for whoever closes it last empties it. It grows while a reader keeps an old snapshot."""
+    try:
+        size = (config.folder / f"{FILE_NAME}-wal").stat().st_size
+    except FileNotFoundError:
+        size = 0
+    small = size <= MOST_WAL
+    cure = "" if small else f"another program keeps {config.folder / FILE_NAME} open (fuser or lsof tells which): end it, or the disk fills up"
+    return Check("wal", small, f"{size // 2**20} MiB wait to be moved into the database file", cure)
 
 
 def _vault(config: Config) -> Check:
@@ -125,12 +140,13 @@ async def _database(config: Config) -> list[Check]:
                 "`fedmatch serve` makes it; if it was there before, put it back or restore a backup",
             )
         ]
+    waiting = [_wal(config)] if config.database.url == "sqlite" else []
     try:
         database = await open_database(config)
     except (StorageError, OSError, ImportError) as error:
-        return [Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
+        return [*waiting, Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
     try:
-        found = [Check("database", True, f"{database.engine} opens and is whole")]
+        found = [*waiting, Check("database", True, f"{database.engine} opens and is whole")]
         if database.engine == "sqlite":
             found.append(await _pragmas(database))
         found.append(await _migrations(database))

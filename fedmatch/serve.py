@@ -200,10 +200,12 @@ async def _uvicorn(application: App, instance: Instance, address: str, started: 
         await instance.stopping.wait()
         server.should_exit = True
 
-    listener = _listen(address)
+    bound = _listen(address)
+    started(_name(bound))
+    listener = Listener(fileno=bound.detach())
+    listener.setblocking(False)
     stopper = asyncio.create_task(shutdown())
     try:
-        started(_name(listener))
         # `serve` would put its own signal handlers over ours.
         await server._serve([listener])
     finally:

@@ -487,8 +487,8 @@ class Deliverer:
         self._slots = federation.deliveries_at_once
         self._per_host = federation.per_host
         self._days = federation.retry_days
-        # Beneath the connector's own cap (four times the slots, at least 256), so that nobody waits inside it.
-        self._most_sockets = 3 * self._slots
+        # Beneath the connector's own cap (four times the slots, at least 256), so that nobody waits inside it; and more than 200 servers that hang at once.
+        self._most_sockets = max(240, 3 * self._slots)
         self._most_bad = max(2, self._slots // 8)
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()

@@ -1,7 +1,8 @@
 """What is killed in the fault tests? A process that imports once and forks for every round, so that a round costs its start and not its imports.
 
-Reads one JSON line a round: {"config": path, "ahead": seconds, "crashpoint": "name#nth" or "", "author": name or "", "web": bool, "work": bool}.
-Prints `pid N`, `ready`, `posted URI` after each post that was acknowledged, and `ended STATUS`. SIGTERM ends a child as it ends `fedmatch serve`.
+Reads one JSON line a round: {"config": path, "ahead": seconds, "crashpoint": "name#nth" or "", "author": name or "", "does": ["post", ...], "web": bool,
+"work": bool}. Prints `pid N`, `ready`, `posted URI` and `deleted URI` after each that was acknowledged, and `ended STATUS`. SIGTERM ends a child as it ends
+`fedmatch serve`.
 """
 
 import asyncio
@@ -13,6 +14,8 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 
+from actors import vault
+from fedmatch import rotation
 from fedmatch.board import publish
 from schemas import crashpoint
 from schemas.config import load
@@ -28,6 +31,27 @@ def say(line: str) -> None:
     os.write(VOICE, f"{line}\n".encode())
 
 
+async def do(site: Site, name: str, what: str, posted: list[str]) -> None:
+    """One thing that somebody here may do."""
+    instance, author = site.instance, await site.actor(name)
+    match what:
+        case "post":
+            post = await publish.post(instance, author, f"number {len(posted)} of {os.getpid()}")
+            posted.append(post.uri)
+            say(f"posted {post.uri}")
+        case "delete":
+            await publish.delete(instance, author, posted[-1])
+            say(f"deleted {posted[-1]}")
+        case "rest":
+            await asyncio.sleep(1)
+        case "rotate":
+            await rotation.rotate_keys(instance, author)
+        case "rewrap":
+            await vault.rewrap(instance.database, instance.vault, instance.config.vault)
+        case _:
+            raise ValueError(what)
+
+
 async def live(order: dict) -> None:
     clock = Clock()
     clock.ahead = timedelta(seconds=order["ahead"])
@@ -39,12 +63,11 @@ async def live(order: dict) -> None:
         asyncio.get_running_loop().add_signal_handler(number, instance.stopping.set)
     say("ready")
     if order["author"]:
-        author = await site.actor(order["author"])
+        posted: list[str] = []
         for number in range(10_000):
             if instance.stopping.is_set():
                 break
-            post = await publish.post(instance, author, f"number {number} of {os.getpid()}", "public", to=(), reply_to=None, language=None)
-            say(f"posted {post.uri}")
+            await do(site, order["author"], order["does"][number % len(order["does"])], posted)
             with suppress(TimeoutError):
                 await asyncio.wait_for(instance.stopping.wait(), 0.03)
     await instance.stopping.wait()

@@ -6,6 +6,7 @@ import os
 import re
 import signal
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -22,10 +23,11 @@ def labelled_points() -> list[str]:
 
 
 class Zygote:
-    """Starts children for one test; `posted` holds what their authors were told is published."""
+    """Starts children for one test; `posted` and `deleted` hold what their authors were told is so."""
 
     def __init__(self) -> None:
         self.posted: list[str] = []
+        self.deleted: list[str] = []
         self.status: int | None = None
         self.pid = 0
         self._ready = asyncio.Event()
@@ -47,12 +49,22 @@ class Zygote:
         await self._process.wait()
         await self._reader
 
-    async def start(self, config: Path, *, ahead: float = 0, crashpoint: str = "", author: str = "", web: bool = True, work: bool = True) -> None:
-        """Starts a child and returns when it serves, or died on the way."""
+    async def start(
+        self,
+        config: Path,
+        *,
+        ahead: float = 0,
+        crashpoint: str = "",
+        author: str = "",
+        does: Sequence[str] = ("post",),
+        web: bool = True,
+        work: bool = True,
+    ) -> None:
+        """Starts a child, in which `author` does these things in turn, and returns when it serves, or died on the way."""
         self._ready.clear()
         self._ended.clear()
         self.pid, self.status = 0, None
-        order = {"config": str(config), "ahead": ahead, "crashpoint": crashpoint, "author": author, "web": web, "work": work}
+        order = {"config": str(config), "ahead": ahead, "crashpoint": crashpoint, "author": author, "does": list(does), "web": web, "work": work}
         assert self._process.stdin is not None
         self._process.stdin.write(json.dumps(order).encode() + b"\n")
         await self._process.stdin.drain()
@@ -69,6 +81,8 @@ class Zygote:
                     self._ready.set()
                 case "posted":
                     self.posted.append(rest)
+                case "deleted":
+                    self.deleted.append(rest)
                 case "ended":
                     self.status = int(rest)
                     self._ready.set()

@@ -302,8 +302,9 @@ async def test_killed_on_postgresql_it_loses_nothing_either(postgresql_database,
 
 
 @pytest.mark.soak
-def test_killed_a_thousand_times_it_loses_nothing(tmp_path):
-    _kill_rounds(tmp_path, rounds=1000, seed=4)
+@pytest.mark.parametrize("part", range(1, 6))
+def test_killed_a_thousand_times_it_loses_nothing(tmp_path, part):
+    _kill_rounds(tmp_path, rounds=200, seed=40 + part)
 
 
 @pytest.mark.parametrize(

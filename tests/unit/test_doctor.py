@@ -1,6 +1,7 @@
 """Does the doctor find what is wrong, and say how to cure it, without changing anything?"""
 
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,7 +27,7 @@ async def file(tmp_path: Path) -> Path:
 async def test_a_healthy_house(file: Path) -> None:
     found = await examined(file)
     assert all(check.ok for check in found.values())
-    assert {"packages", "config", "folder", "disk", "vault", "development", "database", "pragmas", "migrations", "running", "clock"} <= set(found)
+    assert {"packages", "config", "folder", "disk", "wal", "vault", "development", "database", "pragmas", "migrations", "running", "clock"} <= set(found)
     assert "ON" in found["development"].detail
 
 
@@ -39,6 +40,16 @@ async def test_every_sickness_has_a_cure(file: Path, monkeypatch: pytest.MonkeyP
     assert sick == {"disk", "packages", "folder"}
     assert all(found[name].cure for name in sick)
     assert "/elsewhere/schemas" in found["packages"].detail
+
+
+async def test_a_disk_that_fills_up_is_told_before_it_is_full(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    usage = type(shutil.disk_usage("/"))
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10 * 2**40, 9 * 2**40, 2**40 - 2**30))
+    check = (await examined(file))["disk"]
+    assert not check.ok
+    assert "90% used" in check.detail
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10 * 2**40, 8 * 2**40, 2 * 2**40))
+    assert (await examined(file))["disk"].ok
 
 
 async def test_a_key_in_a_file_is_for_development_only(file: Path) -> None:
