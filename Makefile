@@ -29,7 +29,7 @@ help:
 	@echo "make run     start an instance here: http://localhost:8000, data in ./data"
 	@echo "make test    checks and the whole test suite (PYTEST='-k follow' narrows it)"
 	@echo "make demo    three instances on this machine that exchange requests and offers"
-	@echo "make check   ruff, mypy --strict, import-linter, templates"
+	@echo "make check   ruff, mypy --strict, import-linter, templates, translations"
 	@echo "make bench   benchmarks, written to benchmarks/results (BENCH=inbox narrows it; about 20 minutes)"
 	@echo "make soak    the long fault runs"
 	@echo "make lock    write the two lock files again (needs uv)"
@@ -64,6 +64,7 @@ check: $(TESTS)
 	@$(PY) -m mypy
 	@$(PY) -c 'from importlinter.cli import lint_imports_command; lint_imports_command()'
 	@$(PY) tests/templates.py
+	@$(PY) tests/translations.py
 
 demo: $(READY)
 	@$(PY) -m fedmatch.demo

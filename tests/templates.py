@@ -13,7 +13,7 @@ ROOT = Path(__file__).resolve().parent.parent
 FAULTS = (
     (re.compile(r"<script\b", re.IGNORECASE), "a script: pages work without any"),
     (re.compile(r"\bon(?:click|load|error|submit|change)\s*=", re.IGNORECASE), "an inline handler: pages work without script"),
-    (re.compile(r"(?<!\bactor\.summary)(?<!\bpost\.content)\s*\|\s*safe\b"), "`|safe`: only what fedmatch/web/pages.py sanitised is safe"),
+    (re.compile(r"(?<!\bactor\.summary)(?<!\bpost\.content)(?<!\bversion\.content)\s*\|\s*safe\b"), "`|safe`: only what fedmatch/web sanitised is safe"),
     (re.compile(r"""(?:src|href)\s*=\s*["']https?://""", re.IGNORECASE), "an address of another server: pages load nothing from elsewhere"),
     (re.compile(r"\b(?:margin|padding|border)-(?:left|right)\b|\btext-align:\s*(?:left|right)\b"), "a physical side: write margin-inline-start"),
 )

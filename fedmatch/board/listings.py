@@ -14,6 +14,7 @@ import msgspec
 from actors import generations, hosts
 from actors.known import Actor
 from fedmatch import times
+from schemas import vocabulary
 from schemas.objects import Circle, Need, Proposal, Purpose, Translation, Urgency, Vouch
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction, Value
@@ -178,15 +179,18 @@ class Words:
     named: tuple[str, ...] = ()
 
 
-EVERY: Final = """
-select listing.post_id, listing.kind, listing.state, listing.audience, listing.title, listing.text, listing.sealed, listing.language, listing.region,
-  listing.urgency, listing.until, listing.expires_at, listing.more, listing.reviewed, listing.pace, listing.pause, listing.confidential, listing.revision,
-  post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host, actor.uri as author_uri
+COLUMNS: Final = """listing.post_id, listing.kind, listing.state, listing.audience, listing.title, listing.text, listing.sealed, listing.language,
+  listing.region, listing.urgency, listing.until, listing.expires_at, listing.more, listing.reviewed, listing.pace, listing.pause, listing.confidential,
+  listing.revision,
+  post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host, actor.uri as author_uri"""
+
+EVERY: Final = f"""
+select {COLUMNS}
 from listing
 join post on post.id = listing.post_id
 join actor on actor.id = post.actor_id
 where actor.state = 'active'
-"""
+"""  # noqa: S608  # only our own constant is put in
 
 LISTING: Final = f"""
 {EVERY}
@@ -307,7 +311,7 @@ def _place(post_id: int) -> str:
     return f"listing:{post_id}"
 
 
-async def _tagged(tx: Transaction, instance: "Instance", rows: Sequence[Row]) -> list[Listing]:
+async def from_rows(tx: Transaction, instance: "Instance", rows: Sequence[Row]) -> list[Listing]:
     """The listings of these rows; those that an older version wrote get their categories, skills and languages for one query more."""
     found = [from_row(row, instance) for row in rows]
     old = [row["post_id"] for row in rows if row["more"] is None and row["sealed"] is None]
@@ -347,19 +351,19 @@ async def newest(
             NEWEST, private=int(private), network=int(network), kind=kind or "", open=int(open_only), now=now, before=before, limit=limit
         )
         shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
-        found += await _tagged(tx, instance, shown[: limit - len(found)])
+        found += await from_rows(tx, instance, shown[: limit - len(found)])
         before = rows[-1]["post_id"] if len(rows) == limit else None
     return found
 
 
 async def of_author(tx: Transaction, instance: "Instance", actor_id: int, limit: int, *, private: bool = False) -> list[Listing]:
     """Public listings of one actor, newest first; `private` gives the others too, for the author alone."""
-    return await _tagged(tx, instance, await tx.all(ALL_OF_AUTHOR if private else OF_AUTHOR, actor_id=actor_id, limit=limit))
+    return await from_rows(tx, instance, await tx.all(ALL_OF_AUTHOR if private else OF_AUTHOR, actor_id=actor_id, limit=limit))
 
 
 async def tagged(tx: Transaction, instance: "Instance", name: str, limit: int) -> list[Listing]:
     """Public listings of this instance with the tag `name` (casefolded), newest first."""
-    return await _tagged(tx, instance, await tx.all(TAGGED, name=name, limit=limit))
+    return await from_rows(tx, instance, await tx.all(TAGGED, name=name, limit=limit))
 
 
 async def by_id(tx: Transaction, instance: "Instance", id: int) -> Listing | None:
@@ -385,7 +389,7 @@ async def find(tx: Transaction, instance: "Instance", which: str, *, reader: Act
 
 
 async def _one(tx: Transaction, instance: "Instance", row: Row | None) -> Listing | None:
-    return None if row is None else (await _tagged(tx, instance, [row]))[0]
+    return None if row is None else (await from_rows(tx, instance, [row]))[0]
 
 
 INSERT: Final = """
@@ -474,7 +478,9 @@ async def write(
     if not public:
         await generations.bump(tx, "board")
         return
-    kinds = (("category", proposal.categories), ("skill", proposal.skills), ("speaks", proposal.speaks))
+    # Whoever looks through a field of help finds what needs one of its skills as well.
+    fields = (*proposal.categories, *(vocabulary.category(slug).slug for slug in proposal.skills[:MOST_SLUGS] if vocabulary.is_skill(slug)))
+    kinds = (("category", fields), ("skill", proposal.skills), ("speaks", proposal.speaks))
     tags: list[dict[str, Value]] = [
         {"post_id": post_id, "kind": kind, "slug": slug, "place": place}
         for kind, slugs in kinds

@@ -1,0 +1,114 @@
+"""How does somebody follow the board without an account? Atom feeds (RFC 4287) of what everybody may read: of the board with any filters, and of an actor."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Final
+
+from quart import Response, abort, request
+
+from actors import known
+from fedmatch import times
+from fedmatch.board import browse
+from fedmatch.board.browse import Found, Wish
+from fedmatch.board.listings import END, Listing
+from fedmatch.web import board as boards
+from fedmatch.web import frame
+from fedmatch.web.frame import Frame
+from fedmatch.web.language import Spoken, direction
+from schemas import vocabulary
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+ENTRIES: Final = 20
+NEVER: Final = "1970-01-01T00:00:00Z"
+"""When a feed without entries changed last: an Atom feed has to say."""
+_NO_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+_BLANK: Final = re.compile(r"\n\s*\n")
+
+
+@dataclass(frozen=True, slots=True)
+class Text:
+    """Title and text in one language: paragraphs of lines."""
+
+    language: str
+    direction: str
+    title: str
+    paragraphs: tuple[tuple[str, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A listing in a feed."""
+
+    url: str
+    title: str
+    language: str
+    author: str
+    author_url: str | None
+    published: str
+    updated: str
+    terms: tuple[tuple[str, str], ...]
+    versions: tuple[Text, ...]
+
+
+async def board(made: Frame) -> Response:
+    """The board with the filters of the address."""
+    said = frame.spoken()
+    asked, kept = boards.wish(request.args)
+    found = await made.instance.database.read(browse.page, made.instance, asked, boards.before(), ENTRIES)
+    about = [vocabulary.label(asked.slug, said.code)] if asked.slug else []
+    return await _feed(made, said, found, "/board", "/board.atom", kept, about)
+
+
+async def actor(made: Frame, name: str) -> Response:
+    """What an actor of ours asks and offers in public; of one who is not to be seen, the same 404 as of nobody."""
+    instance = made.instance
+    found = await instance.database.read(known.by_name, name)
+    if found is None or found.username != name or found.kind == "Application" or not found.active:
+        abort(404)
+    listed = await instance.database.read(browse.page, instance, Wish(actor_id=found.id, closed=True), boards.before(), ENTRIES)
+    return await _feed(made, frame.spoken(), listed, f"/@{name}", f"/users/{name}/feed.atom", {}, [f"@{found.handle}"])
+
+
+async def _feed(made: Frame, said: Spoken, found: Found, page: str, path: str, kept: Mapping[str, str], about: list[str]) -> Response:
+    base = made.instance.config.base_url
+    start = {"before": str(boards.before())} if boards.before() != END else {}
+    entries = [_entry(made.instance, one, said) for one in found.listings]
+    response = made.feed(
+        "feed.xml",
+        id=base + frame.link(path, Spoken(said.code), kept),
+        self_url=base + frame.link(path, said, {**kept, **start}),
+        page_url=base + frame.link(page, said, kept),
+        next_url=base + frame.link(path, said, {**kept, "before": str(found.more)}) if found.more else None,
+        about=[_clean(word) for word in about],
+        updated=max((one.updated for one in entries), default=NEVER),
+        entries=entries,
+    )
+    await response.make_conditional(request)
+    return response
+
+
+def _entry(instance: "Instance", listing: Listing, said: Spoken) -> Entry:
+    versions = [(listing.language, listing.title, listing.text), *((one.language, one.title, one.text) for one in listing.translations)]
+    return Entry(
+        url=_clean(listing.url),
+        title=_clean(listing.title),
+        language=listing.language or "",
+        author=_clean(f"@{listing.author}"),
+        author_url=f"{instance.config.base_url}/@{listing.author.partition('@')[0]}" if listing.local else None,
+        published=times.rfc3339(listing.published),
+        updated=times.rfc3339(max(listing.updated or 0, listing.published)),
+        terms=tuple((_clean(slug), _clean(vocabulary.label(slug, said.code))) for slug in dict.fromkeys((*listing.categories, *listing.skills))),
+        versions=tuple(Text(tag or "", direction(tag), _clean(title), _paragraphs(text)) for tag, title, text in versions),
+    )
+
+
+def _paragraphs(text: str) -> tuple[tuple[str, ...], ...]:
+    return tuple(tuple(block.split("\n")) for block in _BLANK.split(_clean(text.replace("\r", "")).strip()) if block.strip())
+
+
+def _clean(text: str) -> str:
+    """A text without what XML 1.0 cannot hold."""
+    return _NO_XML.sub("", text)
