@@ -240,18 +240,26 @@ async def locked_and_silent(stage: Stage) -> list[Answer]:
     """A locked actor's posts for followers are not here before it said yes, whatever its server sends."""
     locked = stage.stranger()
     locked.locked = True
+    # Somebody else here has its yes, so that what it says is kept.
+    assert await stage.friend.follow(locked.handle) == "requested"
+    await stage.settle()
+    asked = [one for one in stage.peer.activities("Follow") if one["object"] == locked.id][-1]
+    assert (await stage.send(locked.activity("Accept", asked), locked)).status == 202
     assert await stage.reader.follow(locked.handle) == "requested"
     await stage.settle()
     note = locked.note("<p>for my followers</p>", to=[locked.followers], cc=[])
     answers = [await stage.send(locked.create(note), locked, stage.shared)]
     await stage.settle()
     assert await stage.reader.following(locked.handle) == "requested"
+    assert "for my followers" in await stage.friend.reads()
     assert "for my followers" not in await stage.reader.reads()
     follow = [one for one in stage.peer.activities("Follow") if one["object"] == locked.id][-1]
     answers.append(await stage.send(locked.activity("Accept", follow), locked))
     await stage.settle()
     assert await stage.reader.following(locked.handle) == "accepted"
-    await stage.reader.unfollow(locked.handle)
+    for person in (stage.reader, stage.friend):
+        await person.unfollow(locked.handle)
+    await stage.send(locked.delete(note), locked, stage.shared)
     await stage.settle()
     return answers
 

@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from actors import remote
+from actors.network import Network
 from tests.attacks.envelope import http_date
 from tests.attacks.stage import Act, Case, Stage
 from tests.fakepeer import AP, AS2, pair
@@ -79,10 +80,11 @@ async def one_key_two_actors(stage: Stage) -> list[Answer]:
 
 def named(key_id: str) -> Act:
     async def act(stage: Stage) -> Answer:
-        asked = len(stage.peer.log) + len(stage.elsewhere.log)
         filled = key_id.replace("PEER", stage.peer.host).replace("OURS", stage.site.host)
-        answer = await stage.send(stage.create(), key_id=filled)
-        assert len(stage.peer.log) + len(stage.elsewhere.log) == asked, "something was fetched"
+        # Our own server too must not be asked, and the alarm does not hear that: it hears the test talk to it.
+        with patch.object(Network, "get", autospec=True, side_effect=AssertionError("something was fetched")) as asked:
+            answer = await stage.send(stage.create(), key_id=filled)
+        assert not asked.called, "something was fetched"
         return answer
 
     return act

@@ -22,9 +22,6 @@ FIRST_START = ("vault:made", "vault:inserted", "vault:created", "vault:file-begu
 APART = {"response"}
 """What somebody who answers a listing passes has a test of its own: tests/unit/test_responses.py."""
 
-UNDERSTANDING = {"handle", "store", "change", "remove", "actor", "thread", "job", "write", "erase"}
-"""Steps that something goes through which arrived."""
-
 DOES = {"rotate": ["post", "rotate"], "vault": ["rewrap"], "remove": ["post", "delete"]}
 """What our own writer does while it waits for death; it posts and deletes where nothing is said."""
 
@@ -181,12 +178,11 @@ async def test_f03_killed_at_every_labelled_point_it_loses_nothing(world: World)
                 missed.append(point)
             assert status == -signal.SIGKILL, point
             await knocking
-            if kind in UNDERSTANDING:
-                # What was in hand is a suspect now. It is given up after its sixth death, so between two of ours there is a life without one.
-                world.clock.move(minutes=1)
-                await site.start()
-                await world.settle(60)
-                await site.stop()
+            # What was in hand is a suspect now. It is given up after its sixth death, so between two of ours there is a life without one.
+            world.clock.move(minutes=1)
+            await site.start()
+            await world.settle(60)
+            await site.stop()
     assert missed == []
     # And then one lives in peace
     failing.always("/inbox", None)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors.known import Actor
+from actors.signatures import request as signed_request
 from actors.signatures.errors import BadSignature, HostRefused, KeyUnavailable, MalformedSignature, SignatureError
 from actors.signatures.request import Request
 from inbox import gate, verify
@@ -43,6 +44,14 @@ async def test_a_signature_of_the_actor_proves_it(house: House) -> None:
     document = activity(bo, "Create", note(bo))
     verdict = await prove(house, bo, document)
     assert verdict == Verified(who(bo), document, "signature")
+
+
+@pytest.mark.parametrize("named", [b"elsewhere.example", b"sub.a.example", b"127.0.0.1", b"", b"a.example, elsewhere.example"])
+def test_what_was_signed_for_another_host_is_refused(house: House, named: bytes) -> None:
+    """The door in front refuses foreign hosts too, but it knows the one of our handles, and a proxy may have renamed others."""
+    assert house.instance.config.authority.encode() != named
+    with pytest.raises(SignatureError):
+        signed_request._check_host(house.instance, named)
 
 
 async def test_somebody_elses_signature_proves_only_an_id(house: House) -> None:
