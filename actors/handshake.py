@@ -191,6 +191,14 @@ values (:host_id, :head, :now)
 on conflict (host_id, head) do nothing
 """
 
+HEADS: Final = """
+select peer_head.head, peer_head.seen_at
+from peer_head
+where peer_head.host_id = :host_id
+order by peer_head.seen_at desc, peer_head.head
+limit :limit
+"""
+
 LOSE: Final = """
 update handshake
 set lost_at = :now, lost_why = :why, agreed_at = null
@@ -206,6 +214,11 @@ async def pinned(tx: Transaction, host_id: int) -> tuple[PeerKey, ...]:
 async def seen(tx: Transaction, host_id: int) -> tuple[PeerKey, ...]:
     """The keys of a peer as we saw them last."""
     return await _stored(tx, host_id, "seen")
+
+
+async def heads(tx: Transaction, host_id: int, limit: int = 100) -> list[tuple[str, int]]:
+    """The heads of its log of staff actions that a peer showed, newest first, each with the moment we first saw it (ms UTC)."""
+    return [(row["head"], row["seen_at"]) for row in await tx.all(HEADS, host_id=host_id, limit=limit)]
 
 
 async def _stored(tx: Transaction, host_id: int, state: str) -> tuple[PeerKey, ...]:

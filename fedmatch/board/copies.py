@@ -129,7 +129,7 @@ def readable_at(partner: Partner, listing: Listing, wishes: Terms) -> int | None
     """
     if listing.audience not in ("network", "peers") or (listing.audience == "peers" and partner.host not in listing.named):
         return None
-    if partner.terms.jurisdiction.strip().upper() in wishes.excluded:
+    if wishes.excludes(partner.terms.jurisdiction):
         return None
     floor = wishes.readers
     if floor.level == 0:
@@ -229,7 +229,8 @@ async def judged_anew(instance: "Instance", tx: Transaction, event: VouchesChang
 
 
 async def lost(instance: "Instance", tx: Transaction, event: PeerLost) -> None:
-    """A peer is trusted no more: from this moment nothing counts as readable there; its copies are taken back, and authors told, by a job."""
+    """A peer is trusted no more: from this moment nothing counts as readable there; its copies are taken back, and authors told, by a job. Staff hears at once."""
+    await notifications.tell_staff(tx, instance, "peer.lost", event.host)
     if await tx.execute(LOST, host_id=event.host_id, now=instance.clock.ms()):
         await enqueue(tx, instance, "unshare", str(event.host_id), instance.clock.ms())
 

@@ -53,12 +53,13 @@ async def arrived(instance: "Instance", tx: Transaction, event: PostArrived) -> 
     readers = [actor for uri in dict.fromkeys(addressed) if (actor := await known.by_uri(tx, uri)) is not None and actor.local]
     held = await _belongs(tx, instance, author, note, readers)
     if held is not None:
-        return await _goes_on(tx, instance, author, note, held)
+        return await _goes_on(tx, instance, author, note, held, sealed=event.confidential)
     found = await _meant(tx, instance, author, note, readers)
-    if found is not None:
+    if found is not None and not event.confidential:
         return await _answers(tx, instance, author, note, *found)
     if readers and all(actor.kind == "Application" for actor in readers):
-        await _nothing(tx, instance, author, note)
+        if not event.confidential:
+            await _nothing(tx, instance, author, note)
         return Answer.TAKEN
     return Answer.PASS
 
@@ -167,15 +168,16 @@ async def _answers(tx: Transaction, instance: "Instance", helper: Actor, note: N
     return Answer.TAKEN
 
 
-async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: Note, held: Response) -> Answer:
-    """What comes after an answer: a word that acts, or a message."""
+async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: Note, held: Response, *, sealed: bool = False) -> Answer:
+    """What comes after an answer: a word that acts, or a message. To what came `sealed` nothing is said in the open."""
     text = plain(note)
     word = text.casefold().strip(" .!")
     helper = held.of_helper(author)
     if helper and held.side == "asker" and word in COMMANDS and held.words.channel == "note":
         return await _acts(tx, instance, author, word, held)
     if not held.live and not await conversations.exists(tx, held):
-        await _nothing(tx, instance, author, note)
+        if not sealed:
+            await _nothing(tx, instance, author, note)
         return Answer.TAKEN
     owner = await known.by_uri(tx, held.words.helper if held.side == "helper" else held.words.asker)
     if owner is not None and owner.local and note.matter is not None and held.words.channel == "sealed":

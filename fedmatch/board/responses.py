@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import blocks, known
+from actors import blocks, known, peers
 from actors.known import Actor
 from fedmatch import chores
 from fedmatch.board import answers, crossing, identities, life, listings, notifications, terms
@@ -160,9 +160,12 @@ async def _take_in(tx: Transaction, instance: "Instance", listing: Listing, aske
         return "again"
     if not await _fits(tx, listing, words):
         return "fit"
+    wishes = await terms.of(tx, instance, listing.id)
+    partner = None if helper.host_id is None else await peers.partner(tx, helper.host_id)
+    if partner is not None and wishes.excludes(partner.terms.jurisdiction):
+        return "fit"  # the refusal that says least: which countries are excluded nobody is to hear
     standing = await vouches.standing(tx, instance, helper, words.vouches)
-    floor = (await terms.of(tx, instance, listing.id)).answers
-    if not standing.meets(floor.level, floor.issuers):
+    if not standing.meets(wishes.answers.level, wishes.answers.issuers):
         return "floor"
     words = replace(words, level=standing.level, issuers=standing.issuers)
     tray: Tray = "vouched" if words.level >= 1 else "rest"
@@ -300,6 +303,7 @@ select 1 as found
 from listing_copy
 where listing_copy.post_id = :post_id
   and listing_copy.host_id = :host_id
+  and listing_copy.ended_at is null
 """
 
 

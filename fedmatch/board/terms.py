@@ -36,6 +36,10 @@ class Terms:
     on_behalf_of: str | None = None
     consent: Consent | None = None
 
+    def excludes(self, country: str) -> bool:
+        """Whether whoever answers to `country` (ISO 3166, as a peer states it of itself) is to have nothing of it."""
+        return country.strip().upper() in self.excluded
+
 
 DEFAULT: Final = Terms()
 MOST_LEVEL: Final = 5

@@ -1,6 +1,7 @@
 """Whom do we exchange anything with, and whom do we trust? `fedmatch peers`: other instances, servers, single actors and keys."""
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
     from actors.trust import Level
     from fedmatch.safety.border import Decision, Done, Target
     from fedmatch.safety.peering import Words
+    from schemas.storage import Transaction
+
+    Heads = Sequence[tuple[str, int]]
 
 
 @click.group(cls=Group)
@@ -24,7 +28,7 @@ def peers() -> None:
     """
 
 
-def _trust(one: "Partner") -> Json:
+def _trust(one: "Partner", heads: "Heads" = ()) -> Json:
     from fedmatch.times import rfc3339
     from schemas import peering
 
@@ -37,10 +41,11 @@ def _trust(one: "Partner") -> Json:
         "announce": one.announce,
         "lost": None if one.lost_at is None else {"at": rfc3339(one.lost_at), "why": one.lost_why},
         "terms": dict(peering.terms(one.terms)),
+        "log_heads": [{"head": head, "seen": rfc3339(at)} for head, at in heads],
     }
 
 
-def _json(one: "Decision", partner: "Partner | None" = None) -> dict[str, Json]:
+def _json(one: "Decision", partner: "Partner | None" = None, heads: "Heads" = ()) -> dict[str, Json]:
     from actors.hosts import authority
     from fedmatch.safety.border import Host, Key, Person
     from fedmatch.times import rfc3339
@@ -54,7 +59,7 @@ def _json(one: "Decision", partner: "Partner | None" = None) -> dict[str, Json]:
         "reason": one.reason,
         "since": None if one.since is None else rfc3339(one.since),
         "waiting": {"follows": one.follows, "messages": one.messages},
-    } | ({} if partner is None else {"trust": _trust(partner)})
+    } | ({} if partner is None else {"trust": _trust(partner, heads)})
 
 
 def _name(about: "Target") -> str:
@@ -164,6 +169,7 @@ def _show(read: "Words") -> None:
 @peers.command("list")
 def list_() -> None:
     """Show every decision, every handshake, and what waits for a decision."""
+    from actors import handshake
     from actors import peers as rooms
     from fedmatch.safety import border
     from fedmatch.safety.border import Decision, Host
@@ -173,6 +179,11 @@ def list_() -> None:
         found = list(await instance.database.read(border.decisions, instance))
         partners = {one.host: one for one in await instance.database.read(rooms.partners)}
         named = {one.target.name for one in found if isinstance(one.target, Host)}
+
+        async def shown(tx: "Transaction") -> "dict[str, Heads]":
+            return {one.host: await handshake.heads(tx, one.host_id) for one in partners.values()}
+
+        heads = await instance.database.read(shown)
         found += [Decision(Host(host), None) for host in sorted(set(partners) - named)]
         rows = [
             (
@@ -186,7 +197,7 @@ def list_() -> None:
             for one in found
         ]
         say(
-            [_json(one, _of(one, partners)) for one in found],
+            [_json(one, _of(one, partners), heads.get(_name(one.target), ())) for one in found],
             f"Mode: {instance.trust.mode}\n"
             + table(("who", "level", "trust", "waiting", "since", "reason"), rows, empty="Nothing is decided about anybody yet."),
         )

@@ -10,7 +10,7 @@ import pytest
 
 from actors import known, local
 from actors.trust import Level
-from fedmatch.board import copies, drafts, life, listings, notifications, publish, readers, review, search
+from fedmatch.board import answers, copies, drafts, life, listings, notifications, publish, readers, responses, review, search
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import border, peering, vouches
 from schemas.reading import Iri
@@ -276,6 +276,57 @@ async def test_a_lost_peer_is_asked_to_forget_and_the_author_told(world: World, 
     assert await held(b) == [], "it was asked to delete what it holds, by an id and no word"
     shown = await a.instance.database.read(copies.ever, made.id)
     assert [(host, until is not None) for host, _, until in shown] == sorted([(b.host, True), (c.host, False)])
+
+
+async def test_a_blocked_peer_is_told_nothing_while_staff_and_the_author_hear_of_it(world: World, three: tuple[Person, Site, Site]) -> None:
+    amina, b, c = three
+    a = amina.site
+    boss = await world.person("boss@a")
+    await a.instance.database.write(local.set_role, a.instance, boss.actor, "admin")
+    made = await ask(amina, "network")
+    await world.settle()
+    before = await a.count("delivery", "host_id = (select host.id from host where host.name = :host)", host=b.host)
+    await border.decide(a.instance, border.Host(b.host), "blocked")
+    await world.settle()
+    await amina.change(made, title="Later HYACINTHCANARY")
+    await world.settle()
+    assert [one["title"] for one in await held(b)] == [TITLE], "nothing at all leaves for a blocked server, no Delete either"
+    assert await a.count("delivery", "host_id = (select host.id from host where host.name = :host) and state = 'sent'", host=b.host) == before
+    assert [one["title"] for one in await held(c)] == ["Later HYACINTHCANARY"]
+    for person in (amina, boss):
+        (told,) = await a.instance.database.read(notifications.newest, a.instance, person.actor.id)
+        assert (told.kind, b.host in told.about) == ("peer.lost", True)
+    shown = await a.instance.database.read(copies.ever, made.id)
+    assert [(host, until is not None) for host, _, until in shown] == sorted([(b.host, True), (c.host, False)])
+
+
+async def test_an_excluded_country_gets_no_copy_and_answers_nothing(world: World) -> None:
+    amina, helper = await world.person("amina@a"), await world.person("helper@b")
+    b = await world.site("b2", jurisdiction='"de"')
+    await befriend(world, amina.site, b)
+    await befriend(world, amina.site, helper.site)
+    stranger = await world.person("other@b2")
+    wishes = Terms(readers=Floor(0), excluded=("DE",))
+    await ask(amina, "network", wishes)
+    public = await ask(amina, "public", wishes)
+    await world.settle()
+    assert [one["audience"] for one in await held(helper.site)] == ["network"]
+    assert await held(b) == []
+    for who in (helper, stranger):
+        await publish.bring(who.site.instance, public.url)
+        there = await who.site.instance.database.read(listings.find, who.site.instance, public.url)
+        assert there is not None
+        await who.site.instance.database.write(_answer, who, there)
+        who.site.instance.wake("delivery")
+    await world.settle()
+    got = await amina.site.instance.database.read(answers.of_actor, amina.site.instance, amina.actor)
+    assert [one.words.helper_handle for one in got] == [helper.handle]
+    (refused,) = await b.instance.database.read(answers.of_actor, b.instance, stranger.actor)
+    assert (refused.state, refused.words.reason) == ("declined", "fit"), "which countries are excluded it does not hear"
+
+
+async def _answer(tx: Transaction, who: Person, there: listings.Listing) -> answers.Response:
+    return await responses.answer(tx, who.site.instance, who.actor, there, "I can.")
 
 
 async def test_what_is_held_has_no_address_until_a_person_let_it_pass(world: World) -> None:
