@@ -248,7 +248,8 @@ async def note(tx: Transaction, instance: "Instance", post: Post) -> Note:
 STANDING: Final = """
 select
   (select post.id from post where post.uri = :uri) as held,
-  (select 1 from tombstone where tombstone.uri = :uri) as deleted
+  (select 1 from tombstone where tombstone.uri = :uri) as deleted,
+  (select 1 from post where post.in_reply_to = :uri and post.in_reply_to_id is null limit 1) as answered
 """
 
 TOMBSTONE: Final = """
@@ -368,7 +369,8 @@ async def store(
         await polls.keep(tx, new_id, note.poll)
     local_readers = await _write_audience(tx, new_id, note, actor)
     await _write_tags(tx, new_id, note, how_far)
-    await tx.execute(ADOPT_REPLIES, post_id=new_id, uri=note.id)
+    if standing is not None and standing["answered"] is not None:
+        await tx.execute(ADOPT_REPLIES, post_id=new_id, uri=note.id)
     crashpoint("store:linked")
     await instance.tell(tx, PostStored(new_id, actor.id, local, note, how_far, confidential))
     crashpoint("store:told")

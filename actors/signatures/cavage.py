@@ -14,6 +14,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import format_datetime, parsedate_to_datetime
+from functools import lru_cache
 from typing import Final
 
 from actors.keys import PrivateKey, PublicKey
@@ -87,14 +88,21 @@ def parse(header: str) -> CavageSignature:
     algorithm = found.get("algorithm", "hs2019").lower()
     if algorithm not in ("rsa-sha256", "hs2019"):
         raise BadSignature("an algorithm other than rsa-sha256 and hs2019")
-    names = tuple(found.get("headers", "(created)" if algorithm == "hs2019" else "date").lower().split())
-    if len(names) > MOST_HEADERS or len(set(names)) != len(names) or not all(_TOKEN.match(name) for name in names):
-        raise BadSignature("its list of headers has doubles or what is no header name")
+    names = _names(found.get("headers", "(created)" if algorithm == "hs2019" else "date").lower())
     try:
         signature = base64.b64decode(found["signature"], validate=True)
     except (binascii.Error, ValueError):
         raise MalformedSignature("its signature is not base64") from None
     return CavageSignature(found["keyId"], algorithm, names, signature, _moment(found, "created"), _moment(found, "expires"))
+
+
+# A program signs the same headers each time, and there are few programs.
+@lru_cache(maxsize=256)
+def _names(listed: str) -> tuple[str, ...]:
+    names = tuple(listed.split())
+    if len(names) > MOST_HEADERS or len(set(names)) != len(names) or not all(_TOKEN.match(name) for name in names):
+        raise BadSignature("its list of headers has doubles or what is no header name")
+    return names
 
 
 def _moment(parameters: Mapping[str, str], name: str) -> int | None:
@@ -138,6 +146,8 @@ def made(signature: CavageSignature, headers: Headers) -> int:
     return _date(headers.get(b"date", b"").decode("latin-1"))
 
 
+# What comes together was sent in the same few seconds.
+@lru_cache(maxsize=256)
 def _date(text: str) -> int:
     match = _IMF_DATE.match(text)
     try:

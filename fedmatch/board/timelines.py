@@ -30,10 +30,14 @@ class Entry:
     key: int
     url: Iri
     author: str
-    text: str
     html: str
     published: str
     reply_to: Iri | None
+
+    @property
+    def text(self) -> str:
+        """The words without markup. Made when asked for: it costs more than reading the row, and most pages show the HTML."""
+        return html.to_text(self.html)
 
     def json(self) -> dict[str, str | None]:
         """The form scripts read."""
@@ -100,7 +104,6 @@ def _entry(instance: "Instance", row: Row) -> Entry:
         key=row["key"],
         url=post.uri,
         author=f"{row['username']}@{row['handle_host']}",
-        text=html.to_text(post.content),
         html=post.content,
         published=times.rfc3339(post.published),
         reply_to=post.in_reply_to,
