@@ -229,7 +229,7 @@ async def judged_anew(instance: "Instance", tx: Transaction, event: VouchesChang
 
 
 async def lost(instance: "Instance", tx: Transaction, event: PeerLost) -> None:
-    """A peer is trusted no more: from this moment nothing counts as readable there; its copies are taken back, and authors told, by a job. Staff hears at once."""
+    """A peer is trusted no more: from now on nothing counts as readable there; its copies are taken back, and authors told, by a job. Staff hears at once."""
     await notifications.tell_staff(tx, instance, "peer.lost", event.host)
     if await tx.execute(LOST, host_id=event.host_id, now=instance.clock.ms()):
         await enqueue(tx, instance, "unshare", str(event.host_id), instance.clock.ms())

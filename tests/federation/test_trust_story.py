@@ -1,18 +1,22 @@
 """What is not public goes to an instance whose words were compared, sealed to the key it had then; and to nobody else, whatever happens to its name."""
 
+import asyncio
 import json
 from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from actors import handshake, known, peers, sealing
 from actors.sealing import Way
 from fedmatch import rotation
+from fedmatch.cli.main import main
 from fedmatch.safety import audit, border, exposure, peering, vouches
 from fedmatch.safety.border import Host
 from fedmatch.safety.peering import CannotPeer
+from outbox import confidential
 from outbox import publish as outgoing
 from outbox.address import Inbox
 from outbox.confidential import NotTrusted
@@ -333,6 +337,25 @@ async def test_the_same_inside_twice_is_heard_once(world: World, friends: tuple[
     assert heard == []
 
 
+async def test_what_came_sealed_is_not_answered_in_the_open(world: World, friends: tuple[Person, Site]) -> None:
+    """A letter that says "nothing waits for this" would show whoever reads the line that somebody wrote, and in which language."""
+    amina, b = friends
+    instance, theirs = amina.site.instance, await partner(amina.site, b)
+    now = instance.clock.now().replace(microsecond=0)
+    note = Note(id=Iri(f"{amina.uri}/words/1"), attributed_to=Iri(amina.uri), content="<p>withdraw</p>", language="fa", published=now, to=(theirs.application,))
+    create = Create(id=Iri(f"{note.id}#create"), actor=note.attributed_to, object=note, to=note.to)
+
+    async def body(tx: Transaction) -> None:
+        await confidential.publish(tx, instance, amina.actor, create, theirs.host_id, object=note.id, ordering_key=f"{theirs.host} {note.id}")
+
+    await instance.database.write(body)
+    instance.wake("delivery")
+    await world.settle()
+    assert await b.count("arrival", "state = 'done'") >= 1
+    assert await b.count("outgoing", "kind = 'Create'") == 0
+    assert await amina.site.count("post", "local = 0") == 0
+
+
 async def test_what_a_peer_wrote_before_we_trusted_it_anew_is_not_lost(world: World, friends: tuple[Person, Site]) -> None:
     amina, b = friends
     a = amina.site
@@ -466,3 +489,7 @@ async def test_peers_keep_the_heads_of_a_log_they_saw(world: World, friends: tup
     heads = [row["head"] for row in await a.rows("select head from peer_head")]
     assert len(heads) == 1
     assert (await audit.check(b.instance, heads[0])).holds
+    listed = await asyncio.to_thread(CliRunner().invoke, main, ["--config", str(a.config.path), "peers", "list", "--json"])
+    assert listed.exit_code == 0, listed.stderr
+    (shown,) = json.loads(listed.stdout)
+    assert [one["head"] for one in shown["trust"]["log_heads"]] == heads
