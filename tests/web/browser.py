@@ -59,12 +59,19 @@ class Tab:
     async def open(self, url: str, *, width: int = 1280, dark: bool = False, languages: str | None = None) -> None:
         """Goes to an address in a window of that width, and forgets what it noted of the one before."""
         await self.call("Emulation.setDeviceMetricsOverride", width=width, height=900, deviceScaleFactor=1, mobile=False)
+        await self.call("Emulation.setFocusEmulationEnabled", enabled=True)
         await self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": "dark" if dark else "light"}])
         if languages is not None:
             await self.call("Network.setExtraHTTPHeaders", headers={"Accept-Language": languages})
         self._loaded.clear()
         self.requests, self.errors = [], []
         await self.call("Page.navigate", url=url)
+        await asyncio.wait_for(self._loaded.wait(), 20)
+
+    async def leave(self, script: str) -> None:
+        """Does what leads to another page, and waits for that."""
+        self._loaded.clear()
+        await self.value(script)
         await asyncio.wait_for(self._loaded.wait(), 20)
 
     async def value(self, script: str) -> Any:
