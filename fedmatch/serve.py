@@ -18,7 +18,7 @@ import structlog
 from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.h11 import H11Protocol
 
-from actors.instance import Instance
+from actors.instance import Clock, Instance
 from actors.vault import WrongSecret
 from fedmatch import app, control
 from fedmatch.listener import Listener
@@ -68,9 +68,11 @@ class _Settings(hypercorn.config.Config):
         return hypercorn.config.Sockets([], [self.listener], [])
 
 
-async def serve_forever(config: Config, *, passphrase: str | None, bind: str | None, worker: bool, json: bool, config_path: Path) -> None:
-    """Serves requests, and works unless `worker` is False, until SIGTERM or SIGINT."""
-    async with _running(config, passphrase) as instance:
+async def serve_forever(
+    config: Config, *, passphrase: str | None, bind: str | None, worker: bool, json: bool, config_path: Path, clock: Clock | None = None
+) -> None:
+    """Serves requests, and works unless `worker` is False, until SIGTERM or SIGINT; by the machine's clock unless another is given."""
+    async with _running(config, passphrase, clock) as instance:
         address = bind or config.server.bind
         tasks = [asyncio.create_task(_web(instance, address, lambda actual: _announce(instance, actual, json=json, config_path=config_path)), name="web")]
         if worker:
@@ -102,10 +104,10 @@ async def _until_one_ends(instance: Instance, tasks: list[asyncio.Task[None]]) -
 
 
 @asynccontextmanager
-async def _running(config: Config, passphrase: str | None) -> AsyncIterator[Instance]:
+async def _running(config: Config, passphrase: str | None, clock: Clock | None = None) -> AsyncIterator[Instance]:
     """The instance with everything a long-lived process has: signals, the watch on others' commits, the control socket."""
     try:
-        instance = await app.build(config, passphrase=passphrase)
+        instance = await app.build(config, passphrase=passphrase, clock=clock)
     except WrongSecret as error:
         raise app.CannotStart("that is not the passphrase of this vault") from error
     loop = asyncio.get_running_loop()

@@ -4,9 +4,9 @@ from datetime import datetime, timedelta
 
 import pytest
 
-from fedmatch.demo import MAGNITSKY_ENGLISH, MAGNITSKY_RUSSIAN, REPORTER, STORIES, SYRIA_ARABIC, SYRIA_ENGLISH, Story
 from schemas import vocabulary
 from tests.fakepeer import AS2, PUBLIC, FakePeer
+from tests.told import MAGNITSKY_ENGLISH, MAGNITSKY_RUSSIAN, REPORTER, STORIES, SYRIA_ARABIC, SYRIA_ENGLISH, Story
 from tests.world import Person, World
 
 FIRST_WORD = {

@@ -10,7 +10,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
-from fedmatch.demo import SYRIA_ARABIC, free_port
+from tests.told import SYRIA_ARABIC
+from tests.world import free_port
 
 
 class Operator:
@@ -82,7 +83,8 @@ async def test_a_request_crosses_between_two_processes_and_is_withdrawn(tmp_path
         assert (await follow())["state"] in {"requested", "accepted"}
         await eventually(follow, {"state": "accepted"})
         # And a request is posted, its text typed at standard input
-        words = ["listing", "post", "--as", "amal", "--kind", "request", "--title", SYRIA_ARABIC.title, "--text", "-", "--language", "ar", "--audience", "public"]
+        words = ["listing", "post", "--as", "amal", "--kind", "request", "--title", SYRIA_ARABIC.title, "--text", "-", "--language", "ar"]
+        words += ["--audience", "public"]
         words += ["--category", "PressAndMedia", "--skill", "PressOutreach", "--speaks", "ar,en", "--region", "SY", "--urgency", "days"]
         made = await here.get(*words, typed=SYRIA_ARABIC.text)
 
