@@ -80,5 +80,17 @@ def _told(listing: Listing) -> Sequence[str]:
 
 def plain(text: str) -> str:
     """A text as it is compared: small letters, no marks above or below, no joiners."""
-    letters = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in letters if not unicodedata.combining(letter) and letter not in JOINERS)
+    if text.isascii():
+        return text.lower()
+    return unicodedata.normalize("NFKD", text.casefold()).translate(_PLAIN)
+
+
+class _Plain(dict[int, int | None]):
+    """What becomes of each letter; learnt letter by letter, since a board is read a thousand texts at a time."""
+
+    def __missing__(self, letter: int) -> int | None:
+        self[letter] = None if unicodedata.combining(chr(letter)) or chr(letter) in JOINERS else letter
+        return self[letter]
+
+
+_PLAIN: Final = _Plain()
