@@ -48,7 +48,7 @@ def _has_own_words(document: Document, thing: Document) -> bool:
             continue
         space, _, word = value.partition(":")
         full = value if word.startswith("//") else prefixes.get(space, _READ.get(space, "")) + word
-        if full.startswith(_OURS[1:]) and local(full) != name:
+        if full.startswith(_OURS[1:]) and local(full) != name.removesuffix("Map"):   # a language map is named after what it holds
             return True   # an alias
     unread = tuple(f"{name}:" for name, space in prefixes.items() if _READ.get(name) != space)
     if not unread:
