@@ -134,10 +134,6 @@ async def _answers(tx: Transaction, instance: "Instance", helper: Actor, note: N
     """Makes an answer of it, and tells the helper: it arrived, who decides, when, and which words do what."""
     text = plain(note)
     others = _names_others(instance, helper, asker, note)
-    if await responses.unwanted(tx, instance, asker, helper):
-        if await answers.once(tx, instance, "received", helper.uri, found.url):
-            await _letter(tx, instance, helper, "received", found.title, note.language)
-        return Answer.TAKEN
     before = await answers.live_between(tx, instance, found.url, helper.uri)
     if before is not None:
         return await _goes_on(tx, instance, helper, note, before)
@@ -185,12 +181,12 @@ async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: N
         return Answer.TAKEN
     if owner is None or not owner.local or not text:
         return Answer.TAKEN
-    if await responses.unwanted(tx, instance, owner, author):
-        return Answer.TAKEN
     if _names_others(instance, author, owner, note) and held.words.channel == "note":
         held = await answers.save(tx, instance, held, flagged=True)
         if helper and await answers.once(tx, instance, "others", author.uri, held.words.listing):
             await crossing.tell(tx, instance, author, "others", held)
+    if await responses.unwanted(tx, instance, owner, author):
+        return Answer.TAKEN
     if await conversations.exists(tx, held):
         if await conversations.keep(tx, instance, held, author.handle, text, note.id) is not None:
             await answers.name(tx, instance, held, note.id)

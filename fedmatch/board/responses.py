@@ -152,8 +152,10 @@ def _said(refusal: Refusal) -> str:
 # Taking one in.
 
 
-async def _take_in(tx: Transaction, instance: "Instance", listing: Listing, asker: Actor, helper: Actor, words: Words) -> Response | Refusal:
-    """Puts an answer to a listing of ours into the tray it belongs to; or says why it does not go there."""
+async def _take_in(
+    tx: Transaction, instance: "Instance", listing: Listing, asker: Actor, helper: Actor, words: Words, *, silent: bool = False
+) -> Response | Refusal:
+    """Puts an answer to a listing of ours into the tray it belongs to; or says why it does not go there. A `silent` one nobody here is shown."""
     if listing.state != "open":
         return "closed"
     if await answers.live_between(tx, instance, listing.url, helper.uri) is not None:
@@ -175,11 +177,14 @@ async def _take_in(tx: Transaction, instance: "Instance", listing: Listing, aske
         everybody, of_host = await answers.unopened(tx, instance, listing.url, helper.host)
         if everybody >= MOST_REST or (of_host >= MOST_OF_HOST and not helper.local):
             return "later"
-    made = await answers.insert(tx, instance, words, side="both" if helper.local else "asker", tray=tray, ends=_ends(instance, listing, tray))
+    ends = _ends(instance, listing, tray)
+    if silent:
+        words, tray = replace(words, text=""), "held"
+    made = await answers.insert(tx, instance, words, side="both" if helper.local else "asker", tray=tray, ends=ends)
     await _look_at(tx, instance, made, min(made.ends, made.created + (HOUR_MS if tray == "held" else REMIND_MS)))
-    if tray == "held":
+    if tray == "held" and not silent:
         await notifications.tell_staff(tx, instance, "review.waiting", made.id)
-    else:
+    elif not silent:
         await notifications.tell(tx, instance, asker.id, "response.received", made.id)
     log.info("response.received", response=made.id, tray=tray)
     return made
@@ -225,7 +230,8 @@ async def take_in(
 ) -> Response | Refusal:
     """Takes in what somebody elsewhere answers to a listing of ours: the answer, or why it is not kept. Raises `actors.vault.Locked`.
 
-    Somebody whom the asker blocks cannot tell: they hear what everybody hears, and nothing is kept. What is refused is for the caller to say.
+    Somebody whom the asker blocks cannot tell, whatever they try: their answer lives and ends as one that the asker never opens, without its words, and
+    nobody here is shown it. What is refused is for the caller to say.
     """
     words = Words(
         listing=listing.url,
@@ -247,7 +253,7 @@ async def take_in(
     )
     if not await identities.takes_contacts(tx, asker.id):
         return "closed"
-    return await _take_in(tx, instance, listing, asker, helper, words)
+    return await _take_in(tx, instance, listing, asker, helper, words, silent=await unwanted(tx, instance, asker, helper))
 
 
 async def unwanted(tx: Transaction, instance: "Instance", asker: Actor, helper: Actor) -> bool:
@@ -276,8 +282,6 @@ async def offered(instance: "Instance", tx: Transaction, event: Offered) -> None
     if not found.public and not (event.confidential and await _has_copy(tx, found.id, helper.host_id)):
         return
     way: Channel = "sealed" if event.confidential else "open"
-    if await unwanted(tx, instance, asker, helper):
-        return
     wrong = what.satisfies.partition("#")[2] != "primary" or what.unit != "one" or set(event.to) != {asker.uri}
     made: Response | Refusal = "fit" if wrong else await take_in(tx, instance, found, asker, helper, what.text, offer=event.uri, channel=way, agreement=what)
     if isinstance(made, Response):
@@ -358,7 +362,7 @@ async def taken_back(tx: Transaction, instance: "Instance", held: Response) -> R
         await _give_back(tx, instance, held)
     await _over(tx, instance, now)
     asker = await known.by_uri(tx, held.words.asker)
-    if asker is not None and asker.local:
+    if asker is not None and asker.local and held.tray != "held":
         await notifications.tell(tx, instance, asker.id, "response.withdrawn", now.id)
     return now
 
@@ -625,7 +629,8 @@ async def lift(tx: Transaction, instance: "Instance", asker: Actor) -> None:
 
 
 async def _lift(tx: Transaction, instance: "Instance", asker: Actor, held: Response) -> bool:
-    if not instance.trust.actor(held.words.helper, "receive").shown:
+    helper = await known.by_uri(tx, held.words.helper)
+    if helper is None or not instance.trust.actor(helper.uri, "receive").shown or await unwanted(tx, instance, asker, helper):
         return False
     await answers.save(tx, instance, held, tray="rest")
     await notifications.tell(tx, instance, asker.id, "response.received", held.id)
@@ -678,7 +683,7 @@ async def _weigh(tx: Transaction, instance: "Instance", held: Response) -> None:
     worse = fresh.level < held.words.level
     tray: Tray = held.tray if held.tray == "held" else "vouched" if fresh.level >= 1 else "rest"
     await answers.save(tx, instance, held, tray=tray, level=fresh.level, issuers=fresh.issuers)
-    if worse:
+    if worse and tray != "held":
         await notifications.tell(tx, instance, owner.id, "response.doubt", held.id)
 
 

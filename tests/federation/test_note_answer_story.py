@@ -245,6 +245,18 @@ async def test_a_one_time_author_does_not_show_whom_the_person_behind_it_blocks(
     assert mine["content"] == theirs["content"]
     assert (mine["to"], theirs["to"]) == ([helper.id], [blocked.id])
 
+    # Whatever one of them tries next, the other hears the same
+    for who in (helper, blocked):
+        await write(world, who, asker, "Are you there?", inReplyTo=asked.url)
+        await write(world, who, asker, "withdraw")
+        await write(world, who, asker, "I can help after all.", inReplyTo=asked.url)
+    await world.later(days=8)
+    await world.settle()
+    said = {who.id: [one["content"] for one in letters(peer) if one["to"] == [who.id]] for who in (helper, blocked)}
+    assert said[helper.id] == said[blocked.id]
+    assert len(said[helper.id]) >= 3, "received, withdrawn, released"
+    assert {one.words.helper for one in await of(asker)} == {helper.id}
+
 
 async def test_likes_and_boosts_have_no_side_effects(world: World) -> None:
     asker = await world.person("asker@a")
