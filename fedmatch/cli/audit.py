@@ -1,5 +1,6 @@
 """What would be lost, and what was done? `fedmatch audit`."""
 
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
     from actors.instance import Instance
     from fedmatch.safety.audit import Checked
     from fedmatch.safety.exposure import Line, OfPeer
+    from schemas.storage import Transaction
 
 
 @click.command(cls=Command)
@@ -17,12 +19,15 @@ if TYPE_CHECKING:
 @click.option("--self", "own", is_flag=True, help="What this machine gives away: its disk alone, its disk with the key, itself as it runs.")
 @click.option("--log", "chain", is_flag=True, help="What staff did, with every link of the chain verified.")
 @click.option("--head", metavar="HASH", help="With --log: a head that a peer saw; it has to be in the chain.")
-def audit(host: str | None, own: bool, chain: bool, head: str | None) -> None:
+@click.option("--shred-before", "before", type=click.DateTime(["%Y-%m-%d"]), metavar="DATE", help="With --log: forget who did what until then, and why (UTC).")
+def audit(host: str | None, own: bool, chain: bool, head: str | None, before: datetime | None) -> None:
     """Show what a seizure gives away, or what staff did. Say one of --peer, --self, --log."""
     if (host is not None) + own + chain != 1:
         raise click.UsageError("Say one of --peer HOST, --self, --log.")
     if head is not None and not chain:
         raise click.UsageError("--head belongs to --log.")
+    if before is not None and not chain:
+        raise click.UsageError("--shred-before belongs to --log.")
 
     async def work(instance: "Instance") -> None:
         if host is not None:
@@ -30,6 +35,8 @@ def audit(host: str | None, own: bool, chain: bool, head: str | None) -> None:
         elif own:
             await _self(instance)
         else:
+            if before is not None:
+                await _shred(instance, before.replace(tzinfo=UTC))
             await _log(instance, head)
 
     within(work)
@@ -118,6 +125,21 @@ def _columns(line: "Line") -> tuple[str, str, str]:
 
 def _running(line: "Line") -> str:
     return "both, and what comes" if line.key else "the same, and what comes"
+
+
+async def _shred(instance: "Instance", before: datetime) -> None:
+    """Forgets names and reasons of what was done before a day; the chain stays, and that it was done is one more link of it."""
+    from fedmatch import chores
+    from fedmatch.safety import audit as log
+
+    async def body(tx: "Transaction") -> None:
+        if await log.shred(tx, int(before.timestamp() * 1000)):
+            await log.log(tx, instance, log.OPERATOR, "log.shred", f"{before:%Y-%m-%d}")
+            await chores.erase_soon(tx, instance)
+
+    await instance.database.write(body)
+    instance.wake("job")
+    await instance.database.erase()
 
 
 async def _log(instance: "Instance", head: str | None) -> None:

@@ -63,6 +63,13 @@ def test_somebody_is_vetted_by_two_and_vouched_for(typed: Path) -> None:
     assert ok("audit", "--log", "--head", log["head"])["found"] is True
     assert run("audit", "--log", "--head", "0" * 64).exit_code == 1
     assert "The chain holds" in run("audit", "--log").stdout
+    # Names and reasons can be forgotten, the chain not
+    assert ok("audit", "--log", "--shred-before", "2020-01-01")["shredded"] == 0
+    after = ok("audit", "--log", "--shred-before", "2999-01-01", "--head", log["head"])
+    assert (after["holds"], after["found"], after["shredded"]) == (True, True, len(log["entries"]))
+    assert [(one["action"], one["staff"], one["about"]) for one in after["entries"]][-1] == ("log.shred", "operator", "2999-01-01")
+    assert {one["staff"] for one in after["entries"][:-1]} == {None}
+    assert run("audit", "--self", "--shred-before", "2020-01-01").exit_code == 2
 
 
 def test_what_this_machine_gives_away_has_three_columns(typed: Path) -> None:
