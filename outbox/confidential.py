@@ -40,11 +40,22 @@ class NotTrusted(PermissionError):
     """What is not public goes to nobody an admin does not trust, or who did not accept us."""
 
 
-async def publish(tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, host_id: int, *, object: Iri, ordering_key: str) -> int:
+async def publish(
+    tx: Transaction,
+    instance: "Instance",
+    sender: Actor,
+    activity: Activity,
+    host_id: int,
+    *,
+    object: Iri,
+    ordering_key: str,
+    not_before: int | None = None,
+) -> int:
     """Sends `activity` of our `sender`, whole, to the one peer `host_id`, and gives the id of the outgoing row. Call `instance.wake("delivery")` afterwards.
 
     It may name nobody but that peer's Application and people here and there; `object` (what it is about) is written nowhere. Activities with one `ordering_key`
     (which holds the peer's host name) arrive in the order of these calls; a Delete replaces what was not delivered yet, an Update replaces undelivered Updates.
+    `not_before`: the moment, in milliseconds UTC, before which it does not leave; until then `recall` takes it back.
     Raises `NotTrusted`, `Locked`, and `schemas.sealed.TooLong` for more than 45 kB.
     """
     if activity.id is None or not sender.local:
@@ -56,13 +67,32 @@ async def publish(tx: Transaction, instance: "Instance", sender: Actor, activity
     if len(body) > MOST_INNER:
         raise TooLong(len(body))
     application = await known.application(tx)
-    # What it is about is a secret too: the rows are ordered by a keyed hash.
-    key = f"{partner.host} {instance.vault.digest('confidential', ordering_key).hex()}"
+    key = _key(instance, partner.host, ordering_key)
     uri = Iri(f"{instance.config.base_url}/sealed/{secrets.token_hex(16)}")
     kind = type(activity).__name__ if isinstance(activity, Create | Update | Delete) else sealed.KIND
     return await outgoing.queue(
-        tx, instance, application, body, [Inbox(partner.inbox, host_id)], uri=uri, kind=kind, object=partner.application, ordering_key=key, confidential=True
+        tx,
+        instance,
+        application,
+        body,
+        [Inbox(partner.inbox, host_id)],
+        uri=uri,
+        kind=kind,
+        object=partner.application,
+        ordering_key=key,
+        confidential=True,
+        not_before=not_before,
     )
+
+
+def _key(instance: "Instance", host: str, ordering_key: str) -> str:
+    # What it is about is a secret too: the rows are ordered by a keyed hash.
+    return f"{host} {instance.vault.digest('confidential', ordering_key).hex()}"
+
+
+async def recall(tx: Transaction, instance: "Instance", host: str, ordering_key: str) -> bool:
+    """As `outbox.publish.recall`, for what was given to `publish` here under this key for the peer `host`. Raises `Locked`."""
+    return await outgoing.recall(tx, instance, _key(instance, host, ordering_key))
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +175,7 @@ update delivery
 set next_at = :now, created_at = :now, error = null
 where host_id = :host_id
   and state = 'waiting'
+  and created_at <= :now
   and outgoing_id in (
     select outgoing.id
     from outgoing

@@ -73,6 +73,8 @@ GONE_AFTER: Final = 3
 BREATH_S: Final = 0.05
 """How often at most we look for hosts that failed before, while everybody else's commits wake us."""
 LONGEST_WAIT: Final = DAY + HOUR
+LONGEST_DELAY: Final = 3 * DAY + HOUR
+"""What waits on purpose (`not_before`) waits no longer; a delivery that is due later was written by a clock that was wrong."""
 """Nothing is ever put off further than this; what lies further ahead was written by a clock that was wrong."""
 
 FOR_FOLLOWERS: Final = frozenset({"Create", "Update", "Announce"})
@@ -329,7 +331,7 @@ where id = :id
 # Back to the places they had: with one time for all what was never tried would go before what was, though it is younger.
 REVIVE: Final = """
 update delivery
-set next_at = case when created_at < :now then created_at else :now end
+set next_at = created_at
 where host_id = :id
   and state = 'waiting'
   and next_at > created_at
@@ -466,7 +468,7 @@ where next_at > :far
 update delivery
 set next_at = :now
 where state = 'waiting'
-  and next_at > :far
+  and next_at > :latest
 """,
     """
 update delivery
@@ -585,7 +587,7 @@ class Deliverer:
     async def _mend(self, tx: Transaction) -> None:
         now = self._instance.clock.ms()
         for sql in MEND:
-            values = {"leased": now + LEASE_MS, "far": now + LONGEST_WAIT, "now": now}
+            values = {"leased": now + LEASE_MS, "far": now + LONGEST_WAIT, "latest": now + LONGEST_DELAY, "now": now}
             await tx.execute(sql, **{name: value for name, value in values.items() if f":{name}" in sql})
 
     async def _claim(self) -> Sequence[_Lane]:

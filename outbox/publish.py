@@ -96,7 +96,7 @@ group by delivery.host_id
 
 INSERT_DELIVERY: Final = """
 insert into delivery (id, outgoing_id, host_id, inbox, ordering_key, state, created_at, next_at)
-values (:id, :outgoing_id, :host_id, :inbox, :ordering_key, 'waiting', :now, :next_at)
+values (:id, :outgoing_id, :host_id, :inbox, :ordering_key, 'waiting', :created_at, :next_at)
 """
 
 WAKE_HOST: Final = """
@@ -115,14 +115,24 @@ where outgoing.uri = :uri
 
 
 async def publish(
-    tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, audience: Audience, *, object: Iri, ordering_key: str, proven: bool = False
+    tx: Transaction,
+    instance: "Instance",
+    sender: Actor,
+    activity: Activity,
+    audience: Audience,
+    *,
+    object: Iri,
+    ordering_key: str,
+    proven: bool = False,
+    not_before: int | None = None,
 ) -> int:
     """Sends `activity` of `sender` on its way to `audience`, and gives the id of the outgoing row. Call `instance.wake("delivery")` after the commit.
 
     `object` names what it is about. Activities with one `ordering_key` (the object's id, or both ends of a follow) reach each host in the order of these calls.
     A Delete replaces what of the same key was not delivered yet and also goes wherever that went before; an Update replaces undelivered Updates. Shared inboxes
     are used when it is addressed to everybody or to the sender's followers. Local readers are not served here. `proven`: it carries an FEP-8b32 proof, which
-    makes its words undeniable for ever. Raises `TooLarge`, and `actors.vault.Locked` for a proof that cannot be made; needs an activity with an id.
+    makes its words undeniable for ever. `not_before`: the moment, in milliseconds UTC, before which it does not leave.
+    Raises `TooLarge`, and `actors.vault.Locked` for a proof that cannot be made; needs an activity with an id.
     """
     if activity.id is None:
         raise ValueError("what we send has an id")
@@ -135,7 +145,9 @@ async def publish(
     addressed = (*activity.to, *activity.cc)
     fold = not PUBLIC_SPELLINGS.isdisjoint(addressed) or (sender.followers is not None and sender.followers in addressed)
     inboxes = await address.inboxes(tx, instance, audience, fold=fold)
-    return await queue(tx, instance, sender, body, inboxes, uri=activity.id, kind=type(activity).__name__, object=object, ordering_key=ordering_key)
+    return await queue(
+        tx, instance, sender, body, inboxes, uri=activity.id, kind=type(activity).__name__, object=object, ordering_key=ordering_key, not_before=not_before
+    )
 
 
 async def prove(tx: Transaction, instance: "Instance", sender: Actor, document: Document) -> Document:
@@ -183,12 +195,15 @@ async def queue(
     object: Iri,
     ordering_key: str,
     confidential: bool = False,
+    not_before: int | None = None,
 ) -> int:
     """Writes the rows of one activity for `inboxes`, behind what of the same key waits already; the id of the outgoing row.
 
-    `confidential`: the body is sealed once more, for its one reader, when it leaves (outbox/confidential.py).
+    `confidential`: the body is sealed once more, for its one reader, when it leaves (outbox/confidential.py). `not_before`: until then, in milliseconds UTC,
+    it is as if it had not been made: nothing tries it, no host that lives again wakes it, its days of retries begin there, and `recall` takes it back.
     """
     now = instance.clock.ms()
+    begins = max(now, not_before or now)
     if kind == "Delete":
         inboxes = await _and_holders(tx, instance, inboxes, ordering_key)
         await tx.execute(SUPERSEDE_ALL, ordering_key=ordering_key, now=now)
@@ -221,20 +236,50 @@ async def queue(
             "host_id": inbox.host_id,
             "inbox": inbox.url,
             "ordering_key": ordering_key,
-            "now": now,
+            "created_at": begins,
             # Behind one that waits for its retry there is nothing to try before that.
-            "next_at": max(now, waiting.get(inbox.host_id, now)),
+            "next_at": max(begins, waiting.get(inbox.host_id, begins)),
         }
         for inbox in inboxes
     ]
     if rows:
         await tx.many(INSERT_DELIVERY, rows)
         crashpoint("publish:deliveries")
-        wakes = {inbox.host_id: max(now, waiting.get(inbox.host_id, now)) for inbox in inboxes}
+        wakes = {inbox.host_id: max(begins, waiting.get(inbox.host_id, begins)) for inbox in inboxes}
         await tx.many(WAKE_HOST, [{"host_id": host_id, "next_at": next_at} for host_id, next_at in wakes.items()])
     await tx.execute(ERASE_BODIES, ordering_key=ordering_key)
     crashpoint("publish:queued")
     return outgoing_id
+
+
+OF_KEY: Final = """
+select delivery.state, delivery.created_at
+from delivery
+where delivery.ordering_key = :ordering_key
+"""
+
+
+FORGET_DELIVERIES: Final = """
+delete from delivery
+where ordering_key = :ordering_key
+"""
+
+FORGET_OUTGOING: Final = """
+delete from outgoing
+where ordering_key = :ordering_key
+"""
+
+
+async def recall(tx: Transaction, instance: "Instance", ordering_key: str) -> bool:
+    """Forgets everything of a key if its `not_before` is still to come, as if it had never been said; False, and nothing done, if any of it may have left."""
+    now = instance.clock.ms()
+    rows = await tx.all(OF_KEY, ordering_key=ordering_key)
+    if not rows or any(row["state"] != "waiting" or row["created_at"] <= now for row in rows):
+        return False
+    # Not even as superseded: a Delete of its author goes wherever something of theirs was to go, and there it would be the first word of them.
+    await tx.execute(FORGET_DELIVERIES, ordering_key=ordering_key)
+    await tx.execute(FORGET_OUTGOING, ordering_key=ordering_key)
+    return True
 
 
 async def _and_holders(tx: Transaction, instance: "Instance", inboxes: list[Inbox], ordering_key: str) -> list[Inbox]:

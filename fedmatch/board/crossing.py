@@ -45,23 +45,47 @@ async def channel(tx: Transaction, other: Actor, *, public: bool) -> Channel:
     return "open" if await capabilities.has(tx, other.host_id, CAPABILITY) else "note"
 
 
-async def send(tx: Transaction, instance: "Instance", sender: Actor, to: Actor, activity: Activity, response: Response) -> None:
-    """Sends an activity about one answer on its channel, to the one other actor it names. Raises `CannotReach`. Wake "delivery" after the commit."""
-    key = answers.hash_of(instance, "order", response.words.offer).hex()
+async def send(
+    tx: Transaction, instance: "Instance", sender: Actor, to: Actor, activity: Activity, response: Response, *, not_before: int | None = None
+) -> None:
+    """Sends an activity about one answer on its channel, to the one other actor it names. Raises `CannotReach`. Wake "delivery" after the commit.
+
+    `not_before`: the moment, in milliseconds UTC, before which it does not leave; until then `recall` takes it back.
+    """
+    key = _key(instance, response)
     match response.words.channel:
         case "sealed":
             if to.host_id is None:
                 raise CannotReach(f"@{to.handle} has no server")
             try:
                 ordering = f"{to.host} {key}"
-                await confidential.publish(tx, instance, sender, activity, to.host_id, object=response.words.offer, ordering_key=ordering)
+                await confidential.publish(
+                    tx, instance, sender, activity, to.host_id, object=response.words.offer, ordering_key=ordering, not_before=not_before
+                )
             except confidential.NotTrusted as error:
                 raise CannotReach(f"{to.host} is not trusted any more, so nothing leaves; `fedmatch peers list` shows why") from error
         case "open":
             place = Audience(inboxes=(to.shared_inbox or to.inbox,))
-            await publish.publish(tx, instance, sender, activity, place, object=new_name(instance, "letters"), ordering_key=key)
+            await publish.publish(tx, instance, sender, activity, place, object=new_name(instance, "letters"), ordering_key=key, not_before=not_before)
         case "here" | "note":
             raise ValueError(f"no activity travels by {response.words.channel}")
+
+
+def _key(instance: "Instance", response: Response) -> str:
+    return answers.hash_of(instance, "order", response.words.offer).hex()
+
+
+async def recall(tx: Transaction, instance: "Instance", to: Actor, response: Response) -> bool:
+    """Takes an answer of ours back before its time to leave has come: True if nothing of it left or will, so that nothing needs to be undone."""
+    match response.words.channel:
+        case "sealed":
+            return await confidential.recall(tx, instance, to.host, f"{to.host} {_key(instance, response)}")
+        case "open":
+            return await publish.recall(tx, instance, _key(instance, response))
+        case "note":
+            return response.words.note is not None and await publish.recall(tx, instance, response.words.note)
+        case "here":
+            return False
 
 
 async def tell(tx: Transaction, instance: "Instance", helper: Actor, key: str, response: Response, *, more: str | None = None) -> None:

@@ -4,6 +4,7 @@ A letter is no post: nothing of it stays here once it is delivered, and its id a
 """
 
 import secrets
+from datetime import UTC, datetime
 from html import escape
 from typing import TYPE_CHECKING, Final
 
@@ -45,18 +46,21 @@ async def send(
     in_reply_to: Iri | None = None,
     conversation: str | None = None,
     hourly: bool = False,
+    not_before: int | None = None,
 ) -> Iri:
     """Sends `text` from our actor `sender` to one actor elsewhere, and gives the id of the Note, which an answer to it will name.
 
     It carries a Mention tag, without which GoToSocial drops it without a word. `in_reply_to` only where `sender` is the one the other wrote to: a reply must
-    come from there (protocol.md 14.15). `hourly` rounds its time down to the hour, for whoever must not be known by the clock. Its inbox is the shared one,
-    or a place that stands for theirs: what a delivery leaves behind names a server and no person (actors/quiet.py). Call `instance.wake("delivery")` after the commit.
+    come from there (protocol.md 14.15). `hourly` rounds its time down to the hour, for whoever must not be known by the clock. `not_before`, in milliseconds
+    UTC, is when it leaves, and its time is that moment's. Its inbox is the shared one, or a place that stands for theirs: what a delivery leaves behind names a
+    server and no person (actors/quiet.py). Call `instance.wake("delivery")` after the commit.
     """
     if to.local:
         raise ValueError("a letter goes to another server; people here are told by a notification")
     written = vocabulary.canonical_language(language) or "en"
     uri = Iri(f"{instance.config.base_url}/letters/{secrets.token_hex(16)}")
-    now = instance.clock.now().replace(microsecond=0)
+    moment = instance.clock.now() if not_before is None else max(instance.clock.now(), datetime.fromtimestamp(not_before / 1000, UTC))
+    now = moment.replace(microsecond=0)
     body = content(text, written)
     note = Note(
         id=uri,
@@ -71,6 +75,7 @@ async def send(
         mentions=(Mention(to.uri, f"@{to.handle}"),),
     )
     activity = Create(id=Iri(f"{uri}/activity"), actor=sender.uri, object=note, to=note.to, published=note.published)
-    await publish.publish(tx, instance, sender, activity, Audience(inboxes=(Iri(await quiet.place(tx, instance, to)),)), object=uri, ordering_key=uri)
+    place = Audience(inboxes=(Iri(await quiet.place(tx, instance, to)),))
+    await publish.publish(tx, instance, sender, activity, place, object=uri, ordering_key=uri, not_before=not_before)
     log.info("letter.sent", host=to.host_id)
     return uri

@@ -58,9 +58,20 @@ class CannotAnswer(ValueError):
 
 
 async def answer(
-    tx: Transaction, instance: "Instance", helper: Actor, listing: Listing, text: str, *, language: str | None = None, need: str | None = None
+    tx: Transaction,
+    instance: "Instance",
+    helper: Actor,
+    listing: Listing,
+    text: str,
+    *,
+    language: str | None = None,
+    need: str | None = None,
+    not_before: int | None = None,
 ) -> Response:
     """One of ours answers a listing, here or on another instance. Plain text of at most 5,000 letters.
+
+    To another instance it leaves at `not_before`, in milliseconds UTC, and not earlier: a one-time identity is not to be known by when its owner is awake.
+    Withdrawn before that nothing of it leaves at all. What stays on this instance is there at once.
 
     Gives the answer, in state sent; its `channel` says who can read it. Wake "delivery" and "job" after the commit. Raises `CannotAnswer`,
     `crossing.CannotReach`, `actors.vault.Locked`.
@@ -100,12 +111,11 @@ async def answer(
             raise CannotAnswer(_said(made))
         return made
     made = await answers.insert(tx, instance, words, side="helper", tray="rest", ends=_ends(instance, listing))
-    await _look_at(tx, instance, made, made.ends + 24 * HOUR_MS)
+    await _look_at(tx, instance, made, made.ends + 24 * HOUR_MS + max(0, (not_before or 0) - instance.clock.ms()))
     if way == "note":
-        await _by_note(tx, instance, helper, asker, made)
-        return made
+        return await _by_note(tx, instance, helper, asker, made, not_before)
     activity = Offer(id=words.offer, actor=helper.uri, to=(asker.uri,), object=_offered(words, with_text=True))
-    await crossing.send(tx, instance, helper, asker, activity, made)
+    await crossing.send(tx, instance, helper, asker, activity, made, not_before=not_before)
     if way == "sealed" and asker.host_id is not None:
         for vouch in words.vouches:
             await vouches.given(tx, instance, vouch, asker.host_id)
@@ -113,13 +123,24 @@ async def answer(
     return made
 
 
-async def _by_note(tx: Transaction, instance: "Instance", helper: Actor, asker: Actor, response: Response) -> None:
+async def _by_note(tx: Transaction, instance: "Instance", helper: Actor, asker: Actor, response: Response, not_before: int | None) -> Response:
     """The same for an ordinary server: a direct reply, as anybody there would write it."""
     from fedmatch.board import letters
 
     words = response.words
-    note = await letters.send(tx, instance, helper, asker, words.text, language=words.language or "en", in_reply_to=words.listing, hourly=helper.one_time)
+    note = await letters.send(
+        tx,
+        instance,
+        helper,
+        asker,
+        words.text,
+        language=words.language or "en",
+        in_reply_to=words.listing,
+        hourly=helper.one_time,
+        not_before=not_before,
+    )
     await answers.name(tx, instance, response, note)
+    return await answers.save(tx, instance, response, note=note)
 
 
 def _offered(words: Words, *, with_text: bool) -> Agreement:
@@ -538,6 +559,9 @@ async def withdraw(tx: Transaction, instance: "Instance", helper: Actor, held: R
     asker = await known.by_uri(tx, held.words.asker)
     now = await _move(tx, instance, held, "withdrawn", text="")
     await _over(tx, instance, now)
+    if asker is not None and await crossing.recall(tx, instance, asker, held):
+        log.info("response.recalled", response=now.id)
+        return now  # it had not left: there is nothing to undo, and nobody to tell
     if asker is not None and held.words.channel in ("sealed", "open"):
         offer = _repeated(held.words)
         activity = Undo(id=Iri(f"{held.words.offer}/undo"), actor=helper.uri, to=(asker.uri,), object=offer)

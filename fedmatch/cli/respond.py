@@ -22,7 +22,8 @@ if TYPE_CHECKING:
 @click.option("--language", metavar="CODE", help="The language of the text, as in ar, en.")
 @click.option("--need", metavar="NAME", help="The named part of a request that you answer.")
 @click.option("--one-time", is_flag=True, help="Answer under an identity made for this answer alone.")
-def respond(which: str, name: str, text: str, language: str | None, need: str | None, one_time: bool) -> None:
+@click.option("--delay", metavar="HOURS", help="When it leaves for another instance: 0 (at once), 6h, 2-12h (at random between the two).")
+def respond(which: str, name: str, text: str, language: str | None, need: str | None, one_time: bool, delay: str | None) -> None:
     """Answer a request or an offer, here or on another instance; only its author reads it, and who runs the two servers could."""
     words = text_of(text)
 
@@ -34,16 +35,23 @@ def respond(which: str, name: str, text: str, language: str | None, need: str | 
         found = await _listing(instance, which, me)
         helper = me
         try:
+            hidden = one_time or delay is not None
+            window = identities.window(delay, found.urgency, development=instance.config.development is not None) if hidden else identities.AT_ONCE
             if one_time:
                 helper = await identities.make(instance, me)
+            leaves = window.draw(instance.clock.ms())
 
             async def body(tx: "Transaction") -> "Response":
-                return await responses.answer(tx, instance, helper, found, words, language=language, need=need)
+                return await responses.answer(tx, instance, helper, found, words, language=language, need=need, not_before=leaves)
 
             made = await instance.database.write(body)
         except (responses.CannotAnswer, crossing.CannotReach, identities.CannotHide, BadUrl) as error:
             fail(str(error))
         instance.wake("delivery")
+        if window.warning:
+            hint(window.warning)
+        if window.high_ms and made.words.channel != "here":
+            hint(f"It leaves in {max(1, window.low_ms // 3_600_000)} to {window.high_ms // 3_600_000} hours; withdrawn before that, nothing leaves.")
         hint(conversations.channel(made))
         say({**made.json(), "messages": []}, f"Sent: {made.words.offer} (id {made.id})")
 
