@@ -110,6 +110,7 @@ def configure(folder: Path, **changes: Any) -> configs.Config:
         federation=configs.FederationConfig(),
         limits=configs.LimitsConfig(),
         log=configs.LogConfig(),
+        board=configs.BoardConfig(),
         development=None,
     )
     return replace(config, **changes)
