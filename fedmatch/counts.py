@@ -24,7 +24,57 @@ select
   (select count(*) from report where report.state = 'open') as reports
 """
 
+LONG_MS: Final = 48 * 3_600_000
+"""After so long without a decision an answer waits too long; its asker was reminded then."""
+
+WAITS: Final = """
+select
+  (select count(*) from draft where draft.state = 'held') as review,
+  (select count(*) from response where response.side <> 'helper' and response.state in ('sent', 'opened') and response.created_at < :before) as answers,
+  (select count(*) from handshake where handshake.lost_at is not null) as lost,
+  (select count(*) from job where job.state = 'quarantined') as quarantined,
+  (select min(job.run_at) from job where job.kind = 'retention' and job.state <> 'quarantined') as sweep
+"""
+
 Json = str | int | bool | dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Waits:
+    """What should have somebody's eye, as numbers. Times are milliseconds UTC."""
+
+    review: int
+    """Listings held until somebody of the staff looked."""
+    answers: int
+    """Answers in the trays of people here that nobody decided for 48 hours."""
+    lost: int
+    """Peers that were trusted and lost it, with another key or by taking theirs back."""
+    quarantined: int
+    """Jobs that failed too often and are not tried any more."""
+    sweep_late_ms: int | None
+    """For how long the hourly sweep that removes what is over has been due; 0 if it is not, None if nothing asks for it."""
+
+    def json(self) -> dict[str, int]:
+        """The form scripts read; `sweep_late` in whole seconds, -1 if nothing asks for it."""
+        late = -1 if self.sweep_late_ms is None else self.sweep_late_ms // 1000
+        return {"review": self.review, "answers": self.answers, "trust_lost": self.lost, "quarantined": self.quarantined, "sweep_late": late}
+
+    def text(self) -> str:
+        """The form people read; empty if nothing waits."""
+        said = (
+            (self.review, "held for a review (`fedmatch review list`)"),
+            (self.answers, "answers undecided for two days (`fedmatch response list`)"),
+            (self.lost, "peers without the trust they had (`fedmatch peers list`)"),
+            (self.quarantined, "jobs set aside (`fedmatch doctor`)"),
+        )
+        return ", ".join(f"{number} {what}" for number, what in said if number)
+
+
+async def waits(tx: Transaction, now_ms: int) -> Waits:
+    """What waits at `now_ms`; needs no vault."""
+    (row,) = await tx.all(WAITS, before=now_ms - LONG_MS)
+    sweep = None if row["sweep"] is None else max(0, now_ms - int(row["sweep"]))
+    return Waits(row["review"], row["answers"], row["lost"], row["quarantined"], sweep)
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +92,7 @@ class Status:
     listings: int
     held: Held
     reports: int
+    waits: Waits
 
     def json(self) -> dict[str, Json]:
         """The form scripts read."""
@@ -57,6 +108,7 @@ class Status:
             "listings": self.listings,
             "held": self.held.json(),
             "reports": self.reports,
+            "waits": self.waits.json(),
         }
 
     def text(self) -> str:
@@ -76,10 +128,12 @@ class Status:
             rows["border"] = waiting
         if self.reports:
             rows["reports"] = f"{self.reports} open; `fedmatch report list` shows them"
+        if waiting := self.waits.text():
+            rows["waits"] = waiting
         return "\n".join(f"{name + ':':<12}{value}" for name, value in rows.items())
 
 
-async def _here(tx: Transaction, instance: "Instance") -> tuple[dict[str, int], dict[str, int], dict[str, int], int, int, Held, int]:
+async def _here(tx: Transaction, instance: "Instance") -> tuple[dict[str, int], dict[str, int], dict[str, int], int, int, Held, int, Waits]:
     came = await arrivals.counts(tx)
     left = await deliver.counts(tx)
     (row,) = await tx.all(HERE)
@@ -91,6 +145,7 @@ async def _here(tx: Transaction, instance: "Instance") -> tuple[dict[str, int], 
         row["listings"],
         await border.held(tx, await trust.fresh(tx, instance)),
         row["reports"],
+        await waits(tx, instance.clock.ms()),
     )
 
 
@@ -98,5 +153,5 @@ async def status(instance: "Instance") -> Status:
     """The numbers now. The vault counts as locked if any running process of this machine has it locked; without one, if this process could not open it."""
     running = await control.ask_all(instance.config.folder, {"command": "ping"})
     locked = any(bool(answer.get("locked")) for answer in running) if running else instance.vault.locked
-    came, left, actors, notes, listings, held, reports = await instance.database.read(_here, instance)
-    return Status(version("fedmatch"), instance.database.engine, locked, len(running), came, left, actors, notes, listings, held, reports)
+    came, left, actors, notes, listings, held, reports, waiting = await instance.database.read(_here, instance)
+    return Status(version("fedmatch"), instance.database.engine, locked, len(running), came, left, actors, notes, listings, held, reports, waiting)

@@ -10,7 +10,7 @@ from typing import Final
 
 from actors.network import Fetched, Network
 from actors.trust import Trust
-from fedmatch import app, control
+from fedmatch import app, control, counts, jobs
 from fedmatch.board import readers
 from fedmatch.database import migrate
 from fedmatch.database.open import FILE_NAME, open_database
@@ -21,6 +21,8 @@ from schemas.storage import Database, StorageError, Transaction
 LEAST_FREE: Final = 512 * 1024 * 1024
 MOST_USED: Final = 0.9
 MOST_WAL: Final = 64 * 1024 * 1024
+MOST_SHOWN: Final = 5
+LATE_SWEEP_MS: Final = 3 * 3_600_000
 NEWEST_SANE_YEAR: Final = 2100
 OLDEST_SANE_YEAR: Final = 2025
 
@@ -151,7 +153,7 @@ async def _database(config: Config) -> list[Check]:
             found.append(await _pragmas(database))
         found.append(await _migrations(database))
         if found[-1].ok:
-            found += [await _border(config, database), await _readers(database)]
+            found += [await _border(config, database), await _readers(database), *await _waits(database)]
         return found
     except StorageError as error:
         return [Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
@@ -195,6 +197,39 @@ async def _readers(database: Database) -> Check:
     excess = await database.read(readers.excess_on, int(time.time() * 1000))
     detail = f"{excess} wanted to open more than {readers.MOST_A_DAY} listings today that are not public" if excess else "nobody reads more than their share"
     return Check("readers", not excess, detail, "look at `fedmatch notification list --as` a moderator, and at who they are" if excess else "")
+
+
+async def _waits(database: Database) -> list[Check]:
+    """What people should decide is told and is no fault; lost trust, jobs set aside and a sweep that does not come are."""
+    now = int(time.time() * 1000)
+    found = await database.read(counts.waits, now)
+    lost = Check(
+        "trust",
+        not found.lost,
+        f"{found.lost} trusted peers lost their trust" if found.lost else "no peer lost its trust",
+        "`fedmatch peers list` says which and why; compare the words anew with its admin, then `fedmatch peers trust`" if found.lost else "",
+    )
+    asked = Check("waiting", True, f"{found.review} listings wait for a review, {found.answers} answers for a decision for more than two days")
+    bad = [f"{row['kind']}: {row['error'] or 'its process died'}" for row in await database.read(jobs.quarantined, MOST_SHOWN)]
+    aside = Check(
+        "jobs",
+        not found.quarantined,
+        f"{found.quarantined} jobs were set aside: {'; '.join(bad)}" if found.quarantined else "none was set aside",
+        "the kind and the place of the error say what fails: report it; nothing else waits for them" if found.quarantined else "",
+    )
+    return [lost, asked, aside, _sweep(found.sweep_late_ms)]
+
+
+def _sweep(late_ms: int | None) -> Check:
+    """Whether what is over is removed. An instance that is off is late as well: what should be gone lies on its disk."""
+    if late_ms is None:
+        return Check("retention", True, "no sweep was asked for yet; the first start of a worker does")
+    if late_ms < LATE_SWEEP_MS:
+        return Check("retention", True, "the sweep that removes what is over runs every hour, and is not late")
+    hours = late_ms // 3_600_000
+    return Check(
+        "retention", False, f"what is over was not removed for {hours} hours", "start a worker (`fedmatch serve` or `fedmatch work`); it needs the vault open"
+    )
 
 
 async def _border(config: Config, database: Database) -> Check:

@@ -62,8 +62,22 @@ def house(folder: Path) -> Path:
     return folder
 
 
-REQUEST = ("listing", "post", "--as", "alice", "--kind", "request", "--title", "A lawyer", "--text", "Who knows asylum law?", "--category", "LegalAid",
-           "--audience", "public")
+REQUEST = (
+    "listing",
+    "post",
+    "--as",
+    "alice",
+    "--kind",
+    "request",
+    "--title",
+    "A lawyer",
+    "--text",
+    "Who knows asylum law?",
+    "--category",
+    "LegalAid",
+    "--audience",
+    "public",
+)
 
 
 # -- the shape of every command --------------------------------------------------------------------------------------------------------------------
@@ -418,6 +432,7 @@ def test_status_counts(house: Path) -> None:
         "listings": 1,
         "held": {"follows": 0, "messages": 0},
         "reports": 0,
+        "waits": {"review": 0, "answers": 0, "trust_lost": 0, "quarantined": 0, "sweep_late": status["waits"]["sweep_late"]},
     }
     assert ok("deliveries") == []
     assert run("deliveries", "--state", "lost").exit_code == 2
