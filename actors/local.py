@@ -112,9 +112,9 @@ def _allowed(instance: "Instance", username: str, kind: ActorKind) -> None:
     if NAME.match(username) is None:
         raise BadName("a name has 1 to 30 of the letters a-z, the digits 0-9 and _")
     if username in RESERVED or username == _application_name(instance):
-        raise BadName(f"the name {username} is reserved")
+        raise BadName(f"the name {username} is reserved; choose another")
     if kind != "Service" and (username in BOARDS or _is_topic(username)):
-        raise BadName(f"the name {username} is reserved: here it means a field of help")
+        raise BadName(f"the name {username} is reserved: here it means a field of help; choose another")
 
 
 def _is_topic(username: str) -> bool:

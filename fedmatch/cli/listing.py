@@ -267,13 +267,17 @@ def list_(network: bool, kind: str | None, name: str | None, mine: bool, limit: 
     within(work)
 
 
-def _print(found: "list[Listing]") -> None:
+NO_HIT = "Nothing that is open fits; fewer words or options find more, and `fedmatch listing list --network` shows everything."
+NOTHING = "Nothing is asked or offered here yet; `fedmatch listing post` begins."
+
+
+def _print(found: "list[Listing]", empty: str = NOTHING) -> None:
     say(
         [one.json() for one in found],
         table(
             ("id", "kind", "state", "audience", "author", "title"),
             [(str(one.id), one.kind, one.state, one.audience, one.author, one.title or "(open it to read it)") for one in found],
-            empty="Nothing is asked or offered here yet; `fedmatch listing post` begins.",
+            empty=empty,
         ),
     )
 
@@ -320,7 +324,7 @@ def search(
             return await looking.search(tx, instance, wanted, network=not here, reader=reader, limit=limit)
 
         hint("The vault is locked: only public ones are searched." if instance.vault.locked else None)
-        _print(await instance.database.read(look))
+        _print(await instance.database.read(look), NO_HIT)
 
     within(work)
 
@@ -380,7 +384,9 @@ async def _home(instance: "Instance", one: "Listing") -> list[tuple[str, str]]:
 def _show(one: "Listing", more: list[tuple[str, str]]) -> None:
     form = one.json()
     lines = [(name, _line(value)) for name, value in form.items() if value not in (None, [], "")]
-    say(form, "\n".join(f"{name + ':':<14}{value}" for name, value in (*lines, *more)))
+    whole = [*lines, *more]
+    width = max(len(name) for name, _ in whole) + 2
+    say(form, "\n".join(f"{name + ':':<{width}}{value}" for name, value in whole))
 
 
 def _line(value: "Json") -> str:
@@ -516,7 +522,9 @@ def _move(which: str, body: "Callable[[Transaction, Instance, Listing], Awaitabl
             await instance.database.write(body, instance, one)
         except Invalid as error:
             raise click.UsageError(str(error)) from None
-        except (life.NotOurs, publish.CannotPublish, IllegalMove) as error:
+        except IllegalMove:
+            fail(f"it is {one.state}, and from there it cannot go where you want it; docs/lives.md shows where it can")
+        except (life.NotOurs, publish.CannotPublish) as error:
             fail(str(error))
         instance.wake("delivery")
         now = await _find(instance, which)

@@ -93,10 +93,17 @@ def _do(which: str, name: str, step: "Step", done: str) -> None:
         instance.wake("delivery")
         instance.wake("job")
         hint(conversations.channel(now) if now.live else None)
-        text = "\n".join(f"{key + ':':<13}{value}" for key, value in form.items() if value not in (None, [], "", False))
+        text = "\n".join(f"{key + ':':<13}{_line(value)}" for key, value in form.items() if value not in (None, [], "", False))
         say(form, done.format(id=now.id) if done else text)
 
     within(work)
+
+
+def _line(value: "Json") -> str:
+    """A value for people: what was said stands a message a line."""
+    if isinstance(value, list):
+        return "".join(f"\n  {' - '.join(str(part) for part in one.values())}" if isinstance(one, dict) else f"{one} " for one in value)
+    return str(value)
 
 
 async def _find(tx: "Transaction", instance: "Instance", which: str, me: "Actor") -> "tuple[Response, Actor]":
