@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
+from actors import blocks
 from actors.known import Actor
 from fedmatch.board import notifications, terms
 from fedmatch.board.listings import Listing
@@ -65,10 +66,13 @@ TOO_MANY: Final = b"too many"
 async def may_read(tx: Transaction, instance: "Instance", actor: Actor, listing: Listing) -> View:
     """What `actor`, one of ours, may see of a listing now: everything, its coarse fields, or not that it is there. Counts nothing.
 
-    Its author and the staff of this instance read all of it. Raises `actors.vault.Locked`.
+    Its author and the staff of this instance read all of it; of two of whom one blocks the other, neither sees what the other wrote.
+    Raises `actors.vault.Locked`.
     """
     if await _free(tx, actor, listing):
         return "full"
+    if await blocks.either(tx, actor.id, listing.actor_id):
+        return "no"
     roles = await _roles(tx, actor)
     if "helper" not in roles or not listing.url or not await _reaches(tx, instance, actor, await _floor(tx, instance, listing)):
         return "no"
@@ -136,8 +140,9 @@ async def forget(tx: Transaction, instance: "Instance") -> None:
 
 
 async def _free(tx: Transaction, actor: Actor, listing: Listing) -> bool:
-    """Whether no floor and no share stand between this actor and the listing: it is public, theirs, or they are staff here."""
-    return listing.public or listing.actor_id == actor.id or not STAFF.isdisjoint(await _roles(tx, actor))
+    """Whether no floor and no share stand between this actor and the listing: it is public and out, theirs, or they are staff here."""
+    published = listing.public and bool(listing.url)
+    return published or listing.actor_id == actor.id or not STAFF.isdisjoint(await _roles(tx, actor))
 
 
 async def _roles(tx: Transaction, actor: Actor) -> frozenset[str]:
