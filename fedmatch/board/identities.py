@@ -15,6 +15,7 @@ from actors import known, onetime
 from actors.keys import NewKeys
 from actors.known import Actor
 from fedmatch.jobs import enqueue
+from fedmatch.safety import vouches
 from schemas.events import PostChanged, PostGone
 from schemas.storage import Transaction
 
@@ -28,6 +29,9 @@ SCATTER_MS: Final = 72 * HOUR_MS
 """Over how long the Deletes of a deleted person's identities are spread: gone at once, they would be known as one person's."""
 LOOK_MS: Final = 6 * HOUR_MS
 """How often a closed identity is asked whether its last conversation is over."""
+ROUNDED: Final = 3
+STAFF: Final = "this instance"
+"""Who signs for it in the log of staff: nobody decided anything."""
 MOST: Final = 200
 """One-time identities one person may have at once; more is a machine."""
 
@@ -119,7 +123,16 @@ async def _make(tx: Transaction, instance: "Instance", person: Actor, new: NewKe
     actor = await onetime.create(tx, instance, new)
     sealed = instance.vault.seal(json.dumps({"person": person.id}).encode(), _place(actor.id))
     await tx.execute(INSERT, actor_id=actor.id, sealed=sealed, hour=onetime.hour(instance))
+    await _vouch_anew(tx, instance, person, actor)
     return actor
+
+
+async def _vouch_anew(tx: Transaction, instance: "Instance", person: Actor, actor: Actor) -> None:
+    """What this instance says of a person it says of their identity, in a word of its own, and less exactly: 1 for 1 and 2, 3 for more."""
+    ours = await vouches.of(tx, instance, person)
+    level = max((one.level for one in ours), default=0)
+    if level:
+        await vouches.issue(tx, instance, actor, 1 if level < ROUNDED else ROUNDED, "other", staff=STAFF)
 
 
 def _place(actor_id: int) -> str:

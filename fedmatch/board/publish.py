@@ -595,14 +595,21 @@ async def _edited(tx: Transaction, instance: "Instance", old: Listing, proposal:
     kept = await drafts.by_id(tx, instance, old.id)
     if kept is not None:
         return await _redrafted(tx, instance, kept, proposal)
-    await _ours(tx, old.id)
+    actor, _ = await _ours(tx, old.id)
     found = await _here(tx, instance, old.id)
+    if _other_words(found.proposal, proposal) and await review.needed(tx, instance, actor):
+        raise CannotPublish("what is published here was looked at before, and other words would not be; withdraw it and post it anew")
     reopened = found.state == "expired" and (proposal.ends is None or proposal.ends > instance.clock.now())
     state = LISTING.move("expired", "open") if reopened else found.state
     if reopened:
         await listings.set_state(tx, instance, old.id, state)
     await changed(tx, instance, old.id, was=found.state, proposal=replace(proposal, status=state))
     return old.id
+
+
+def _other_words(before: Proposal, now: Proposal) -> bool:
+    """Whether an edit says something that nobody looked at."""
+    return (before.title, before.text, before.translations, before.needs) != (now.title, now.text, now.translations, now.needs)
 
 
 async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal: Proposal) -> int:

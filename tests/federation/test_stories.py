@@ -348,10 +348,11 @@ async def test_s4_journalists_offer_to_tell_five_stories(world: World, knowledge
         assert knowledge.left(f"canary-s4-story-{number}") == set(), "between trusted peers answers cross sealed, to a public offer too"
 
 
-async def test_s5_a_song_and_then_its_film(world: World) -> None:
+async def test_s5_a_song_and_then_its_film(world: World, knowledge: Knowledge) -> None:
     # Given a public request for a song, and a songwriter elsewhere
     a, f = await sites(world, "a", "f")
     await befriend(world, a, f, count=3)
+    knowledge.watch(a, f)
     team, songwriter, filmmaker = await world.person("hermitage@a"), await world.person("songwriter@f"), await world.person("film_collective@f")
     song = await team.listing("request", "A song for Sergei", "For the anniversary.", categories=["ArtsAndMusic"], skills=["Songwriting"], speaks=["en", "ru"])
     await publish.bring(f.instance, song.url)
@@ -386,6 +387,8 @@ async def test_s5_a_song_and_then_its_film(world: World) -> None:
     at_home = await a.instance.database.read(introductions.story, a.instance, (await answers_of(team))[-1])
     assert at_home is not None
     assert (at_home.told, at_home.credits) == (True, ("the team",)), "the songwriter did not opt in to be named"
+    assert knowledge.known("film_collective") == {"f"}, "who is behind the pseudonym only their own instance knows"
+    assert knowledge.left("film_collective") == knowledge.left("I write songs.") == set()
 
 
 async def test_s6_a_matchmaker_brings_in_those_who_must_not_be_seen(world: World, knowledge: Knowledge) -> None:
@@ -427,12 +430,13 @@ async def test_s6_a_matchmaker_brings_in_those_who_must_not_be_seen(world: World
     assert all(row["published"] % 3_600_000 == 0 for row in published), "they left on the hour"
 
 
-async def test_s7_a_radio_is_sustained_by_several(world: World) -> None:
+async def test_s7_a_radio_is_sustained_by_several(world: World, knowledge: Knowledge) -> None:
     # Given a named person's request with three parts
     from schemas.objects import Need
 
     a, b = await sites(world, "a", "b")
     await befriend(world, a, b, count=3)
+    knowledge.watch(a, b)
     owner = await world.person("radio_owner@a")
     request = await owner.listing(
         "request",
@@ -449,7 +453,7 @@ async def test_s7_a_radio_is_sustained_by_several(world: World) -> None:
 
     # When three help, each with one part
     for helper, need in zip(helpers, ("transmitter hours", "transmitter hours", "editors"), strict=True):
-        await answer(helper, request.url, "I can.", need=need)
+        await answer(helper, request.url, f"canary-s7-{helper.actor.username}", need=need)
     for helper in helpers:
         place = {one.words.helper_handle: at for at, one in enumerate(await answers_of(owner))}[helper.handle]
         await step(owner, responses.open_, which=place)
@@ -465,6 +469,9 @@ async def test_s7_a_radio_is_sustained_by_several(world: World) -> None:
         assert (await held(a, request.url)).state != "fulfilled"  # type: ignore[union-attr]  # it is there
         await step(owner, responses.complete, which=place)
         assert number < 2 or (await held(a, request.url)).state == "fulfilled"  # type: ignore[union-attr]  # it is there
+    for helper in helpers:
+        text = f"canary-s7-{helper.actor.username}"
+        assert (knowledge.known(text), knowledge.disk(text), knowledge.left(text)) == ({"a", "b"}, set(), set())
 
 
 async def test_s8_people_help_others_to_learn_their_computer(world: World, knowledge: Knowledge) -> None:
@@ -494,9 +501,10 @@ async def test_s8_people_help_others_to_learn_their_computer(world: World, knowl
     assert knowledge.disk("canary-s8-and-given-back") == knowledge.disk("canary-s8-my-phone-was-taken") == set()
 
 
-async def test_s9_there_are_more_every_day(world: World) -> None:
+async def test_s9_there_are_more_every_day(world: World, knowledge: Knowledge) -> None:
     # Given many requests, public and not
-    (a,) = await sites(world, "a")
+    a, m = await sites(world, "a", "m")
+    knowledge.watch(a, m)
     people = [await world.person(f"person{number}@a") for number in range(3)]
     for number, person in enumerate(people):
         await person.listing("request", f"Public {number}", "words", categories=["LegalAid"])
@@ -511,6 +519,10 @@ async def test_s9_there_are_more_every_day(world: World) -> None:
     body = page.body.decode()
     assert all(f"Public {number}" in body for number in range(3))
     assert "canary-s9" not in body
+    await world.settle()
+    for number in range(3):
+        text = f"canary-s9-private-{number}"
+        assert (knowledge.known(text), knowledge.disk(text), knowledge.left(text)) == ({"a"}, set(), set())
     assert nodeinfo.json["usage"].get("localPosts", 0) in (0, 3)
 
 

@@ -13,6 +13,7 @@ from actors.known import Actor
 from fedmatch import app
 from fedmatch.board import identities, publish
 from fedmatch.jobs import Jobs
+from fedmatch.safety import vouches
 from schemas import documents
 from schemas.activities import Follow, Reject
 from schemas.reading import Iri
@@ -70,9 +71,27 @@ async def test_the_disk_links_nobody(house: tuple[Instance, Clock]) -> None:
     assert all(actor.fetched_at % HOUR == 0 for actor in (first, second))
 
     # And the person finds both, the other none of them
-    assert await instance.database.read(identities.mine, instance, amina) == tuple(sorted((amina.id, first.id, second.id), key=lambda one: (one != amina.id, one)))
+    assert await instance.database.read(identities.mine, instance, amina) == (amina.id, *sorted((first.id, second.id)))
     assert first.id not in await instance.database.read(identities.mine, instance, omar)
     assert await instance.database.read(identities.person_of, instance, first.id) == amina.id
+
+
+@pytest.mark.parametrize(("known_as", "level"), [(None, None), (1, 1), (2, 1), (3, 3)])
+async def test_what_is_said_of_the_person_is_said_of_it_less_exactly(house: tuple[Instance, Clock], known_as: int | None, level: int | None) -> None:
+    instance, _ = house
+    amina = await local.create(instance, "amina")
+
+    async def say(tx: Transaction) -> None:
+        if known_as is not None:
+            await vouches.issue(tx, instance, amina, known_as, "in-person", staff="staff")
+
+    await instance.database.write(say)
+    hidden = await identities.make(instance, amina)
+    ours, its = await instance.database.read(vouches.of, instance, amina), await instance.database.read(vouches.of, instance, hidden)
+
+    assert [one.level for one in its] == ([] if level is None else [level])
+    assert all(one.subject == hidden.uri and one.method == "other" and one.id not in {other.id for other in ours} for one in its)
+    assert "amina" not in json.dumps([one.document for one in its])
 
 
 async def test_an_id_tells_the_hour_and_nothing_finer(house: tuple[Instance, Clock]) -> None:
