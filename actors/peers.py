@@ -129,8 +129,8 @@ async def forget(tx: Transaction, host: str) -> bool:
 class Partner:
     """Another instance of this kind, and how far the handshake with it is. Times are milliseconds UTC.
 
-    `follow` is our Follow of its Application, `asked` its Follow of ours; `accepted_at`: it accepted us; `agreed_at`: an admin here confirmed its words; `lost_at`:
-    it showed a key that no pinned one signed. `application_id` is our row of its Application, None before it was fetched.
+    `follow` is our Follow of its Application, `asked` its Follow of ours; `accepted_at`: it accepted us; `agreed_at`: an admin here confirmed its words;
+    `lost_at`: it showed a key that no pinned one signed. `application_id` is our row of its Application, None before it was fetched.
     """
 
     host_id: int

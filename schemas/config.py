@@ -121,7 +121,7 @@ class Config:
     log: LogConfig
     development: DevelopmentConfig | None
     board: BoardConfig = field(default_factory=BoardConfig)
-    terms: InstanceTerms = InstanceTerms()
+    terms: InstanceTerms = field(default_factory=InstanceTerms)
 
     @property
     def domain(self) -> str:

@@ -331,7 +331,10 @@ async def show(tx: Transaction, instance: "Instance", id: int) -> tuple[Report, 
 
 
 async def take(tx: Transaction, instance: "Instance", id: int, *, undo: bool = False) -> Report:
-    """Says that a moderator looks after a report, or (with `undo`) does no longer, also of one that was closed; again is nothing new. Raises `NoReport`, `schemas.states.IllegalMove`."""
+    """Says that a moderator looks after a report, or (with `undo`) does no longer, also of one that was closed; again is nothing new.
+
+    Raises `NoReport`, `schemas.states.IllegalMove`.
+    """
     row = await tx.one(BY_ID, id=id)
     if row is None:
         raise NoReport(f"there is no report {id}; `fedmatch report list` shows them")

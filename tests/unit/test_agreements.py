@@ -124,7 +124,8 @@ def test_the_capability_is_announced() -> None:
 
 
 def test_pyld_finds_every_member_of_what_we_send() -> None:
-    accept = Accept(id=Iri(f"{AGREED}/accept"), actor=ASKER, to=(HELPER,), object=OFFER, result=Agreement(INTENT, id=AGREED, attributed_to=ASKER, finished=True))
+    agreed = Agreement(INTENT, id=AGREED, attributed_to=ASKER, finished=True)
+    accept = Accept(id=Iri(f"{AGREED}/accept"), actor=ASKER, to=(HELPER,), object=OFFER, result=agreed)
     document = documents.activity(accept)
 
     plain = jsonld.plain(document)
