@@ -218,8 +218,7 @@ async def settle(instance: "Instance", key: str, _payload: bytes) -> None:
     actor = await instance.database.read(known.by_id, actor_id)
     if actor is not None and actor.state != "gone":
         await publish.delete_person(instance, actor)
-    await instance.database.write(_ended, actor_id)
-    log.info("identity.ended", actor=actor_id)
+    await instance.database.write(_ended, instance, actor_id)
 
 
 async def _over(tx: Transaction, instance: "Instance", actor_id: int) -> bool:
@@ -263,5 +262,14 @@ async def _held(tx: Transaction, instance: "Instance", actor_id: int) -> bool:
     return await answers.holds(tx, instance, actor)
 
 
-async def _ended(tx: Transaction, actor_id: int) -> None:
+async def _ended(tx: Transaction, instance: "Instance", actor_id: int) -> None:
+    """Forgets whose it was, once no answer of it is left: until then the person may say how it went."""
+    from fedmatch.board import answers  # it asks whose identities are whose
+
+    actor = await known.by_id(tx, actor_id)
+    if actor is not None and await answers.of_actor(tx, instance, actor, 1):
+        await _set(tx, instance, actor_id, "leaving")
+        await look_again(tx, instance, actor_id, instance.clock.ms() + LOOK_MS)
+        return
     await tx.execute(REMOVE, actor_id=actor_id)
+    log.info("identity.ended", actor=actor_id)

@@ -492,12 +492,20 @@ async def test_s8_people_help_others_to_learn_their_computer(world: World, knowl
     await step(desk, responses.complete)
     assert knowledge.known("canary-s8-and-given-back") == {"a", "b"}
 
-    # Then after 30 days nothing of it is left on either side, sealed or not, and the identity is gone
+    # Then the person may still say how it went, although the identity is over
+    await world.later(hours=7)
+    mine = await a.instance.database.read(identities.mine, a.instance, learner.actor)
+    assert asking.actor.id in mine
+    await step(asking, introductions.feedback, "canary-s8-they-were-patient")
+    assert knowledge.known("canary-s8-they-were-patient") == {"a"}
+
+    # And after 30 days nothing of it is left on either side, sealed or not, and the identity is gone
     for _ in range(5):
         await world.later(days=8)
     assert await a.count("message") == await b.count("message") == 0
     assert await a.count("response") == await b.count("response") == 0
     assert (await _state(a, asking.actor)) == "gone"
+    assert await a.count("identity") == 0
     assert knowledge.disk("canary-s8-and-given-back") == knowledge.disk("canary-s8-my-phone-was-taken") == set()
 
 
