@@ -55,8 +55,12 @@ def cpu_s(pid: int) -> float:
 
 
 def tree_cpu_s(pid: int) -> float:
-    """The same with the children that live: PostgreSQL has one for each connection."""
-    return cpu_s(pid) + sum(tree_cpu_s(child) for child in _children(pid))
+    """The same with the children that live: PostgreSQL has one for each connection. One that ends meanwhile counts with its parent."""
+    burnt = cpu_s(pid)
+    for child in _children(pid):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            burnt += tree_cpu_s(child)
+    return burnt
 
 
 def _children(pid: int) -> list[int]:
@@ -237,7 +241,7 @@ class Lab:
 
     def _postgres(self) -> str:
         if self._template is None:
-            self._template = self._stack.enter_context(postgres.server())
+            self._template = self._stack.enter_context(postgres.server(durable=True))
         return self._template
 
 

@@ -58,8 +58,11 @@ def _dies_with_us() -> None:
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """A running server; gives the address of its template database, which holds every migration. Raises `NotHere`."""
+def server(*, durable: bool = False) -> Iterator[str]:
+    """A running server; gives the address of its template database, which holds every migration. Raises `NotHere`.
+
+    `durable` has it write as one that people trust, which is slower and what a benchmark measures.
+    """
     with tempfile.TemporaryDirectory(prefix="fedmatch-pg-", ignore_cleanup_errors=True) as name:
         work = Path(name)
         bin_ = _reachable(binaries(), work)
@@ -77,10 +80,11 @@ def server() -> Iterator[str]:
             raise NotHere(f"initdb failed: {made.stderr.strip()[-500:]}")
         with socket.create_server(("127.0.0.1", 0)) as free:
             port = free.getsockname()[1]
-        # No fsync: these databases need to survive nothing. What must survive is tried on SQLite, and is PostgreSQL's own business.
+        # No fsync: databases of tests need to survive nothing. What must survive is tried on SQLite, and is PostgreSQL's own business.
         settings = {
-            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": work, "max_connections": 200, "shared_buffers": "32MB", "fsync": "off",
-            "full_page_writes": "off", "max_wal_senders": 0, "wal_level": "minimal", "autovacuum": "off", "log_min_messages": "fatal",
+            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": work, "max_connections": 200, "shared_buffers": "32MB",
+            "max_wal_senders": 0, "wal_level": "minimal", "log_min_messages": "fatal",
+            **({} if durable else {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}),
         }  # fmt: skip
         with open(work / "log", "w+b") as log:
             process = subprocess.Popen(
