@@ -5,6 +5,8 @@
 
 import asyncio
 import base64
+import itertools
+import os
 import re
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -401,12 +403,22 @@ async def open_world(folder: Path) -> AsyncIterator[World]:
         await world.close()
 
 
+_PORTS = itertools.cycle(range(10_000, 32_000))
+for _ in range(os.getpid() * 1009 % 22_000):
+    next(_PORTS)
+
+
 def free_port() -> int:
-    """A loopback port nobody listens on."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    """A loopback port nobody listens on, below those that the system gives to whoever connects: what it names stays free until somebody here takes it."""
+    for port in _PORTS:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+            return port
+    raise AssertionError("no port is free")
 
 
 def write_config(folder: Path, *, database: str = "sqlite", port: int | None = None, **changes: str) -> configs.Config:

@@ -48,21 +48,9 @@ def _run(live: "Callable[[Config, str | None], Awaitable[None]]") -> None:
         await live(config, await _passphrase(config))
 
     try:
-        with asyncio.Runner(loop_factory=_loop_factory(config)) as runner:
-            runner.run(run())
+        asyncio.run(run())
     except app.CannotStart as error:
         fail(str(error))
-
-
-def _loop_factory(config: "Config") -> "Callable[[], asyncio.AbstractEventLoop] | None":
-    """uvloop for whoever chose uvicorn and has it: both come with the extra `speed`. Under hypercorn it gains nothing."""
-    if config.server.software != "uvicorn":
-        return None
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop
 
 
 async def _passphrase(config: "Config") -> str | None:
