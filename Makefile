@@ -28,7 +28,7 @@ BENCH ?= write_shape inbox delivery home start
 help:
 	@echo "make run     start an instance here: http://localhost:8000, data in ./data"
 	@echo "make test    checks and the whole test suite (PYTEST='-k follow' narrows it)"
-	@echo "make demo    three instances on this machine that exchange requests and offers"
+	@echo "make demo    three instances on this machine play three stories, with who knows what"
 	@echo "make check   ruff, mypy --strict, import-linter, templates, translations"
 	@echo "make bench   benchmarks, written to benchmarks/results (BENCH=inbox narrows it; about 20 minutes)"
 	@echo "make soak    the long fault runs"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import keys, known
+from actors import keys, known, local
 from actors.known import Actor
 from schemas.reading import Iri
 from schemas.storage import Transaction
@@ -50,16 +50,6 @@ values (:id, :uri, 1, 'Person', :username, :handle_host, :inbox, 1, :hour, 1)
 returning *
 """
 
-IS_TAKEN: Final = """
-select uri
-from actor
-where uri = :uri
-union
-select uri
-from tombstone
-where uri = :uri
-"""
-
 
 def coarse_id(instance: "Instance") -> int:
     """An id that tells the hour and nothing finer: a random moment of this hour, as `Ids` would have drawn it then."""
@@ -83,7 +73,7 @@ async def create(tx: Transaction, instance: "Instance", new: keys.NewKeys) -> Ac
     for _ in range(TRIES):
         username = _name()
         uri = Iri(f"{base}/users/{username}")
-        if await tx.one(IS_TAKEN, uri=uri) is not None:
+        if await tx.one(local.IS_TAKEN, uri=uri) is not None:
             continue
         row = await tx.one(
             INSERT,
