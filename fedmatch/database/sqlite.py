@@ -166,6 +166,7 @@ class SqliteDatabase:
         self._reads: SimpleQueue[_Waiting | None] = SimpleQueue()
         self._noticed: list[Callable[[], None]] = []
         self._watching: asyncio.Task[None] | None = None
+        self._watched_enough = asyncio.Event()
         self._closed = False
         self._may_read = threading.Event()
         self._may_read.set()
@@ -208,7 +209,8 @@ class SqliteDatabase:
             return
         self._closed = True
         if self._watching is not None:
-            self._watching.cancel()
+            # Not cancelled: the thread of a connection that is being opened would answer a loop that is closed by then.
+            self._watched_enough.set()
             await asyncio.wait([self._watching])
         for _ in self._threads[1:]:
             self._reads.put(None)
@@ -243,7 +245,7 @@ class SqliteDatabase:
 
     async def _watch(self) -> None:
         """Notices other processes' commits: `data_version` changes when somebody else wrote, and costs 3 us to ask."""
-        while True:
+        while not self._watched_enough.is_set():
             with suppress(sqlite3.Error):  # busy or worse: whoever writes will say so; we ask again
                 async with aiosqlite.connect(f"{self.path.absolute().as_uri()}?mode=ro", uri=True, isolation_level=None, timeout=0) as connection:
                     seen = None
@@ -252,9 +254,16 @@ class SqliteDatabase:
                         if seen is not None and version != seen:
                             self._tell_all()
                         seen = version
-                        await asyncio.sleep(POLL_S)
-            await asyncio.sleep(POLL_S)
-            self._tell_all()  # something may have been missed
+                        if await self._enough():
+                            return
+            if not await self._enough():
+                self._tell_all()  # something may have been missed
+
+    async def _enough(self) -> bool:
+        """Waits until it is time to look again; whether nobody wants to know any more."""
+        with suppress(TimeoutError):
+            await asyncio.wait_for(self._watched_enough.wait(), POLL_S)
+        return self._watched_enough.is_set()
 
     def _tell_all(self) -> None:
         for noticed in self._noticed:

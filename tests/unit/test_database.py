@@ -532,6 +532,35 @@ async def test_the_wal_shrinks_again(sqlite_database):
     assert sqlite_database.path.with_name("fedmatch.db-wal").stat().st_size < 20_000_000
 
 
+def test_closed_while_its_watch_still_opens_it_leaves_no_thread_behind(tmp_path, monkeypatch):
+    # Given a disk on which opening a file takes its time
+    opened, connect = threading.Event(), sqlite3.connect
+
+    def slowly(*values, **named):
+        if "mode=ro" in str(values[0]):
+            time.sleep(0.3)
+            opened.set()
+        return connect(*values, **named)
+
+    async def briefly():
+        database = await open_sqlite(tmp_path / "x.db")
+        monkeypatch.setattr(sqlite3, "connect", slowly)
+        database.on_commit(lambda: None)
+        await asyncio.sleep(0.05)
+        await database.close()
+
+    died: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", died.append)
+    # When a command is over before that
+    before = set(threading.enumerate())
+    asyncio.run(briefly())
+    # Then nobody answers a loop that is closed
+    assert opened.wait(5)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+    assert died == []
+
+
 async def test_a_closed_database_answers_what_waits_and_refuses_what_comes(tmp_path):
     database = await open_sqlite(tmp_path / "a.db")
     await migrate(database)
