@@ -183,6 +183,16 @@ async def person(instance: "Instance", name: str) -> "Actor":
     return actor
 
 
+async def staff(instance: "Instance", name: str) -> "Actor":
+    """The active moderator or admin called `name`; ends the command for anybody else."""
+    from actors import local
+
+    actor = await person(instance, name)
+    if not {"moderator", "admin"} & set(await instance.database.read(local.roles, actor.id)):
+        fail(f"{name} is neither moderator nor admin of this instance; `fedmatch user role {actor.username} moderator` makes them one")
+    return actor
+
+
 def interactive() -> bool:
     """Whether a person sits at the terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, fail, person, say, table, within
+from fedmatch.cli.house import Group, fail, say, staff, table, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -45,14 +45,7 @@ def _number(which: str) -> int:
 
 async def _staff(instance: "Instance", name: str | None) -> "Actor | None":
     """Who decides: None is whoever runs this instance. Ends the command for somebody who is no staff."""
-    from actors import local
-
-    if name is None:
-        return None
-    staff = await person(instance, name)
-    if not {"moderator", "admin"} & set(await instance.database.read(local.roles, staff.id)):
-        fail(f"{name} is neither moderator nor admin of this instance")
-    return staff
+    return None if name is None else await staff(instance, name)
 
 
 @review.command()
@@ -65,9 +58,9 @@ def approve(which: str, name: str | None) -> None:
         from fedmatch.board import listings, publish
         from fedmatch.board import review as reviews
 
-        staff = await _staff(instance, name)
+        by = await _staff(instance, name)
         try:
-            made = await instance.database.write(reviews.approve, instance, _number(which), staff)
+            made = await instance.database.write(reviews.approve, instance, _number(which), by)
         except (reviews.NotHeld, publish.CannotPublish) as error:
             fail(str(error))
         instance.wake("delivery")
@@ -90,10 +83,10 @@ def reject(which: str, reason: str, name: str | None) -> None:
         from fedmatch.board import listings
         from fedmatch.board import review as reviews
 
-        staff = await _staff(instance, name)
+        by = await _staff(instance, name)
 
         async def body(tx: "Transaction") -> None:
-            await reviews.reject(tx, instance, _number(which), staff, reason)
+            await reviews.reject(tx, instance, _number(which), by, reason)
 
         try:
             await instance.database.write(body)

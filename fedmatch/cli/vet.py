@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, Json, fail, person, say, table, text_of, within
+from fedmatch.cli.house import Group, Json, fail, say, staff, table, text_of, within
 from fedmatch.cli.vouch import METHOD, somebody
 
 if TYPE_CHECKING:
@@ -61,13 +61,13 @@ def list_(every: bool) -> None:
 
 @vet.command()
 @click.argument("who", metavar="HANDLE_OR_URL")
-@click.option("--as", "name", required=True, metavar="NAME", help="Who of us looks at them.")
+@click.option("--as", "name", required=True, metavar="NAME", help="Which moderator or admin looks at them.")
 def take(who: str, name: str) -> None:
     """Open a case about somebody, here or on any other server, or take over the one that is open."""
     from fedmatch.safety import vetting
 
     async def work(instance: "Instance") -> None:
-        by = await person(instance, name)
+        by = await staff(instance, name)
         subject = await somebody(instance, who)
         try:
             case = await instance.database.write(vetting.take, instance, subject, by)
@@ -80,7 +80,7 @@ def take(who: str, name: str) -> None:
 
 @vet.command()
 @click.argument("case", type=int)
-@click.option("--as", "name", required=True, metavar="NAME", help="Who of us writes.")
+@click.option("--as", "name", required=True, metavar="NAME", help="Which moderator or admin writes.")
 @click.option("--step", required=True, type=click.Choice(["look", "vettor", "evaluation", "sign-off"]))
 @click.option("--text", required=True, help="What came of it; `-` reads standard input.")
 def note(case: int, name: str, step: str, text: str) -> None:
@@ -90,7 +90,7 @@ def note(case: int, name: str, step: str, text: str) -> None:
     words = text_of(text)
 
     async def work(instance: "Instance") -> None:
-        by = await person(instance, name)
+        by = await staff(instance, name)
         try:
             changed = await instance.database.write(vetting.note, instance, case, step, words, by)
         except (vetting.NoCase, vetting.CannotVet) as error:
@@ -102,7 +102,7 @@ def note(case: int, name: str, step: str, text: str) -> None:
 
 @vet.command()
 @click.argument("case", type=int)
-@click.option("--as", "name", required=True, metavar="NAME", help="Who of us decides.")
+@click.option("--as", "name", required=True, metavar="NAME", help="Which moderator or admin decides.")
 @click.option("--level", type=click.IntRange(0, 5), help="The level we vouch for; 4 and 5 need two of us to say the same.")
 @click.option("--method", type=METHOD, help="How it was found out, coarsely.")
 @click.option("--refuse", is_flag=True, help="We do not vouch for them.")
@@ -118,7 +118,7 @@ def decide(case: int, name: str, level: int | None, method: str | None, refuse: 
         raise click.UsageError("Say either --level N or --refuse.")
 
     async def work(instance: "Instance") -> None:
-        by = await person(instance, name)
+        by = await staff(instance, name)
 
         async def body(tx: "Transaction") -> "tuple[Case, Vouch | None]":
             return await vetting.decide(tx, instance, case, by, level=level, method=cast("VouchMethod | None", method), reason=reason)

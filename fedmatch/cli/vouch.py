@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, Json, fail, person, say, table, within
+from fedmatch.cli.house import Group, Json, fail, say, staff, table, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -56,7 +56,7 @@ def _json(one: "Issued") -> dict[str, Json]:
 @click.argument("who", metavar="HANDLE_OR_URL")
 @click.option("--level", required=True, type=click.IntRange(0, 5), help="How sure: 0 (looked at, nothing found) to 3; 4 and 5 come from `fedmatch vet` alone.")
 @click.option("--method", required=True, type=METHOD, help="How it was found out, coarsely.")
-@click.option("--as", "name", metavar="NAME", help="Who of us decides it; for the log.")
+@click.option("--as", "name", metavar="NAME", help="Which moderator or admin decides it, for the log (default: whoever runs this instance).")
 @click.option("--reason", metavar="TEXT", help="Why; stays in the log, sealed.")
 def issue(who: str, level: int, method: str, name: str | None, reason: str | None) -> None:
     """Vouch for somebody, until the beginning of a month at most 90 days ahead. What we said of them before ends with it."""
@@ -66,10 +66,10 @@ def issue(who: str, level: int, method: str, name: str | None, reason: str | Non
     from schemas.objects import VouchMethod
 
     async def work(instance: "Instance") -> None:
-        staff = audit.OPERATOR if name is None else (await person(instance, name)).username
+        by = audit.OPERATOR if name is None else (await staff(instance, name)).username
 
         async def body(tx: "Transaction") -> "Issued":
-            made = await vouches.issue(tx, instance, subject, level, cast(VouchMethod, method), staff=staff, reason=reason)
+            made = await vouches.issue(tx, instance, subject, level, cast(VouchMethod, method), staff=by, reason=reason)
             return next(one for one in await vouches.list_all(tx, subject.uri) if one.vouch.id == made.id)
 
         subject = await somebody(instance, who)
@@ -106,7 +106,7 @@ def list_(who: str | None, every: bool) -> None:
 
 @vouch.command()
 @click.argument("which", metavar="ID_OR_URL")
-@click.option("--as", "name", metavar="NAME", help="Who of us decides it; for the log.")
+@click.option("--as", "name", metavar="NAME", help="Which moderator or admin decides it, for the log (default: whoever runs this instance).")
 @click.option("--reason", metavar="TEXT", help="Why; stays in the log, sealed.")
 def revoke(which: str, name: str | None, reason: str | None) -> None:
     """Take a vouch back. The hosts that were given it are told, and nobody else."""
@@ -114,10 +114,10 @@ def revoke(which: str, name: str | None, reason: str | None) -> None:
     from schemas.states import IllegalMove
 
     async def work(instance: "Instance") -> None:
-        staff = audit.OPERATOR if name is None else (await person(instance, name)).username
+        by = audit.OPERATOR if name is None else (await staff(instance, name)).username
 
         async def body(tx: "Transaction") -> "Issued":
-            return await vouches.revoke(tx, instance, which, staff=staff, reason=reason)
+            return await vouches.revoke(tx, instance, which, staff=by, reason=reason)
 
         try:
             gone = await instance.database.write(body)

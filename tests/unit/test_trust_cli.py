@@ -17,7 +17,8 @@ from tests.unit.test_peers import logs_as_before  # noqa: F401  # a fixture
 def typed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs_as_before: None) -> Iterator[Path]:  # noqa: F811  # the fixture itself
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FEDMATCH_CONFIG", raising=False)
-    for words in (("init", "--host", "localhost:18001"), ("user", "create", "amina"), ("user", "create", "vera"), ("user", "create", "ines")):
+    names = (("amina",), ("vera", "--role", "moderator"), ("ines", "--role", "admin"))
+    for words in (("init", "--host", "localhost:18001"), *(("user", "create", *one) for one in names)):
         assert run(*words).exit_code == 0
     yield tmp_path
     structlog.reset_defaults()
@@ -70,6 +71,42 @@ def test_somebody_is_vetted_by_two_and_vouched_for(typed: Path) -> None:
     assert [(one["action"], one["staff"], one["about"]) for one in after["entries"]][-1] == ("log.shred", "operator", "2999-01-01")
     assert {one["staff"] for one in after["entries"][:-1]} == {None}
     assert run("audit", "--self", "--shred-before", "2020-01-01").exit_code == 2
+
+
+def test_only_staff_vets_vouches_and_reviews(typed: Path) -> None:
+    case = ok("vet", "take", "amina", "--as", "vera")["id"]
+    made = ok("vouch", "issue", "ines", "--level", "1", "--method", "documents", "--as", "vera")
+    for words in (
+        ("vet", "take", "vera", "--as", "amina"),
+        ("vet", "note", case, "--as", "amina", "--step", "look", "--text", "fine"),
+        ("vet", "decide", case, "--as", "amina", "--level", "1", "--method", "documents"),
+        ("vet", "decide", case, "--as", "amina", "--refuse"),
+        ("vouch", "issue", "vera", "--level", "1", "--method", "documents", "--as", "amina"),
+        ("vouch", "revoke", made["id"], "--as", "amina"),
+        ("review", "approve", "1", "--as", "amina"),
+        ("review", "reject", "1", "--reason", "no", "--as", "amina"),
+    ):
+        refused = run(*words)
+        assert (refused.exit_code, "neither moderator nor admin" in refused.output) == (1, True), words
+    assert [one["state"] for one in ok("vouch", "list")] == ["issued"]
+    assert [(one["staff"], one["action"]) for one in ok("audit", "--log")["entries"]] == [("vera", "vet.take"), ("vera", "vouch.issue")]
+
+
+def test_what_reviewers_decide_stands_in_the_log(typed: Path) -> None:
+    config = typed / "instance.toml"
+    text = config.read_text()
+    assert 'review = "nothing"' in text
+    config.write_text(text.replace('review = "nothing"', 'review = "everything"'))
+    words = ("--kind", "offer", "--title", "A lawyer", "--text", "Asylum law.", "--category", "LegalAid", "--speaks", "en", "--publish-anyway")
+    first, second = (ok("listing", "post", "--as", "amina", *words)["id"] for _ in range(2))
+    made = ok("review", "approve", first, "--as", "vera")
+    ok("review", "reject", second, "--reason", "twice the same", "--as", "ines")
+    log = ok("audit", "--log")
+    assert log["holds"] is True
+    assert [(one["staff"], one["action"], one["about"], one["reason"] or None) for one in log["entries"]] == [
+        ("vera", "review.approve", made["id"], None),
+        ("ines", "review.reject", second, "twice the same"),
+    ]
 
 
 def test_what_this_machine_gives_away_has_three_columns(typed: Path) -> None:
