@@ -63,6 +63,7 @@ async def begin(tx: Transaction, instance: "Instance") -> None:
     await erase_soon(tx, instance)  # whoever died may have left deleted words behind
     await enqueue(tx, instance, "peers", "all", instance.clock.ms() + LOOK_EVERY_MS)
     await retention.soon(tx, instance)
+    await identities.begin(tx, instance)
     await border.settle_soon(tx, instance)  # the mode may be another one since the last start
 
 
@@ -205,6 +206,11 @@ where actor_id = :actor_id
    or blocked_id = :actor_id
 """
 
+DRAFTS: Final = """
+delete from draft
+where actor_id = :actor_id
+"""
+
 MOVED: Final = """
 delete from moved
 where actor_id = :actor_id
@@ -235,13 +241,14 @@ async def _clear_rest(tx: Transaction, actor_id: int) -> None:
     actor = await known.by_id(tx, actor_id)
     if actor is None or actor.state != "gone":
         return
-    for sql in (FOLLOWS, HOME, REACTIONS, SAID, PINS, BLOCKS, MOVED):
+    for sql in (FOLLOWS, HOME, REACTIONS, SAID, PINS, BLOCKS, MOVED, DRAFTS):
         await tx.execute(sql, actor_id=actor_id)
 
 
 async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     """What was finished long ago goes, and the next time is noted."""
-    from fedmatch.board import readers  # it tells staff, and that asks for jobs
+    from fedmatch import disk
+    from fedmatch.board import readers  # both tell staff, and that asks for jobs
 
     while await instance.database.write(deliver.prune, instance.clock.ms()):
         continue
@@ -254,6 +261,7 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     while await instance.database.write(vouches.expire, instance):
         continue
     await instance.database.write(audit.show_head, instance)
+    await disk.look(instance)
     await instance.database.write(_tidy_again, instance)
 
 

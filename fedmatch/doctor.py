@@ -1,6 +1,5 @@
 """What is wrong with this instance, and how is it cured? Every check says what it saw; none changes anything, and none needs the others to pass."""
 
-import shutil
 import stat
 import sys
 import time
@@ -10,7 +9,7 @@ from typing import Final
 
 from actors.network import Fetched, Network
 from actors.trust import Trust
-from fedmatch import app, control, counts, jobs
+from fedmatch import app, control, counts, disk, jobs
 from fedmatch.board import readers
 from fedmatch.database import migrate
 from fedmatch.database.open import FILE_NAME, open_database
@@ -18,8 +17,6 @@ from fedmatch.safety import border
 from schemas.config import Config, ConfigError, load
 from schemas.storage import Database, StorageError, Transaction
 
-LEAST_FREE: Final = 512 * 1024 * 1024
-MOST_USED: Final = 0.9
 MOST_WAL: Final = 64 * 1024 * 1024
 MOST_SHOWN: Final = 5
 LATE_SWEEP_MS: Final = 3 * 3_600_000
@@ -90,16 +87,11 @@ def _folder(config: Config) -> Check:
 
 
 def _disk(config: Config) -> Check:
-    place = config.folder if config.folder.is_dir() else config.path.parent
-    total, _, free = shutil.disk_usage(place)
-    used = 1 - free / total  # what only root may fill is of no use to us
-    enough = free >= LEAST_FREE and used <= MOST_USED
-    return Check(
-        "disk",
-        enough,
-        f"{free // 2**20} MiB free, {used:.0%} used",
-        "" if enough else "make room; a full disk stops arrivals (nothing is lost, others try again)",
-    )
+    room = disk.room(config)
+    cure = "make room; a full disk stops arrivals (nothing is lost, others try again)"
+    if (config.folder / disk.RESERVE).exists():
+        cure += f"; when nothing can be written any more, not even a deletion, delete {config.folder / disk.RESERVE} first: it holds 50 MiB for that"
+    return Check("disk", room.enough, f"{room.free // 2**20} MiB free, {room.used:.0%} used", "" if room.enough else cure)
 
 
 def _wal(config: Config) -> Check:

@@ -20,7 +20,7 @@ from hypercorn.protocol.h11 import H11Protocol
 
 from actors.instance import Clock, Instance
 from actors.vault import WrongSecret
-from fedmatch import app, control
+from fedmatch import app, control, disk
 from fedmatch.listener import Listener
 from fedmatch.logs import Enduring
 from fedmatch.worker import Worker
@@ -110,6 +110,8 @@ async def _running(config: Config, passphrase: str | None, clock: Clock | None =
         instance = await app.build(config, passphrase=passphrase, clock=clock)
     except WrongSecret as error:
         raise app.CannotStart("that is not the passphrase of this vault") from error
+    if config.database.url == "sqlite":
+        disk.keep_reserve(config.folder)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, instance.stopping.set)

@@ -24,6 +24,7 @@ import pytest
 from actors import local
 from actors.hosts import Limits
 from fedmatch import app, doctor, rotation
+from fedmatch.disk import keep_reserve
 from fedmatch.doctor import Check
 from schemas.storage import Transaction
 from tests.fakepeer import FakeActor, FakePeer
@@ -144,7 +145,9 @@ async def test_f07_a_full_disk_stops_writes_and_nothing_else(tmp_path: Path) -> 
 
             assert (await knock()).status == 202
             await world.settle()
-            # When the disk is full
+            # When the disk is full, but for what is kept in reserve
+            reserve = keep_reserve(site.config.folder, size=512 * 1024, least_free=0)
+            assert reserve is not None
             ballast = fill(disk)
             answers = [await knock() for _ in range(30)]
             await asyncio.sleep(1.1)  # the health check writes at most once a second
@@ -155,6 +158,9 @@ async def test_f07_a_full_disk_stops_writes_and_nothing_else(tmp_path: Path) -> 
             # And reads are answered
             assert (await site.get(f"/users/{reader.actor.username}")).status == 200
             assert [entry for entry in await reader.home() if "hello" in entry["text"]]
+            # And when the reserve is given up, there is enough to delete things by
+            reserve.unlink()
+            assert (await knock()).status == 202
             # And when there is space again, all works without a restart
             ballast.unlink()
             assert (await knock()).status == 202

@@ -6,8 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fedmatch import app, doctor
+from actors import local
+from fedmatch import app, disk, doctor
+from fedmatch.board import notifications
 from fedmatch.doctor import Check
+from schemas.config import load
 from tests.houses import open_house
 from tests.world import write_config
 
@@ -32,7 +35,7 @@ async def test_a_healthy_house(file: Path) -> None:
 
 
 async def test_every_sickness_has_a_cure(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(doctor, "LEAST_FREE", 2**62)
+    monkeypatch.setattr(disk, "LEAST_FREE", 2**62)
     monkeypatch.setattr(app, "foreign_packages", lambda: ["schemas: /elsewhere/schemas/__init__.py"])
     (file.parent / "data").chmod(0o755)
     found = await examined(file)
@@ -50,6 +53,30 @@ async def test_a_disk_that_fills_up_is_told_before_it_is_full(file: Path, monkey
     assert "90% used" in check.detail
     monkeypatch.setattr(shutil, "disk_usage", lambda _: usage(10 * 2**40, 8 * 2**40, 2 * 2**40))
     assert (await examined(file))["disk"].ok
+
+
+async def test_staff_hears_of_a_disk_that_fills_up_without_asking(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    instance = await app.build(load(file))
+    ada = await local.create(instance, "ada")
+    await instance.database.write(local.set_role, instance, ada, "admin")
+    await disk.look(instance)
+    assert await instance.database.read(notifications.newest, instance, ada.id) == []
+    monkeypatch.setattr(disk, "LEAST_FREE", 2**62)
+    await disk.look(instance)
+    assert [one.kind for one in await instance.database.read(notifications.newest, instance, ada.id)] == ["disk.filling"]
+    await app.close(instance)
+
+
+def test_a_reserve_is_kept_where_there_is_room_for_one(tmp_path: Path) -> None:
+    assert disk.keep_reserve(tmp_path, size=2**20, least_free=2**62) is None
+    assert list(tmp_path.iterdir()) == []
+    kept = disk.keep_reserve(tmp_path, size=2**20, least_free=0)
+    assert kept is not None
+    assert (kept.stat().st_blocks * 512 >= 2**20, kept.stat().st_mode & 0o077) == (True, 0)
+    assert disk.keep_reserve(tmp_path, size=2**20, least_free=2**62) == kept
+    kept.unlink()
+    assert disk.keep_reserve(tmp_path, size=2**62, least_free=0) is None, "more than any disk holds"
+    assert list(tmp_path.iterdir()) == []
 
 
 async def test_a_key_in_a_file_is_for_development_only(file: Path) -> None:
