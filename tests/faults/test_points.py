@@ -19,9 +19,6 @@ from tests.world import World, write_config
 FIRST_START = ("vault:made", "vault:inserted", "vault:created", "vault:file-begun", "vault:file-written", "vault:file-synced", "vault:file-placed")
 """Where a database and its key file are made."""
 
-APART = {"response"}
-"""What somebody who answers a listing passes has a test of its own: tests/unit/test_responses.py."""
-
 DOES = {"rotate": ["post", "rotate"], "vault": ["rewrap"], "remove": ["post", "delete"]}
 """What our own writer does while it waits for death; it posts and deletes where nothing is said."""
 
@@ -147,7 +144,7 @@ async def test_f03_killed_at_every_labelled_point_it_loses_nothing(world: World)
         # When a process dies at each of them
         for point in labelled_points():
             kind = point.partition(":")[0]
-            if point in FIRST_START[:3] or kind in APART:
+            if point in FIRST_START[:3]:
                 continue
             world.clock.move(hours=1)
             # The first commits are those of the start.
