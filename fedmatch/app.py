@@ -15,7 +15,7 @@ from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
 from fedmatch import people
-from fedmatch.board import copies, identities, publish, receive, replies, responses, topics
+from fedmatch.board import copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
@@ -137,35 +137,35 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
     return {
         events.PostArrived: (
             _hears(instance, events.PostArrived, receive.arrived),
-            _hears(instance, events.PostArrived, topics.arrived),
+            _hears(instance, events.PostArrived, topic_help.arrived),
             _hears(instance, events.PostArrived, replies.arrived),
         ),
         events.PostStored: (_hears(instance, events.PostStored, receive.stored), _hears(instance, events.PostStored, topics.stored)),
         events.PostChanged: (
             _hears(instance, events.PostChanged, receive.changed),
             _hears(instance, events.PostChanged, topics.changed),
-            _hears(instance, events.PostChanged, responses.closed),
+            _hears(instance, events.PostChanged, heard.closed),
             _hears(instance, events.PostChanged, identities.changed),
             _hears(instance, events.PostChanged, retention.changed),
         ),
         events.PostGone: (
             _hears(instance, events.PostGone, receive.gone),
             _hears(instance, events.PostGone, topics.gone),
-            _hears(instance, events.PostGone, responses.closed),
+            _hears(instance, events.PostGone, heard.closed),
             _hears(instance, events.PostGone, identities.gone),
         ),
         events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
         events.Followed: (_hears(instance, events.Followed, border.followed),),
         events.Reported: (_hears(instance, events.Reported, reports.received),),
-        events.Offered: (_hears(instance, events.Offered, responses.offered),),
-        events.OfferAnswered: (_hears(instance, events.OfferAnswered, responses.answered),),
-        events.OfferUndone: (_hears(instance, events.OfferUndone, responses.undone),),
-        events.AgreementChanged: (_hears(instance, events.AgreementChanged, responses.changed),),
-        events.VouchesChanged: (_hears(instance, events.VouchesChanged, responses.judged_anew), _hears(instance, events.VouchesChanged, copies.judged_anew)),
+        events.Offered: (_hears(instance, events.Offered, heard.offered),),
+        events.OfferAnswered: (_hears(instance, events.OfferAnswered, heard.answered),),
+        events.OfferUndone: (_hears(instance, events.OfferUndone, heard.undone),),
+        events.AgreementChanged: (_hears(instance, events.AgreementChanged, heard.changed),),
+        events.VouchesChanged: (_hears(instance, events.VouchesChanged, weighing.judged_anew), _hears(instance, events.VouchesChanged, copies.judged_anew)),
         events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted),),
-        events.PeerLost: (_hears(instance, events.PeerLost, responses.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
+        events.PeerLost: (_hears(instance, events.PeerLost, weighing.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
         events.ActorGone: (
-            _hears(instance, events.ActorGone, responses.gone),
+            _hears(instance, events.ActorGone, heard.gone),
             _hears(instance, events.ActorGone, people.gone),
             _hears(instance, events.ActorGone, topics.departed),
         ),
@@ -209,7 +209,7 @@ def web(instance: Instance) -> App:
     async def note_of(tx: Transaction, post: Post) -> Note | None:
         return await publish.note(tx, instance, post)
 
-    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor, deliver.parting, topics.Caller(instance)))
+    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor, deliver.parting, services.Caller(instance)))
     quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post, note_of))
     quart.register_blueprint(collections.blueprint(instance))
     quart.register_blueprint(html.blueprint())

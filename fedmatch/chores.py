@@ -7,7 +7,7 @@ import structlog
 
 from actors import keys, known, quiet, said, sealing
 from actors.vault import Locked
-from fedmatch.board import answers, identities, topics
+from fedmatch.board import answers, identities, topic_help, topics
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import audit, border, peering, retention, vouches
 from inbox import arrivals, moves, pins, replies, synchronise, threads
@@ -51,7 +51,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "response": _response,
         "standing": _standing,
         "announce": topics.announce,
-        "forget_help": topics.forget_help,
+        "forget_help": topic_help.forget_help,
         "identity": identities.settle,
         "retention": retention.sweep,
     }
@@ -119,15 +119,15 @@ async def _unshare(instance: "Instance", key: str, payload: bytes) -> None:
 
 
 async def _response(instance: "Instance", key: str, payload: bytes) -> None:
-    from fedmatch.board import responses  # it asks for jobs itself
+    from fedmatch.board import patience  # it asks for jobs itself
 
-    await responses.look(instance, key, payload)
+    await patience.look(instance, key, payload)
 
 
 async def _standing(instance: "Instance", key: str, payload: bytes) -> None:
-    from fedmatch.board import responses  # it asks for jobs itself
+    from fedmatch.board import weighing  # it asks for jobs itself
 
-    await responses.weigh(instance, key, payload)
+    await weighing.weigh(instance, key, payload)
 
 
 async def end_poll_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: int) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from actors import hosts
+from actors import hosts, onetime
 from actors.known import Actor
 from fedmatch import times
 from schemas.objects import Vouch
@@ -29,6 +29,10 @@ LIVE: Final = frozenset({"sent", "opened", "accepted"})
 WAITING: Final = frozenset({"sent", "opened"})
 
 Json = None | bool | int | str | list["Json"] | dict[str, "Json"]
+
+
+class CannotAnswer(ValueError):
+    """An answer cannot be given, decided or changed like this; the text says why and what to do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -291,10 +295,13 @@ def _hashes(instance: "Instance", words: Words) -> dict[str, Value]:
     }
 
 
-async def insert(tx: Transaction, instance: "Instance", words: Words, *, side: Side, tray: Tray, ends: int) -> Response:
-    """Writes a new answer, in state sent. There must be none that is live between this helper and this listing. Raises `actors.vault.Locked`."""
+async def insert(tx: Transaction, instance: "Instance", words: Words, *, side: Side, tray: Tray, ends: int, one_time: bool = False) -> Response:
+    """Writes a new answer, in state sent. There must be none that is live between this helper and this listing. Raises `actors.vault.Locked`.
+
+    Of a `one_time` helper of ours not even the counter in its id says when it was.
+    """
     now = hour(instance)
-    made = Response(instance.ids.new(now), "sent", side, tray, words, now, now, ends)
+    made = Response(onetime.coarse_id(instance) if one_time else instance.ids.new(now), "sent", side, tray, words, now, now, ends)
     await tx.execute(
         INSERT,
         id=made.id,

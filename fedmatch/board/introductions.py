@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Final
 from actors import known
 from actors.known import Actor
 from fedmatch.board import answers, conversations, crossing, notifications
-from fedmatch.board.answers import Response
-from fedmatch.board.responses import CannotAnswer
+from fedmatch.board.answers import CannotAnswer, Response
 from schemas.objects import Matter
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction

@@ -15,7 +15,7 @@ import structlog
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import answers, conversations, crossing, introductions, listings, notifications, responses
+from fedmatch.board import admissions, answers, conversations, crossing, guests, introductions, listings, notifications, outcomes, trays
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from outbox import posts
@@ -82,7 +82,7 @@ async def _belongs(tx: Transaction, instance: "Instance", author: Actor, note: N
     for name in (note.in_reply_to, note.conversation):
         if name:
             held = await answers.by_name(tx, instance, name)
-            if held is not None and (held.of_asker(author) or held.of_helper(author) or await conversations.is_guest(tx, instance, held, author)):
+            if held is not None and (held.of_asker(author) or held.of_helper(author) or await guests.is_guest(tx, instance, held, author)):
                 return held
     if note.in_reply_to is not None and await _listing(tx, instance, note.in_reply_to) is not None:
         return None
@@ -140,7 +140,7 @@ async def _answers(tx: Transaction, instance: "Instance", helper: Actor, note: N
     if not text or text.casefold() in COMMANDS:
         await _nothing(tx, instance, helper, note)
         return Answer.TAKEN
-    made = await responses.take_in(
+    made = await trays.take_in(
         tx,
         instance,
         found,
@@ -185,7 +185,7 @@ async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: N
         held = await answers.save(tx, instance, held, flagged=True)
         if helper and await answers.once(tx, instance, "others", author.uri, held.words.listing):
             await crossing.tell(tx, instance, author, "others", held)
-    if await responses.unwanted(tx, instance, owner, author):
+    if await trays.unwanted(tx, instance, owner, author):
         return Answer.TAKEN
     if await conversations.exists(tx, held):
         if await conversations.keep(tx, instance, held, author.handle, text, note.id) is not None:
@@ -206,7 +206,7 @@ async def _matter(tx: Transaction, instance: "Instance", author: Actor, owner: A
         case "introduction":
             await introductions.told(tx, instance, author, owner, held, matter)
         case "guest":
-            await conversations.guest_told(tx, instance, author, owner, held, matter)
+            await admissions.told(tx, instance, author, owner, held, matter)
         case "story":
             await introductions.story_told(tx, instance, author, owner, held, matter)
         case _:
@@ -215,9 +215,9 @@ async def _matter(tx: Transaction, instance: "Instance", author: Actor, owner: A
 
 async def _acts(tx: Transaction, instance: "Instance", helper: Actor, word: str, held: Response) -> Answer:
     if word == "withdraw" and held.live:
-        await crossing.tell(tx, instance, helper, "withdrawn", await responses.taken_back(tx, instance, held))
+        await crossing.tell(tx, instance, helper, "withdrawn", await outcomes.taken_back(tx, instance, held))
     elif word == "done" and held.state == "accepted":
-        await crossing.tell(tx, instance, helper, "done", await responses.ended(tx, instance, held, failed=False))
+        await crossing.tell(tx, instance, helper, "done", await outcomes.ended(tx, instance, held, failed=False))
     else:
         await crossing.tell(tx, instance, helper, "nothing", held)
     return Answer.TAKEN

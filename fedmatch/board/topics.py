@@ -1,38 +1,32 @@
 """Which of our Services speaks of which field of help? One account on any server follows a whole field: `@legalaid`, `@asylumlaw`, `@requests`, `@urgent`.
 
-    Caller      a name nobody has is looked up: the Service of a category or skill is made then, a few at a time
     published   a public listing is open: its Services are to announce it, a bounded number at once (the job `announce`)
     closed      it is open no more: they take the Announce back; what it becomes, or that it is gone, goes to their followers as well (publish.holders)
-    arrived     somebody writes to one: a short answer in their language, once a day; nothing of the message is kept
 
-Who follows them is in actors/quiet.py. Announced is what a person here reviewed; without a review only what somebody wrote whom we vouch for, or of whom a
+What they are called and when they are made: services.py. How many they say at once: turns.py. What they answer: topic_help.py. Who follows them is in
+actors/quiet.py. Announced is what a person here reviewed; without a review only what somebody wrote whom we vouch for, or of whom a
 person let something pass before; nothing as urgent without a person. Of others' listings only those of trusted peers whose switch is on, none as urgent.
 """
 
-import asyncio
-from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import known, local, quiet
-from actors.endpoints import Busy
+from actors import known, quiet
 from actors.known import Actor
 from actors.vault import Locked
-from fedmatch import words
-from fedmatch.board import letters, listings
+from fedmatch.board import listings, turns
 from fedmatch.board.listings import Listing
+from fedmatch.board.services import names
 from fedmatch.jobs import enqueue
 from outbox import posts
 from outbox import publish as outbox
 from outbox.address import Audience
 from outbox.posts import Post
-from schemas import vocabulary
 from schemas.activities import Announce, Undo
-from schemas.events import ActorGone, Answer, PostArrived, PostChanged, PostGone, PostStored
+from schemas.events import ActorGone, PostChanged, PostGone, PostStored
 from schemas.objects import PUBLIC, Proposal
-from schemas.reading import Iri, Row
+from schemas.reading import Iri
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -40,124 +34,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-BOARDS: Final = {"requests": "Requests", "offers": "Offers", "urgent": "Urgent requests and offers"}
-"""The Services that are of no category; names of `actors.local.BOARDS`."""
-
-LONGEST_NAME: Final = 64
-MAKE_EVERY_S: Final = 2.0
-MAKE_AT_ONCE: Final = 8
-MOST_WAITING: Final = 8
-"""A stranger who looks up all of them at once gets a few, and 503 for the rest: two keys a Service cost up to 0.4 s each."""
-
-BURST: Final = 12
-EVERY_S: Final = 180
-URGENT_BURST: Final = 4
-"""A Service announces 12 at once and 20 an hour; for what is a matter of hours 4 more are held ready."""
-
-DAY_MS: Final = 24 * 3_600_000
 LOCKED_MS: Final = 60_000
-HELP_AN_HOUR: Final = 60
-"""Answers to one server; what it sends beyond gets none."""
-MOST_ADDRESSED: Final = 20
-
-
-def name_of(word: str) -> str | None:
-    """The user name of the Service a word means (a slug or alias in any spelling, or a board), None for any other word."""
-    if not 0 < len(word) <= LONGEST_NAME or not word.isascii():
-        return None
-    plain = word.lower()
-    if plain in BOARDS:
-        return plain
-    try:
-        return vocabulary.canonical(word).lower()
-    except vocabulary.UnknownSlug:
-        return None
-
-
-def names(proposal: Proposal) -> tuple[str, ...]:
-    """The user names of the Services a listing is for, those that say most about it first. Words that are not in our taxonomy have none."""
-    wanted = [name for slug in proposal.skills if vocabulary.is_skill(slug) and (name := name_of(slug))]
-    wanted += [name for slug in (*proposal.categories, *proposal.skills) if (name := _category(slug))]
-    if proposal.urgency == "hours":
-        wanted.append("urgent")
-    return tuple(dict.fromkeys([*wanted, "requests" if proposal.purpose == "request" else "offers"]))
-
-
-def _category(slug: str) -> str | None:
-    try:
-        return vocabulary.category(slug).slug.lower()
-    except vocabulary.UnknownSlug:
-        return None
-
-
-class Caller:
-    """Makes Services when their names are called: one at a time in a process, and few in line."""
-
-    def __init__(self, instance: "Instance") -> None:
-        self._instance = instance
-        self._one = asyncio.Lock()
-        self._waiting = 0
-
-    async def __call__(self, word: str) -> str | None:
-        """The user name of the Service that `word` means, made now if it is the first time; None if it means none. Raises `actors.endpoints.Busy`."""
-        name = name_of(word)
-        if name is None:
-            return None
-        database = self._instance.database
-        if await database.read(known.by_name, name) is not None:
-            return name
-        if self._waiting >= MOST_WAITING:
-            raise Busy
-        self._waiting += 1
-        try:
-            async with self._one:
-                if await database.read(known.by_name, name) is None:
-                    if not self._instance.limits.allow("topic", "made", 1 / MAKE_EVERY_S, MAKE_AT_ONCE):
-                        raise Busy
-                    await _make(self._instance, name)
-        finally:
-            self._waiting -= 1
-        return name
-
-
-async def _make(instance: "Instance", name: str) -> None:
-    try:
-        made = await local.create(instance, name, kind="Service", name=label(name, "en"))
-    except local.NameTaken:   # another process was faster
-        return
-    await instance.database.write(_describe, instance, made)
-    log.info("topic.made", actor=made.id)
-
-
-DESCRIBE: Final = """
-update actor
-set summary = :summary, discoverable = 1
-where id = :id
-"""
-
-INSERT_ANNOUNCER: Final = """
-insert into announcer (actor_id, slug, tokens, filled_at)
-values (:actor_id, :slug, :tokens, :now)
-on conflict (actor_id) do nothing
-"""
-
-
-async def _describe(tx: Transaction, instance: "Instance", service: Actor) -> None:
-    await tx.execute(DESCRIBE, id=service.id, summary=_summary(instance, service.username))
-
-
-def _summary(instance: "Instance", name: str) -> str:
-    """What stands on its profile: what it is, the name of its field in every language, and how to answer."""
-    others = " · ".join(dict.fromkeys(label(name, language) for language in vocabulary.LANGUAGES))
-    return (
-        f"<p>{escape(others)}</p><p>Public requests and offers on {escape(instance.config.name)}. To answer one, write a private message to the account that "
-        "posted it, and to nobody else. Nobody can see who follows this account.</p>"
-    )
-
-
-def label(name: str, language: str) -> str:
-    """What the Service of that user name is called in a language of the taxonomy (boards have English names only)."""
-    return BOARDS[name] if name in BOARDS else vocabulary.label(vocabulary.canonical(name), language)
 
 
 SERVICES: Final = """
@@ -274,18 +151,6 @@ where post_id = :post_id
   and actor_id = :actor_id
 """
 
-BUCKET: Final = """
-select announcer.tokens, announcer.filled_at
-from announcer
-where announcer.actor_id = :actor_id
-"""
-
-FILL: Final = """
-update announcer
-set tokens = :tokens, filled_at = :now
-where actor_id = :actor_id
-"""
-
 
 async def announce(instance: "Instance", key: str, _payload: bytes) -> None:
     """The job `announce`: the Services of the listing with our id `key` say it to their followers, or it is put off until they may say something again."""
@@ -311,7 +176,7 @@ async def _announce(tx: Transaction, instance: "Instance", post_id: int) -> None
         return
     waiting = {int(row["actor_id"]) for row in rows}
     services = [service for service in await _services(tx, listing.proposal) if service.id in waiting]
-    wait_ms = await _take_tokens(tx, instance, services, 1 - URGENT_BURST if listing.urgency == "hours" else 1)
+    wait_ms = await turns.take(tx, instance, services, urgent=listing.urgency == "hours")
     if wait_ms:
         # All of them or none: who hears it from whom is decided once.
         await enqueue(tx, instance, "announce", str(post_id), instance.clock.ms() + wait_ms)
@@ -323,23 +188,6 @@ async def _announce(tx: Transaction, instance: "Instance", post_id: int) -> None
         await _say(tx, instance, service, post, author, Audience(actors=told, inboxes=tuple(Iri(place) for place in places)))
     await tx.execute(NOT_ANY_MORE, post_id=post_id)   # of Services it is no longer for
     log.info("topic.announced", post=post_id, services=len(services))
-
-
-async def _take_tokens(tx: Transaction, instance: "Instance", services: list[Actor], least: int) -> int:
-    """Takes one token of each, or none and gives the milliseconds until each has one: its bucket holds `least` or more."""
-    now = instance.clock.ms()
-    filled: dict[int, float] = {}
-    wait = 0
-    for service in services:
-        await tx.execute(INSERT_ANNOUNCER, actor_id=service.id, slug=service.username, tokens=float(BURST), now=now)
-        row = await tx.one(BUCKET, actor_id=service.id)
-        tokens = float(BURST) if row is None else min(float(BURST), row["tokens"] + max(0, now - row["filled_at"]) / (EVERY_S * 1000))
-        filled[service.id] = tokens
-        if tokens < least:
-            wait = max(wait, int((least - tokens) * EVERY_S * 1000) + 1000)
-    if not wait:
-        await tx.many(FILL, [{"actor_id": actor_id, "tokens": tokens - 1, "now": now} for actor_id, tokens in filled.items()])
-    return wait
 
 
 async def _say(tx: Transaction, instance: "Instance", service: Actor, post: Post, author: Actor, audience: Audience) -> None:
@@ -449,112 +297,3 @@ async def departed(instance: "Instance", tx: Transaction, event: ActorGone) -> N
     """An actor elsewhere is gone, and follows nothing any more."""
     if not event.local and not instance.vault.locked:
         await quiet.forget(tx, instance, event.uri)
-
-
-INSERT_TOLD: Final = """
-insert into told_help (mark, until)
-values (:mark, :until)
-on conflict (mark) do nothing
-"""
-
-NEXT_TOLD: Final = """
-select min(told_help.until) as until
-from told_help
-"""
-
-FORGET_TOLD: Final = """
-delete from told_help
-where until <= :now
-"""
-
-
-async def arrived(instance: "Instance", tx: Transaction, event: PostArrived) -> Answer:
-    """Takes what is written to our Services and to nobody else here: it is not kept, and a private one is answered, once a day.
-
-    Other Services get no answer, so that two of them never talk to each other.
-    """
-    addressed = await _addressed(tx, instance, event)
-    services = [actor for actor in addressed if quiet.keeps(actor)]
-    if not services or len(services) < len(addressed):
-        return Answer.PASS
-    author = await known.by_id(tx, event.actor_id)
-    if author is None or author.local or not author.active or author.kind in ("Service", "Application"):
-        return Answer.TAKEN
-    if posts.visibility(event.note, author.followers) == "direct":
-        await _help(tx, instance, services[0], author, event.note.language)
-    return Answer.TAKEN
-
-
-async def _addressed(tx: Transaction, instance: "Instance", event: PostArrived) -> list[Actor]:
-    """Everybody here that a post is written to, or whose post it answers."""
-    ours = f"{instance.config.base_url}/"
-    targets = [target for target in dict.fromkeys(event.note.addressed) if target.startswith(ours)][:MOST_ADDRESSED]
-    found = [actor for target in targets if (actor := await known.by_uri(tx, target)) is not None and actor.local]
-    parent = event.note.in_reply_to
-    answered = await posts.by_uri(tx, parent) if parent is not None and parent.startswith(ours) else None
-    author = None if answered is None else await known.by_id(tx, answered.actor_id)
-    return found if author is None else [*found, author]
-
-
-async def _help(tx: Transaction, instance: "Instance", service: Actor, to: Actor, language: str | None) -> None:
-    now = instance.clock.ms()
-    if not instance.limits.allow("topic.help", to.host, HELP_AN_HOUR / 3600, HELP_AN_HOUR):
-        return
-    await tx.execute(FORGET_TOLD, now=now)
-    mark = instance.vault.digest("told_help", to.uri).hex()
-    if not await tx.execute(INSERT_TOLD, mark=mark, until=now + DAY_MS):
-        return
-    await enqueue(tx, instance, "forget_help", "all", now + DAY_MS)
-    written = vocabulary.written(language)
-    text = words.words(written, "topic.help", name=label(service.username, written))
-    await letters.send(tx, instance, service, to, text, language=written)
-    instance.wake("delivery")
-
-
-async def forget_help(instance: "Instance", _key: str, _payload: bytes) -> None:
-    """The job `forget_help`: whom a Service answered more than a day ago is forgotten."""
-    await instance.database.write(_forget_help, instance)
-
-
-async def _forget_help(tx: Transaction, instance: "Instance") -> None:
-    await tx.execute(FORGET_TOLD, now=instance.clock.ms())
-    row = await tx.one(NEXT_TOLD)
-    if row is not None and row["until"] is not None:
-        await enqueue(tx, instance, "forget_help", "all", row["until"])
-
-
-# What staff sees.
-
-
-@dataclass(frozen=True, slots=True)
-class Topic:
-    """One Service that was made: how many follow it, and how many listings wait to be announced."""
-
-    handle: str
-    label: str
-    followers: int
-    waiting: int
-
-    def json(self) -> dict[str, str | int]:
-        return {"handle": self.handle, "label": self.label, "followers": self.followers, "waiting": self.waiting}
-
-
-LISTED: Final = """
-select actor.username, actor.handle_host,
-  (select count(*) from quiet_follower where quiet_follower.actor_id = actor.id) as followers,
-  (select count(*) from announcement where announcement.actor_id = actor.id and announcement.state = 'waiting') as waiting
-from actor
-where actor.local = 1
-  and actor.kind = 'Service'
-  and actor.state = 'active'
-order by actor.username
-"""
-
-
-async def listed(tx: Transaction, language: str = "en") -> list[Topic]:
-    """Every Service that was looked up at least once, by name."""
-    return [_topic(row, language) for row in await tx.all(LISTED) if name_of(row["username"]) == row["username"]]
-
-
-def _topic(row: Row, language: str) -> Topic:
-    return Topic(f"{row['username']}@{row['handle_host']}", label(row["username"], language), int(row["followers"]), int(row["waiting"]))

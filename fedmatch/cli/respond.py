@@ -29,7 +29,7 @@ def respond(which: str, name: str, text: str, language: str | None, need: str | 
 
     async def work(instance: "Instance") -> None:
         from actors.hosts import BadUrl
-        from fedmatch.board import conversations, crossing, identities, responses
+        from fedmatch.board import answers, conversations, crossing, identities, responses
 
         me = await person(instance, name)
         found = await _listing(instance, which, me)
@@ -45,7 +45,7 @@ def respond(which: str, name: str, text: str, language: str | None, need: str | 
                 return await responses.answer(tx, instance, helper, found, words, language=language, need=need, not_before=leaves)
 
             made = await instance.database.write(body)
-        except (responses.CannotAnswer, crossing.CannotReach, identities.CannotHide, BadUrl) as error:
+        except (answers.CannotAnswer, crossing.CannotReach, identities.CannotHide, BadUrl) as error:
             fail(str(error))
         instance.wake("delivery")
         if window.warning:

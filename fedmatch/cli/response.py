@@ -34,12 +34,12 @@ async def _mine(tx: "Transaction", instance: "Instance", me: "Actor") -> "list[A
 
 
 async def _whole(tx: "Transaction", instance: "Instance", one: "Response") -> "dict[str, Json]":
-    from fedmatch.board import conversations
+    from fedmatch.board import conversations, guests
 
     said = await conversations.messages(tx, instance, one)
-    guests = await conversations.guests(tx, instance, one)
+    let_in = await guests.of(tx, instance, one)
     messages: list[Json] = [dict(message.json()) for message in said]
-    others: list[Json] = [{"who": guest.handle, "role": guest.role, "admitted": guest.admitted} for guest in guests]
+    others: list[Json] = [{"who": guest.handle, "role": guest.role, "admitted": guest.admitted} for guest in let_in]
     return {**one.json(), "messages": messages, "guests": others}
 
 
@@ -61,13 +61,13 @@ def list_(name: str, which: str | None) -> None:
 
 
 async def _list(tx: "Transaction", instance: "Instance", me: "Actor") -> "list[dict[str, Json]]":
-    from fedmatch.board import answers, conversations, responses
+    from fedmatch.board import answers, guests, trays
 
     found: dict[int, Response] = {}
     for actor in await _mine(tx, instance, me):
-        await responses.lift(tx, instance, actor)
+        await trays.lift(tx, instance, actor)
         found |= {one.id: one for one in await answers.of_actor(tx, instance, actor)}
-        found |= {one.id: one for one in await conversations.guest_of(tx, instance, actor)}
+        found |= {one.id: one for one in await guests.guest_of(tx, instance, actor)}
     ordered = sorted(found.values(), key=lambda one: (one.tray != "vouched", -one.id))
     return [{**await _whole(tx, instance, one), "listing_id": str(one.words.listing_id)} for one in ordered]
 
@@ -76,7 +76,7 @@ def _do(which: str, name: str, step: "Step", done: str) -> None:
     """Finds the answer and the identity of NAME that is part of it, does one step, and shows how it stands then."""
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import conversations, crossing, responses
+        from fedmatch.board import answers, conversations, crossing
         from schemas.states import IllegalMove
 
         me = await person(instance, name)
@@ -88,7 +88,7 @@ def _do(which: str, name: str, step: "Step", done: str) -> None:
 
         try:
             now, form = await instance.database.write(body)
-        except (responses.CannotAnswer, crossing.CannotReach, IllegalMove) as error:
+        except (answers.CannotAnswer, crossing.CannotReach, IllegalMove) as error:
             fail(str(error))
         instance.wake("delivery")
         instance.wake("job")
@@ -107,15 +107,15 @@ def _line(value: "Json") -> str:
 
 
 async def _find(tx: "Transaction", instance: "Instance", which: str, me: "Actor") -> "tuple[Response, Actor]":
-    from fedmatch.board import answers, conversations
-    from fedmatch.board.responses import CannotAnswer
+    from fedmatch.board import answers, guests
+    from fedmatch.board.answers import CannotAnswer
 
     held = await answers.find(tx, instance, which)
     if held is not None:
         for actor in await _mine(tx, instance, me):
             if (held.of_asker(actor) and held.side != "helper") or (held.of_helper(actor) and held.side != "asker"):
                 return held, actor
-        if await conversations.is_guest(tx, instance, held, me):
+        if await guests.is_guest(tx, instance, held, me):
             return held, me
     raise CannotAnswer(f"there is no answer {which} to or from {me.username}; `fedmatch response list --as {me.username}` shows them")
 
@@ -219,7 +219,7 @@ def story(which: str, name: str, text: str | None, credit: str | None) -> None:
     words = None if text is None else text_of(text)
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import introductions, responses
+        from fedmatch.board import answers, introductions
 
         me = await person(instance, name)
 
@@ -229,7 +229,7 @@ def story(which: str, name: str, text: str | None, credit: str | None) -> None:
 
         try:
             made = await instance.database.write(body)
-        except responses.CannotAnswer as error:
+        except answers.CannotAnswer as error:
             fail(str(error))
         form: dict[str, Json] = {"text": made.text, "told": made.told, "credits": list(made.credits)}
         say(form, "Both sides agreed; it may be told." if made.told else "Kept; the other side is asked.")
@@ -249,7 +249,7 @@ def introduce(which: str, name: str, recipient: str | None, why: str, agree: int
     """Propose an introduction to a third person or role, or decide on one; without an option they are listed."""
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import crossing, introductions, responses
+        from fedmatch.board import answers, crossing, introductions
 
         me = await person(instance, name)
 
@@ -267,7 +267,7 @@ def introduce(which: str, name: str, recipient: str | None, why: str, agree: int
 
         try:
             found = await instance.database.write(body)
-        except (responses.CannotAnswer, crossing.CannotReach) as error:
+        except (answers.CannotAnswer, crossing.CannotReach) as error:
             fail(str(error))
         instance.wake("delivery")
         say([one.json() for one in found], table(("id", "state", "to"), [(str(one.id), one.state, one.to) for one in found], empty="Nobody was introduced."))
@@ -285,7 +285,7 @@ def admit(which: str, name: str, guest: str, role: str, leave: bool) -> None:
     """Let a third person into one conversation; they are in when both sides did so."""
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import conversations, crossing, responses
+        from fedmatch.board import admissions, answers, crossing
 
         me = await person(instance, name)
         ours = None if "@" in guest.removeprefix("@") else await person(instance, guest)
@@ -293,16 +293,16 @@ def admit(which: str, name: str, guest: str, role: str, leave: bool) -> None:
         async def body(tx: "Transaction") -> "dict[str, Json]":
             held, actor = await _find(tx, instance, which, me)
             if ours is None:
-                await (conversations.show_out if leave else conversations.agree_to)(tx, instance, actor, held, guest)
+                await (admissions.show_out if leave else admissions.agree_to)(tx, instance, actor, held, guest)
             elif leave:
-                await conversations.leave(tx, instance, held, ours)
+                await admissions.leave(tx, instance, held, ours)
             else:
-                await conversations.admit(tx, instance, actor, held, ours, role)
+                await admissions.admit(tx, instance, actor, held, ours, role)
             return await _whole(tx, instance, held)
 
         try:
             form = await instance.database.write(body)
-        except (responses.CannotAnswer, crossing.CannotReach) as error:
+        except (answers.CannotAnswer, crossing.CannotReach) as error:
             fail(str(error))
         instance.wake("delivery")
         say(form, f"{guest} left." if leave else f"{guest} is let in by {name}.")
@@ -321,10 +321,10 @@ def message(which: str, name: str, text: str, readable_there: bool, share: str |
     words = text_of(text)
 
     async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> None:
-        from fedmatch.board import conversations
+        from fedmatch.board import conversations, disclosures
 
         if share is not None:
-            await conversations.disclose(tx, instance, actor, held, share, words)  # type: ignore[arg-type]  # click lets no other word pass
+            await disclosures.disclose(tx, instance, actor, held, share, words)  # type: ignore[arg-type]  # click lets no other word pass
         else:
             await conversations.say(tx, instance, actor, held, words, readable_there=readable_there)
 

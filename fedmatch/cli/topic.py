@@ -14,10 +14,10 @@ def topic() -> None:
 def list_topics() -> None:
     """List the Services that were looked up at least once: how many follow each (nobody can say who), and how many listings wait to be announced."""
     from actors.instance import Instance
-    from fedmatch.board import topics
+    from fedmatch.board import services
 
     async def work(instance: Instance) -> None:
-        found = await instance.database.read(topics.listed)
+        found = await instance.database.read(services.listed)
         lines = [f"@{one.handle}  {one.label}  {one.followers} follow it, {one.waiting} wait" for one in found]
         say([one.json() for one in found], "\n".join(lines) or "None yet: a Service is made when somebody looks it up, for example @legalaid.")
 

@@ -12,7 +12,7 @@ from typing import Final
 from quart import Response, abort, request
 
 from actors.known import Actor
-from fedmatch.board import browse, search, topics
+from fedmatch.board import browse, search, services
 from fedmatch.board.browse import Found, Wish
 from fedmatch.board.listings import END
 from fedmatch.web import frame, listing
@@ -106,7 +106,7 @@ def wish(values: Mapping[str, str]) -> tuple[Wish, dict[str, str]]:
 
 
 def _slug(word: str) -> str:
-    if not 0 < len(word) <= topics.LONGEST_NAME:
+    if not 0 < len(word) <= services.LONGEST_NAME:
         return ""
     try:
         return vocabulary.canonical(word)
@@ -179,7 +179,7 @@ class Board:
 
     async def topic(self, name: str) -> Response:
         """The page of a field of help, whether somebody looked its Service up yet or not."""
-        known = topics.name_of(name)
+        known = services.name_of(name)
         if known is None:
             abort(404)
         return await self.field(known, None)
@@ -187,7 +187,7 @@ class Board:
     async def field(self, name: str, actor: Actor | None) -> Response:
         """The page of the field that a Service is for."""
         said = frame.spoken()
-        slug = "" if name in topics.BOARDS else vocabulary.canonical(name)
+        slug = "" if name in services.BOARDS else vocabulary.canonical(name)
         kept = {"topic": slug} if slug else {"kind": name.removesuffix("s")} if name in ("requests", "offers") else {"urgency": "hours"}
         start = before()
         found = await self._find(wish(kept)[0], browse.PAGE, start)

@@ -10,7 +10,7 @@ from actors.endpoints import not_found
 from actors.known import Actor
 from actors.media import wants_activitypub
 from actors.vault import Locked
-from fedmatch.board import listings, topics
+from fedmatch.board import listings, services
 from fedmatch.board.listings import Listing
 from fedmatch.web import feed, frame, listing, post
 from fedmatch.web.board import Board
@@ -38,7 +38,7 @@ class Pages:
 
     async def actor(self, _kind: str, actor: Actor) -> Response:
         """The profile of an actor of ours; of a Service, its field of help."""
-        if actor.kind == "Service" and topics.name_of(actor.username) == actor.username:
+        if actor.kind == "Service" and services.name_of(actor.username) == actor.username:
             return await self._board.field(actor.username, actor)
         return await self._board.author(actor)
 

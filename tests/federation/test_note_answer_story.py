@@ -8,7 +8,7 @@ import pytest
 
 from actors import blocks, known
 from fedmatch import words
-from fedmatch.board import answers, conversations, identities, listings, responses
+from fedmatch.board import answers, conversations, identities, listings, responses, trays
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from outbox.posts import by_uri
@@ -142,7 +142,7 @@ async def test_from_the_first_word_to_done(world: World) -> None:
     assert texts(peer)[-1] == words.words("en", "accepted", title="A lawyer", days=7)
     accepted = letters(peer)[-1]
     await write(world, helper, asker, "Thank you. Tomorrow?")
-    with pytest.raises(responses.CannotAnswer, match="--readable-there"):
+    with pytest.raises(answers.CannotAnswer, match="--readable-there"):
         await do(asker, conversations.say, "Yes, tomorrow.")
     await do(asker, conversations.say, "Yes, tomorrow.", readable_there=True)
     assert texts(peer)[-1] == "Yes, tomorrow."
@@ -279,7 +279,7 @@ async def test_the_rest_is_bounded_and_whoever_finds_it_full_is_told(world: Worl
     for helper in helpers:
         await write(world, helper, asker, "I can help.", inReplyTo=asked.url)
 
-    assert len(await of(asker)) == responses.MOST_OF_HOST
+    assert len(await of(asker)) == trays.MOST_OF_HOST
     assert texts(peer)[-1] == words.words("en", "later", title="A lawyer")
 
 

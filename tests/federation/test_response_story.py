@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from actors import known
-from fedmatch.board import answers, conversations, listings, notifications, publish, responses
+from fedmatch.board import answers, conversations, disclosures, listings, notifications, publish, responses, trays
 from fedmatch.board.answers import Response
 from fedmatch.board.crossing import CannotReach
 from fedmatch.board.listings import Listing
@@ -189,13 +189,13 @@ async def test_a_stranger_of_this_kind_is_answered_in_the_open(world: World) -> 
     assert held.words.channel == "open"
     await do(asker, responses.accept)
     assert [one.state for one in await of(helper)] == ["accepted"]
-    with pytest.raises(responses.CannotAnswer, match="--readable-there"):
+    with pytest.raises(answers.CannotAnswer, match="--readable-there"):
         await do(asker, conversations.say, "hello")
     await do(asker, conversations.say, "hello", readable_there=True)
     await do(helper, conversations.say, "hello to you")
     assert await said(helper) == await said(asker) == [(asker.handle, "hello"), (helper.handle, "hello to you")]
-    with pytest.raises(responses.CannotAnswer, match="never sent"):
-        await do(asker, conversations.disclose, "contact", "555")
+    with pytest.raises(answers.CannotAnswer, match="never sent"):
+        await do(asker, disclosures.disclose, "contact", "555")
     assert request.state == "open"
 
 
@@ -285,7 +285,7 @@ async def test_where_strangers_wait_an_answer_waits_for_an_admin(world: World) -
     await home.trust.refresh(home.database)
 
     async def lift(tx: Transaction) -> None:
-        await responses.lift(tx, home, asker.actor)
+        await trays.lift(tx, home, asker.actor)
 
     await home.database.write(lift)
     assert [one.tray for one in await of(asker)] == ["rest"]

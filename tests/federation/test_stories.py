@@ -13,7 +13,7 @@ import pytest
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import answers, conversations, identities, introductions, life, listings, notifications, publish, responses
+from fedmatch.board import admissions, answers, conversations, disclosures, identities, introductions, life, listings, notifications, publish, responses
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
@@ -186,23 +186,23 @@ async def test_s1_an_expert_on_textbooks_and_a_government_far_away(world: World,
 
     # And asks before passing it to an official: nothing is passed before the expert agreed for this one
     asked = await step(executive, introductions.propose, "the desk officer for curricula", "She decides about funds.")
-    with pytest.raises(responses.CannotAnswer):
+    with pytest.raises(answers.CannotAnswer):
         await step(executive, introductions.passed, asked.id)
     (proposed,) = await a.instance.database.read(introductions.of, a.instance, (await answers_of(raqib))[0])
     await step(raqib, introductions.decide, proposed.id, agreed=True)
     assert (await step(executive, introductions.passed, asked.id)).state == "passed"
 
     # And the expert shows a name to this one counterpart, which is noted for the expert
-    await step(raqib, conversations.disclose, "name", named)
+    await step(raqib, disclosures.disclose, "name", named)
     assert any(named in text for text in await talk(executive))
-    assert [one.field for one in await a.instance.database.read(conversations.disclosures, a.instance, raqib.actor)] == ["name"]
+    assert [one.field for one in await a.instance.database.read(disclosures.of, a.instance, raqib.actor)] == ["name"]
 
     # And an interpreter of the NGO is let in by both sides, reads and speaks; one of a third server never
     interpreter = await world.person("interpreter@a")
-    await step(raqib, conversations.admit, interpreter.actor, "interpreter")
-    with pytest.raises(responses.CannotAnswer):
+    await step(raqib, admissions.admit, interpreter.actor, "interpreter")
+    with pytest.raises(answers.CannotAnswer):
         await _say_as_guest(interpreter, raqib, "not yet")
-    await step(executive, conversations.agree_to, interpreter.handle)
+    await step(executive, admissions.agree_to, interpreter.handle)
     await _say_as_guest(interpreter, raqib, "canary-s1-in-other-words")
     assert "canary-s1-in-other-words" in await talk(executive)
     assert knowledge.known("canary-s1-in-other-words") == {"a", "b"}
@@ -335,7 +335,7 @@ async def test_s4_journalists_offer_to_tell_five_stories(world: World, knowledge
     assert len(waiting) == 3
     assert (await held(c, offer.url)).state == "paused"  # type: ignore[union-attr]  # it is there
     place = {one.words.helper_handle: at for at, one in enumerate(await answers_of(reporter))}[activists[2].handle]
-    with pytest.raises(responses.CannotAnswer):
+    with pytest.raises(answers.CannotAnswer):
         await step(reporter, responses.accept, which=place)
 
     # And when one comes to nothing, its place is given back and the offer opens again

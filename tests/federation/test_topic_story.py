@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from actors import quiet
-from fedmatch.board import listings, topics
+from fedmatch.board import listings, services, topics, turns
 from fedmatch.board.listings import Listing
 from schemas.storage import Transaction
 from tests.fakepeer import PUBLIC, FakeActor, FakePeer
@@ -116,7 +116,7 @@ PRODUCT_NAMES = [
 
 @pytest.mark.parametrize("name", PRODUCT_NAMES)
 def test_every_name_that_people_use_for_a_field_leads_to_a_service(name: str) -> None:
-    assert topics.name_of(name) is not None
+    assert services.name_of(name) is not None
 
 
 async def test_a_stranger_who_looks_up_all_of_them_makes_few_and_slowly(world: World) -> None:
@@ -128,7 +128,7 @@ async def test_a_stranger_who_looks_up_all_of_them_makes_few_and_slowly(world: W
 
     assert {answer.status for answer in answers} == {200, 503}
     made = [answer for answer in answers if answer.status == 200]
-    assert len(made) == await site.count("actor", "kind = 'Service'") <= topics.MAKE_AT_ONCE + 1
+    assert len(made) == await site.count("actor", "kind = 'Service'") <= services.MAKE_AT_ONCE + 1
     assert all(int(answer.header("retry-after")) > 0 for answer in answers if answer.status == 503)
 
 
@@ -365,15 +365,15 @@ async def test_a_service_says_a_bounded_number_at_once_and_the_rest_later(world:
     amina = await world.person("amina@a")
     peer = await world.peer()
     await follow(world, peer.actor("lawyer"), amina.site, "legalaid")
-    many = topics.BURST + 3
+    many = turns.BURST + 3
     for number in range(many):
         await posted(amina, title=f"Lawyer number {number}")
     await world.settle()
-    assert len(heard(peer, "Announce")) == topics.BURST
+    assert len(heard(peer, "Announce")) == turns.BURST
     # What is a matter of hours does not wait behind them
     await posted(amina, title="Tonight", urgency="hours")
     await world.settle()
-    assert len(heard(peer, "Announce")) == topics.BURST + 1
+    assert len(heard(peer, "Announce")) == turns.BURST + 1
 
     await world.later(hours=1)
 

@@ -13,7 +13,7 @@ import pytest
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import life, publish, topics
+from fedmatch.board import life, publish, services
 from fedmatch.safety import vouches
 from fedmatch.web import board, frame, language
 from fedmatch.web.language import OFFERED, Spoken, asked
@@ -231,7 +231,7 @@ async def test_a_field_of_help_has_a_page_before_and_after_somebody_looks_it_up(
     sound(page, house)
     assert sorted(titles(page)) == ["A lawyer", "Free time"]
     assert handle in page.text
-    assert await topics.Caller(house)("legalaid") == "legalaid"
+    assert await services.Caller(house)("legalaid") == "legalaid"
     service = await ask(house, "/@legalaid")
     sound(service, house)
     assert titles(service) == titles(page)

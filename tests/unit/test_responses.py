@@ -12,10 +12,24 @@ from actors import hosts, known
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import answers, conversations, identities, introductions, life, listings, publish, responses
-from fedmatch.board.answers import Response
+from fedmatch.board import (
+    admissions,
+    answers,
+    conversations,
+    disclosures,
+    guests,
+    identities,
+    introductions,
+    life,
+    listings,
+    patience,
+    publish,
+    responses,
+    trays,
+    weighing,
+)
+from fedmatch.board.answers import CannotAnswer, Response
 from fedmatch.board.listings import Listing
-from fedmatch.board.responses import CannotAnswer
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import vouches
 from schemas.events import AgreementChanged, OfferAnswered, Offered, OfferUndone, VouchesChanged
@@ -265,7 +279,7 @@ async def test_two_hundred_answers_leave_the_vouched_one_first(house: House) -> 
     found = await of(instance, asker)
     assert found[0].words.helper == vouched.uri
     assert (found[0].tray, found[0].words.level) == ("vouched", 2)
-    assert len(found) == responses.MOST_REST + 1
+    assert len(found) == trays.MOST_REST + 1
     assert await sent(instance, "Reject") == 180, "whoever found it full was told"
 
 
@@ -311,7 +325,7 @@ async def test_when_a_vouch_ends_its_answers_are_weighed_again(house: House) -> 
         await vouches.revoke(tx, instance, issued.id, staff="admin")
 
     await instance.database.write(revoke)
-    await responses.weigh(instance, "all", b"")
+    await weighing.weigh(instance, "all", b"")
     (held,) = await of(instance, asker)
     assert (held.tray, held.words.level) == ("rest", 0)
 
@@ -363,7 +377,7 @@ async def test_an_urgent_request_keeps_the_rest_for_a_day(house: House) -> None:
     await offer(instance, helper, asked, asker)
     (held,) = await of(instance, asker)
     clock.move(hours=25)
-    await responses.look(instance, str(held.id), b"")
+    await patience.look(instance, str(held.id), b"")
 
     assert [one.state for one in await of(instance, asker)] == ["released"]
 
@@ -380,13 +394,13 @@ async def test_a_guest_is_let_in_by_both_and_reads_one_conversation(house: House
     held = await do(instance, responses.accept, asker, made)
     with pytest.raises(CannotAnswer, match="not part"):
         await do(instance, conversations.say, guest, held, "Hello.")
-    assert not (await do(instance, conversations.admit, asker, held, guest, "interpreter")).admitted
+    assert not (await do(instance, admissions.admit, asker, held, guest, "interpreter")).admitted
     with pytest.raises(CannotAnswer, match="not part"):
         await do(instance, conversations.say, guest, held, "Hello.")
-    assert (await do(instance, conversations.admit, helper, held, guest, "interpreter")).admitted
+    assert (await do(instance, admissions.admit, helper, held, guest, "interpreter")).admitted
     await do(instance, conversations.say, guest, held, "I interpret.")
-    await do(instance, conversations.disclose, asker, held, "contact", "mail to me")
-    assert [(one.to, one.field) for one in await instance.database.read(conversations.disclosures, instance, asker)] == [(helper.handle, "contact")]
+    await do(instance, disclosures.disclose, asker, held, "contact", "mail to me")
+    assert [(one.to, one.field) for one in await instance.database.read(disclosures.of, instance, asker)] == [(helper.handle, "contact")]
 
     proposed = await do(instance, introductions.propose, helper, held, "a member of parliament", "She asks.")
     with pytest.raises(CannotAnswer, match="before the asker agreed"):
@@ -408,7 +422,7 @@ async def test_a_guest_is_let_in_by_both_and_reads_one_conversation(house: House
         return await conversations.messages(tx, instance, held)
 
     assert await instance.database.write(end) == []
-    assert not await instance.database.read(conversations.is_guest, instance, held, guest)
+    assert not await instance.database.read(guests.is_guest, instance, held, guest)
 
 
 async def test_a_person_does_not_answer_themselves_under_another_name(house: House) -> None:

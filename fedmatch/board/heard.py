@@ -1,0 +1,158 @@
+"""What do other servers say about an answer? Subscribers, each inside the transaction of what arrived; exactly once, and only from the other of the two."""
+
+from typing import TYPE_CHECKING, Final
+
+from actors import known
+from fedmatch.board import answers, listings, notifications, outcomes, responses, trays
+from fedmatch.board.answers import WAITING, Channel, Response, State, Words
+from fedmatch.board.trays import Refusal
+from schemas import agreements
+from schemas.events import ActorGone, AgreementChanged, OfferAnswered, Offered, OfferUndone, PostChanged, PostGone
+from schemas.reading import Iri
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+OVER: Final = frozenset({"fulfilled", "withdrawn", "expired"})
+
+
+async def offered(instance: "Instance", tx: Transaction, event: Offered) -> None:
+    """An Offer(Agreement) to one of ours goes into a tray once, or is refused by a Reject. About a listing that its sender cannot know nothing is said."""
+    helper = await known.by_id(tx, event.actor_id)
+    if helper is None or helper.local or await answers.by_name(tx, instance, event.uri) is not None:
+        return
+    if await answers.was(tx, instance, "undone", event.uri):
+        return
+    what = event.agreement
+    found = await listings.find(tx, instance, agreements.intent_owner(what.satisfies))
+    if found is None or not found.local or not found.url:
+        return
+    asker = await known.by_id(tx, found.actor_id)
+    if asker is None or asker.uri not in event.to:
+        return
+    if not found.public and not (event.confidential and await _has_copy(tx, found.id, helper.host_id)):
+        return
+    way: Channel = "sealed" if event.confidential else "open"
+    wrong = what.satisfies.partition("#")[2] != "primary" or what.unit != "one" or set(event.to) != {asker.uri}
+    made: Response | Refusal = "fit"
+    if not wrong:
+        made = await trays.take_in(tx, instance, found, asker, helper, what.text, offer=event.uri, channel=way, agreement=what)
+    if isinstance(made, Response):
+        return
+    refused = Words(
+        listing=found.url,
+        listing_id=found.id,
+        title="",
+        asker=asker.uri,
+        asker_handle=asker.handle,
+        helper=helper.uri,
+        helper_handle=helper.handle,
+        offer=event.uri,
+        channel=way,
+        text="",
+    )
+    hour = answers.hour(instance)
+    await outcomes.reject(tx, instance, asker, helper, Response(0, "declined", "asker", "rest", refused, hour, hour, hour), made)
+
+
+COPY: Final = """
+select 1 as found
+from listing_copy
+where listing_copy.post_id = :post_id
+  and listing_copy.host_id = :host_id
+  and listing_copy.ended_at is null
+"""
+
+
+async def _has_copy(tx: Transaction, post_id: int, host_id: int | None) -> bool:
+    return host_id is not None and await tx.one(COPY, post_id=post_id, host_id=host_id) is not None
+
+
+async def answered(instance: "Instance", tx: Transaction, event: OfferAnswered) -> None:
+    """What the author of a listing elsewhere says about what one of ours offered; from anybody else it is ignored, and a second time too."""
+    held = await answers.by_name(tx, instance, event.offer)
+    asker = await known.by_id(tx, event.actor_id)
+    if held is None or asker is None or held.side != "helper" or held.words.asker != asker.uri or held.words.offer != event.offer:
+        return
+    if held.words.channel == "sealed" and not event.confidential:
+        return  # what began sealed goes on sealed: nobody who took the domain decides here
+    helper = await known.by_uri(tx, held.words.helper)
+    if helper is None or held.state not in WAITING:
+        return
+    if event.accepted:
+        agreement = event.agreement.id if event.agreement is not None else None
+        now = await outcomes.move(tx, instance, held, "accepted", agreement=agreement or Iri(f"{event.offer}#agreement"))
+        await outcomes.converse(tx, instance, now)
+        await notifications.tell(tx, instance, helper.id, "response.accepted", now.id)
+        return
+    kind, _, words = (event.reason or "").partition(":")
+    kind = kind.strip()
+    state: State = "released" if kind == "released" else "declined"
+    reason = f"{kind}: {words.strip()}".strip(": ") if words else (event.reason or None)
+    now = await outcomes.move(tx, instance, held, state, reason=reason)
+    await outcomes.over(tx, instance, now)
+    await notifications.tell(tx, instance, helper.id, f"response.{state}", now.id)
+
+
+async def undone(instance: "Instance", tx: Transaction, event: OfferUndone) -> None:
+    """Somebody elsewhere takes back what they offered, also before it came."""
+    helper = await known.by_id(tx, event.actor_id)
+    held = await answers.by_name(tx, instance, event.offer)
+    if helper is None:
+        return
+    if held is None:
+        await answers.once(tx, instance, "undone", event.offer)
+        return
+    if held.side != "asker" or held.words.helper != helper.uri or held.words.offer != event.offer or not held.live:
+        return
+    await outcomes.taken_back(tx, instance, held)
+
+
+async def changed(instance: "Instance", tx: Transaction, event: AgreementChanged) -> None:
+    """One side elsewhere says how an agreement ended; only the other of the two may, and it ends once."""
+    held = await answers.by_name(tx, instance, event.agreement)
+    actor = await known.by_id(tx, event.actor_id)
+    if held is None or actor is None or held.words.agreement != event.agreement or held.state != "accepted" or not (event.finished or event.failed):
+        return
+    theirs = held.words.helper if held.side == "asker" else held.words.asker
+    if actor.uri != theirs or (held.words.channel == "sealed" and not event.confidential):
+        return
+    await outcomes.ended(tx, instance, held, failed=event.failed and not event.finished, receipt=event.receipt)
+
+
+async def closed(instance: "Instance", tx: Transaction, event: PostGone | PostChanged) -> None:
+    """A listing of ours is withdrawn, fulfilled or over: who waits for a decision is told so, and is free."""
+    if isinstance(event, PostChanged):
+        proposal = event.note.proposal
+        if not event.local or proposal is None or proposal.status not in OVER:
+            return
+        uri = event.note.id
+    else:
+        uri = event.uri
+    if instance.vault.locked:
+        return  # nobody opened anything; they are released when their time is over
+    for held in await answers.of_listing(tx, instance, uri):
+        if held.state in WAITING:
+            await outcomes.refuse(tx, instance, held, "declined", "closed")
+
+
+async def gone(instance: "Instance", tx: Transaction, event: ActorGone) -> None:
+    """Somebody ended, here or elsewhere: what was still open between them and anybody is over, and the other side is told."""
+    actor = await known.by_id(tx, event.actor_id)
+    if actor is None or instance.vault.locked:
+        return
+    for held in await answers.parts_of(tx, instance, actor):
+        if held.of_helper(actor) and held.side != "helper":
+            await outcomes.taken_back(tx, instance, held)
+        elif held.of_helper(actor):
+            await responses.withdraw(tx, instance, actor, held)
+        elif held.side == "helper":
+            now = await outcomes.move(tx, instance, held, "released")
+            helper = await known.by_uri(tx, held.words.helper)
+            if helper is not None:
+                await notifications.tell(tx, instance, helper.id, "response.released", now.id)
+        elif held.state in WAITING:
+            await outcomes.refuse(tx, instance, held, "declined", "closed")
+        else:
+            await responses.complete(tx, instance, actor, held, failed=True)

@@ -1,0 +1,75 @@
+"""Does an answer still rest on what it rested on? The job `standing`: when vouches or trust change, each answer and conversation is weighed anew."""
+
+from dataclasses import replace
+from typing import TYPE_CHECKING, Final
+
+from actors import known
+from actors.known import Actor
+from fedmatch.board import answers, crossing, notifications
+from fedmatch.board.answers import Response, Tray, Words
+from fedmatch.board.crossing import CannotReach
+from fedmatch.jobs import enqueue
+from fedmatch.safety import vouches
+from schemas.events import PeerLost, PeerTrusted, VouchesChanged
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+LOCKED_MS: Final = 60_000
+
+
+async def judged_anew(instance: "Instance", tx: Transaction, event: VouchesChanged | PeerLost | PeerTrusted) -> None:
+    """What an answer or a conversation rested on changed: those it concerns are looked at again, each on its own, by a job."""
+    await enqueue(tx, instance, "standing", "all", instance.clock.ms())
+
+
+async def weigh(instance: "Instance", _key: str, _payload: bytes) -> None:
+    """The job: weighs every pending answer and every open conversation again, and tells its owner what does not rest on the same any more."""
+    if instance.vault.locked:
+        await instance.database.write(_weigh_later, instance)
+        return
+    after: int | None = 0
+    while after is not None:
+        after = await instance.database.write(_weigh_some, instance, after)
+
+
+async def _weigh_later(tx: Transaction, instance: "Instance") -> None:
+    await enqueue(tx, instance, "standing", "all", instance.clock.ms() + LOCKED_MS)
+
+
+async def _weigh_some(tx: Transaction, instance: "Instance", after: int) -> int | None:
+    found = await answers.some_live(tx, instance, after, askers_only=False)
+    for held in found:
+        await _weigh(tx, instance, held)
+    return found[-1].id if found else None
+
+
+async def _weigh(tx: Transaction, instance: "Instance", held: Response) -> None:
+    owner = await known.by_uri(tx, held.words.helper if held.side == "helper" else held.words.asker)
+    other = await known.by_uri(tx, held.words.asker if held.side == "helper" else held.words.helper)
+    if owner is None or other is None:
+        return
+    if held.words.channel == "sealed":
+        try:
+            lost = await crossing.channel(tx, other, public=False) != "sealed"
+        except CannotReach:
+            lost = True
+        if lost and await answers.once(tx, instance, "lost", str(held.id)):
+            await notifications.tell(tx, instance, owner.id, "peer.lost", held.id)
+    if held.side == "helper":
+        return
+    fresh = await _judged(tx, instance, other, held.words)
+    if fresh.level == held.words.level and fresh.issuers == held.words.issuers:
+        return
+    worse = fresh.level < held.words.level
+    tray: Tray = held.tray if held.tray == "held" else "vouched" if fresh.level >= 1 else "rest"
+    await answers.save(tx, instance, held, tray=tray, level=fresh.level, issuers=fresh.issuers)
+    if worse and tray != "held":
+        await notifications.tell(tx, instance, owner.id, "response.doubt", held.id)
+
+
+async def _judged(tx: Transaction, instance: "Instance", helper: Actor, words: Words) -> Words:
+    """The words with how much is said for the helper, as this instance weighs it now."""
+    standing = await vouches.standing(tx, instance, helper, words.vouches)
+    return replace(words, level=standing.level, issuers=standing.issuers)
