@@ -144,13 +144,13 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
 
     Who has one and may not read it any more is told to delete it. A closed listing goes to nobody new. Raises `actors.vault.Locked`.
     """
+    held = await narrow(tx, instance, author, listing)
     wishes = await terms.of(tx, instance, listing.id)
-    held = {int(row["host_id"]): str(row["host"]) for row in await tx.all(HELD, post_id=listing.id)}
     for partner in await peers.trusted(tx):
         level = readable_at(partner, listing, wishes)
         if level is None:
             continue
-        there = held.pop(partner.host_id, None) is not None
+        there = partner.host_id in held
         if (there and updated is None) or (not there and listing.state not in listings.OPEN):
             continue
         note = _note(instance, author, listing, partner, level)
@@ -163,9 +163,17 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
         await confidential.publish(tx, instance, author, activity, partner.host_id, object=note.id, ordering_key=_key(note.id, partner.host))
         for vouch in listing.vouches:
             await vouches.given(tx, instance, vouch, partner.host_id)
-    for host_id, host in held.items():
-        await take_back(tx, instance, author, listing.url, host_id, host)
+
+
+async def narrow(tx: Transaction, instance: "Instance", author: Actor, listing: Listing) -> frozenset[int]:
+    """Tells every peer that holds a copy and may not read it any more to delete it, at once. Gives the hosts that keep theirs."""
+    wishes = await terms.of(tx, instance, listing.id)
+    may = {partner.host_id for partner in await peers.trusted(tx) if readable_at(partner, listing, wishes) is not None}
+    held = {int(row["host_id"]): str(row["host"]) for row in await tx.all(HELD, post_id=listing.id)}
+    for host_id in held.keys() - may:
+        await take_back(tx, instance, author, listing.url, host_id, held[host_id])
         await tx.execute(END, post_id=listing.id, host_id=host_id, now=instance.clock.ms())
+    return frozenset(held.keys() & may)
 
 
 def _note(instance: "Instance", author: Actor, listing: Listing, partner: Partner, level: int) -> Note:

@@ -1,11 +1,11 @@
 """What is written and not published yet? Drafts: held for review, refused, or waiting for their hour. They rest sealed and have no id that others ever see."""
 
 from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import msgspec
 
-from actors import known
+from actors import known, onetime
 from fedmatch import chores
 from fedmatch.board.listings import AudienceName, Listing, with_proposal
 from fedmatch.board.terms import Terms
@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 HOUR_MS: Final = 3_600_000
+
+Widening = Literal["no", "ask", "agreed"]
+"""What the author of a local one says of giving it to all trusted peers once it may leave: nothing to ask; to be asked then; yes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +38,7 @@ class Draft:
     delay: tuple[int, int] | None = None
     one_time: bool = False
     reason: str | None = None
+    widen: Widening = "no"
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,8 +95,10 @@ where id = :id
 """
 
 
-def new_id(instance: "Instance") -> int:
-    """An id for a draft, of this hour and no finer."""
+def new_id(instance: "Instance", *, one_time: bool = False) -> int:
+    """An id for a draft, of this hour and no finer; of a one-time identity also without the counter, which says between which others it was drawn."""
+    if one_time:
+        return onetime.coarse_id(instance)
     return instance.ids.new(instance.clock.ms() // HOUR_MS * HOUR_MS)
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from actors import onetime
 from fedmatch import chores, times
 from schemas.storage import Transaction
 
@@ -70,17 +71,21 @@ order by membership.actor_id
 """
 
 
-async def tell(tx: Transaction, instance: "Instance", actor_id: int, kind: str, about: int | str) -> None:
-    """Notes for one of ours that something happened: `kind` is a word like "listing.held", `about` the id of the thing. Works with a locked vault."""
-    new_id = instance.ids.new()
-    await tx.execute(INSERT, id=new_id, actor_id=actor_id, kind=kind, about=instance.vault.seal(str(about).encode(), _place(new_id)), now=instance.clock.ms())
+async def tell(tx: Transaction, instance: "Instance", actor_id: int, kind: str, about: int | str, *, coarse: bool = False) -> None:
+    """Notes for one of ours that something happened: `kind` is a word like "listing.held", `about` the id of the thing. Works with a locked vault.
+
+    `coarse`: its row tells the hour and nothing finer, for what says when somebody was awake.
+    """
+    new_id = onetime.coarse_id(instance) if coarse else instance.ids.new()
+    now = onetime.hour(instance) if coarse else instance.clock.ms()
+    await tx.execute(INSERT, id=new_id, actor_id=actor_id, kind=kind, about=instance.vault.seal(str(about).encode(), _place(new_id)), now=now)
     await tx.execute(PRUNE, actor_id=actor_id, most=MOST)
 
 
-async def tell_staff(tx: Transaction, instance: "Instance", kind: str, about: int | str) -> None:
+async def tell_staff(tx: Transaction, instance: "Instance", kind: str, about: int | str, *, coarse: bool = False) -> None:
     """The same for every moderator and admin."""
     for row in await tx.all(STAFF):
-        await tell(tx, instance, row["actor_id"], kind, about)
+        await tell(tx, instance, row["actor_id"], kind, about, coarse=coarse)
 
 
 async def newest(tx: Transaction, instance: "Instance", actor_id: int, limit: int = MOST) -> list[Notification]:

@@ -12,8 +12,8 @@ from actors import hosts, known, local, onetime, peers, remote
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import chores, people, times
-from fedmatch.board import acts, answers, copies, drafts, listings, notifications, review, terms, topics
-from fedmatch.board.drafts import HOUR_MS, Draft, Kept
+from fedmatch.board import acts, answers, checks, copies, drafts, listings, notifications, review, terms, topics
+from fedmatch.board.drafts import HOUR_MS, Draft, Kept, Widening
 from fedmatch.board.listings import AudienceName, Listing
 from fedmatch.board.notes import note_of, tag_page
 from fedmatch.board.terms import Terms
@@ -238,7 +238,7 @@ async def _delete(tx: Transaction, instance: "Instance", actor: Actor, url: str)
         raise CannotPublish(f"there is no post {url} here")
     if not found.local or found.actor_id != actor.id:
         raise CannotPublish(f"{url} is not a post of {actor.username}")
-    await _remove(tx, instance, actor, found)
+    await remove(tx, instance, actor, found)
 
 
 HOLDERS: Final = """
@@ -289,7 +289,7 @@ async def _everybody(tx: Transaction, instance: "Instance", actor: Actor, held: 
     return replace(audience, actors=tuple(dict.fromkeys((*audience.actors, *answered))))
 
 
-async def _remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> None:
+async def remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> None:
     """Deletes a post of ours and sends the Delete, in this transaction."""
     if await listings.audience_of(tx, held.id) not in (None, "public"):
         await copies.take_all_back(tx, instance, actor, held.uri, held.id)
@@ -336,7 +336,7 @@ limit :limit
 async def _delete_some(tx: Transaction, instance: "Instance", actor: Actor) -> int:
     rows = await tx.all(SOME_OF, actor_id=actor.id, limit=CHUNK)
     for row in rows:
-        await _remove(tx, instance, actor, posts.from_row(row))
+        await remove(tx, instance, actor, posts.from_row(row))
     return len(rows)
 
 
@@ -397,12 +397,16 @@ async def listing(
     delay: tuple[int, int] | None = None,
     one_time: bool = False,
     by: Actor | None = None,
+    widen: Widening = "no",
+    anyway: bool = False,
+    link: bool = False,
 ) -> Listing:
     """Publishes a validated request or offer of `actor`, or keeps it until it may be: for a reviewer, for its hour, for the end of its embargo.
 
     `audience` None is `usual_audience`; `named` are the hosts of an audience `peers`. `delay`: seconds from its release, drawn between the two; (0, 0) at once,
     None as this instance does it (docs/decisions/0010-listings.md). `by` is the operator who acts for a group; only this instance keeps that, sealed.
-    Gives the listing, or the draft in state held or scheduled. Raises `CannotPublish`, `actors.vault.Locked`.
+    `widen`: what its author says of all trusted peers, for one that is local. `anyway` and `link` are its author's yes to what `checks.look` asks.
+    Gives the listing, or the draft in state held or scheduled. Raises `CannotPublish`, `checks.Asks`, `actors.vault.Locked`.
     """
     draft = Draft(
         proposal=replace(proposal, status="open"),
@@ -412,11 +416,16 @@ async def listing(
         terms=terms or Terms(),
         delay=delay,
         one_time=one_time,
+        widen=widen,
     )
-    return await _listed(instance, await _try(instance, _begun, instance, actor, draft, by))
+    if widen != "no" and draft.audience != "local":
+        raise CannotPublish("only what is for this instance alone can be given to all trusted peers later")
+    leaves = draft.audience != "local" or widen == "agreed"
+    checks.require(await checks.look(instance, actor, draft.proposal, language, leaves=leaves), anyway=anyway, link=link)
+    return await listed(instance, await attempt(instance, _begun, instance, actor, draft, by))
 
 
-async def _try(instance: "Instance", body: Callable[..., Awaitable[T]], *values: object) -> T:
+async def attempt(instance: "Instance", body: Callable[..., Awaitable[T]], *values: object) -> T:
     """Runs a body that publishes something, and says in words for its author why it cannot be."""
     try:
         done = await instance.database.write(body, *values)
@@ -431,14 +440,14 @@ async def _try(instance: "Instance", body: Callable[..., Awaitable[T]], *values:
 
 
 async def _begun(tx: Transaction, instance: "Instance", actor: Actor, draft: Draft, by: Actor | None) -> int:
-    await _check(tx, instance, actor, draft)
-    kept = Kept(drafts.new_id(instance), actor.id, LISTING.start, draft, None, reviewed=False)
+    await check(tx, instance, actor, draft)
+    kept = Kept(drafts.new_id(instance, one_time=draft.one_time), actor.id, LISTING.start, draft, None, reviewed=False)
     if by is not None and by.id != actor.id:
         await acts.note(tx, instance, actor, by, "posted", kept.id)
     return await submit(tx, instance, actor, kept)
 
 
-async def _check(tx: Transaction, instance: "Instance", actor: Actor, draft: Draft) -> None:
+async def check(tx: Transaction, instance: "Instance", actor: Actor, draft: Draft) -> None:
     if not actor.active:
         raise CannotPublish(f"@{actor.handle} is {actor.state} and can publish nothing")
     if draft.audience == "peers":
@@ -456,14 +465,19 @@ async def submit(tx: Transaction, instance: "Instance", actor: Actor, kept: Kept
     """Hands a draft to whoever decides: a reviewer where the instance wants one, else it is released. The id it has afterwards. Raises `Locked`."""
     if await review.needed(tx, instance, actor):
         await drafts.keep(tx, instance, replace(kept, state=LISTING.move(kept.state, "held")))
-        await notifications.tell_staff(tx, instance, "listing.held", kept.id)
+        await notifications.tell_staff(tx, instance, "listing.held", kept.id, coarse=kept.draft.one_time)
         log.info("board.held", draft=kept.id)
         return kept.id
     return await release(tx, instance, actor, kept)
 
 
 async def release(tx: Transaction, instance: "Instance", actor: Actor, kept: Kept) -> int:
-    """Publishes a draft now, or notes when it is to be. The id it has afterwards: a published one has a new id. Raises `Locked`."""
+    """Publishes a draft now, or notes when it is to be. The id it has afterwards: a published one has a new id. Raises `Locked`.
+
+    A local one whose author agreed to it is for all trusted peers from now on: a person let it pass, or nobody has to look.
+    """
+    if kept.draft.widen == "agreed":
+        kept = replace(kept, draft=replace(kept.draft, audience="network", widen="no"))
     now = instance.clock.ms()
     at = _moment(instance, kept.draft, now)
     if at <= now:
@@ -518,7 +532,7 @@ async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Ke
     await listings.mark(tx, post_id, reviewed=kept.reviewed, pace=pace, draft_id=kept.id)
     await terms.write(tx, instance, post_id, draft.terms)
     await drafts.published(tx, instance, kept)
-    found = await _here(tx, instance, post_id)
+    found = await here(tx, instance, post_id)
     if public:
         activity = Create(id=Iri(f"{uri}/activity"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=published)
         audience = await holders(tx, actor, made)
@@ -526,6 +540,8 @@ async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Ke
         await topics.published(tx, instance, found)
     else:
         await copies.bring_up_to_date(tx, instance, actor, found)
+    if draft.widen == "ask":
+        await notifications.tell(tx, instance, actor.id, "listing.widen", post_id, coarse=draft.one_time)
     log.info("board.published", post=post_id, actor=actor.id)
     return post_id
 
@@ -569,34 +585,44 @@ async def _missed(tx: Transaction, instance: "Instance", id: int) -> None:
         await notifications.tell(tx, instance, kept.actor_id, "listing.missed", id)
 
 
-async def _here(tx: Transaction, instance: "Instance", id: int) -> Listing:
+async def here(tx: Transaction, instance: "Instance", id: int) -> Listing:
     found = await listings.by_id(tx, instance, id)
     if found is None:
         raise CannotPublish("it is not here any more")
     return found
 
 
-async def _listed(instance: "Instance", id: int) -> Listing:
+async def listed(instance: "Instance", id: int) -> Listing:
     made = await instance.database.read(listings.find, instance, str(id))
     if made is None:
         raise CannotPublish("it is not here any more")
     return made
 
 
-async def edit(instance: "Instance", old: Listing, proposal: Proposal) -> Listing:
+async def edit(instance: "Instance", old: Listing, proposal: Proposal, *, anyway: bool = False) -> Listing:
     """Changes a listing of ours; everybody who may hold it is told. Its state stays, but one that expired opens again. A draft is submitted anew.
 
-    Raises `CannotPublish`, `actors.vault.Locked`.
+    `anyway` is its author's yes to what the linter finds in other words. Raises `CannotPublish`, `checks.Asks`, `actors.vault.Locked`.
     """
-    return await _listed(instance, await _try(instance, _edited, instance, old, proposal))
+    author = await instance.database.read(known.by_id, old.actor_id)
+    if old.local and author is not None:
+        leaves, words = await instance.database.read(_leaves, instance, old), _other_words(old.proposal, proposal)
+        checks.require(await checks.look(instance, author, proposal, old.language or "en", leaves=leaves, words=words), anyway=anyway, link=True)
+    return await listed(instance, await attempt(instance, _edited, instance, old, proposal))
+
+
+async def _leaves(tx: Transaction, instance: "Instance", old: Listing) -> bool:
+    """Whether anybody outside reads it, or is to."""
+    kept = await drafts.by_id(tx, instance, old.id)
+    return old.audience != "local" or (kept is not None and kept.draft.widen == "agreed")
 
 
 async def _edited(tx: Transaction, instance: "Instance", old: Listing, proposal: Proposal) -> int:
     kept = await drafts.by_id(tx, instance, old.id)
     if kept is not None:
         return await _redrafted(tx, instance, kept, proposal)
-    actor, _ = await _ours(tx, old.id)
-    found = await _here(tx, instance, old.id)
+    actor, _ = await ours(tx, old.id)
+    found = await here(tx, instance, old.id)
     if _other_words(found.proposal, proposal) and await review.needed(tx, instance, actor):
         raise CannotPublish("what is published here was looked at before, and other words would not be; withdraw it and post it anew")
     reopened = found.state == "expired" and (proposal.ends is None or proposal.ends > instance.clock.now())
@@ -618,7 +644,7 @@ async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal
     if actor is None:
         raise CannotPublish("its author is gone")
     draft = replace(kept.draft, proposal=replace(proposal, status="open"), reason=None)
-    await _check(tx, instance, actor, draft)
+    await check(tx, instance, actor, draft)
     fresh = replace(kept, state="draft", draft=draft, reviewed=False, publish_at=None)
     return await submit(tx, instance, actor, fresh)
 
@@ -631,8 +657,8 @@ async def changed(
     One that leaves on the hour is told about on the next hour, however often it changes until then (`leaves`: that hour is now).
     Raises `CannotPublish`, `Locked`.
     """
-    actor, held = await _ours(tx, id)
-    found = await _here(tx, instance, id)
+    actor, held = await ours(tx, id)
+    found = await here(tx, instance, id)
     said = await vouches.of(tx, instance, actor)  # what is said of its author now, not then
     found = listings.with_proposal(found, replace(proposal or found.proposal, vouches=said))
     now = instance.clock.now()
@@ -676,7 +702,7 @@ async def _tell(tx: Transaction, instance: "Instance", id: int) -> None:
         await changed(tx, instance, id, leaves=True)
 
 
-async def _ours(tx: Transaction, id: int) -> tuple[Actor, Post]:
+async def ours(tx: Transaction, id: int) -> tuple[Actor, Post]:
     held = await posts.by_id(tx, id)
     actor = await known.by_id(tx, held.actor_id) if held is not None else None
     if held is None or actor is None or not held.local:
@@ -689,7 +715,7 @@ async def withdraw(instance: "Instance", old: Listing) -> Listing:
 
     A Delete and no last Update: Mastodon keeps the history of edits, and what was withdrawn should not be read there. It leaves at once, not on the hour.
     """
-    await _try(instance, _withdrawn, instance, old)
+    await attempt(instance, _withdrawn, instance, old)
     await instance.database.erase()
     return replace(old, state="withdrawn")
 
@@ -699,9 +725,9 @@ async def _withdrawn(tx: Transaction, instance: "Instance", old: Listing) -> Non
     if kept is not None:
         await drafts.remove(tx, instance, kept)
         return
-    actor, held = await _ours(tx, old.id)
+    actor, held = await ours(tx, old.id)
     try:
         LISTING.move(old.state, "withdrawn")
     except IllegalMove as error:
         raise CannotPublish(f"it is {error.state} and cannot be withdrawn; delete it with `fedmatch delete`") from error
-    await _remove(tx, instance, actor, held)
+    await remove(tx, instance, actor, held)

@@ -11,6 +11,8 @@ from fedmatch.cli.house import Group, fail, hint, interactive, person, say, tabl
 if TYPE_CHECKING:
     from actors.instance import Instance
     from actors.known import Actor
+    from fedmatch.board.checks import Questions
+    from fedmatch.board.drafts import Widening
     from fedmatch.board.listings import Json, Listing
     from fedmatch.board.terms import Terms
     from schemas.objects import Need, Proposal
@@ -31,8 +33,15 @@ URGENCY = click.Choice(["hours", "days", "weeks", "anytime"])
 KIND = click.Choice(["request", "offer"])
 CONSENT = click.Choice(["asked", "guardian", "family", "lawyer", "cannot-be-asked"])
 STAYS = (
-    "This request stays on this instance, because no audience was named. `--audience network` gives it to all trusted peers, `--audience public` to everybody."
+    "This request stays on this instance, because no audience was named. `fedmatch listing edit {id} --audience network` gives it to all trusted peers,"
+    " `--audience public` to everybody."
 )
+WIDEN = "It is for this instance alone. Give it to all trusted peers as well, as soon as it may leave?"
+UNSEEN = (
+    "What was seen cannot be unseen: whoever loses it now is told to delete it, and may have kept what they read."
+    " `fedmatch listing show {id}` says which peers had it."
+)
+ANEW = "It was posted anew: the old one was withdrawn from everybody who may hold it, and this one has an id of its own."
 
 
 @listing.command()
@@ -56,6 +65,7 @@ STAYS = (
 @click.option("--need", multiple=True, metavar="NAME[=N]", help="A named part of a request, and how many of it are wanted; may be given more than once.")
 @click.option("--equipment", multiple=True, metavar="NAME[=N]", help="The same for things instead of work.")
 @click.option("--audience", metavar="WHO", help="public, network, peers:HOST,... or local (default: an offer public, a request local).")
+@click.option("--then-network", is_flag=True, help="If it is for this instance alone: all trusted peers get it once a reviewer let it pass, or at once.")
 @click.option("--floor", metavar="N[:ISSUER,...]", help="How well readers must be vouched for, if it is not public (default 1; 0 is every helper).")
 @click.option("--answer-floor", metavar="N[:ISSUER,...]", help="How well somebody must be vouched for to answer (default 0).")
 @click.option("--exclude", multiple=True, metavar="CODES", help="Countries where no trusted peer gets it, as in RU,CN. Nobody else hears of this.")
@@ -89,6 +99,7 @@ def post(
     need: tuple[str, ...],
     equipment: tuple[str, ...],
     audience: str | None,
+    then_network: bool,
     floor: str | None,
     answer_floor: str | None,
     exclude: tuple[str, ...],
@@ -106,7 +117,7 @@ def post(
     words = text_of(text)
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import identities, publish
+        from fedmatch.board import checks, identities, publish
         from fedmatch.board import terms as demands
         from fedmatch.safety import border
         from schemas.listings import Invalid, validated
@@ -136,22 +147,36 @@ def post(
                 now=instance.clock.now(),
             )
             reach, named = demands.audience(audience) if audience else (publish.usual_audience(proposal.purpose), ())
+            widen = _widening(then_network, reach, asked=audience is None)
             wishes = _wishes(instance, floor, answer_floor, exclude, embargo, on_behalf_of, consent)
-            proposal = await _following(instance, author, proposal, follow_up_of, one_time=one_time, agreed=link_identities)
-            if reach != "local":
-                await _lint(instance, author, proposal, language, publish_anyway)
+            proposal = await _following(instance, proposal, follow_up_of)
+            leaves = reach != "local" or widen == "agreed"
+            questions = await checks.look(instance, author, proposal, language, leaves=leaves, one_time=one_time)
+            link, anyway = _asked(questions, language, link=link_identities, anyway=publish_anyway)
             window = identities.window(delay, urgency, development=instance.config.development is not None) if delay or one_time else None
             speaker = await identities.make(instance, author) if one_time else author
             span = None if window is None else (window.low_ms // 1000, window.high_ms // 1000)
             made = await publish.listing(
-                instance, speaker, proposal, language, audience=reach, named=named, terms=wishes, delay=span, one_time=one_time, by=operator
+                instance,
+                speaker,
+                proposal,
+                language,
+                audience=reach,
+                named=named,
+                terms=wishes,
+                delay=span,
+                one_time=one_time,
+                by=operator,
+                widen=widen,
+                anyway=anyway,
+                link=link,
             )
         except Invalid as error:
             raise click.UsageError(str(error)) from None
         except (publish.CannotPublish, identities.CannotHide) as error:
             fail(str(error))
         hint(window.warning if window is not None else None)
-        hint(STAYS if audience is None and reach == "local" else border.notice(instance) if reach == "public" else None)
+        hint(STAYS.format(id=made.id) if widen == "ask" else border.notice(instance) if reach == "public" else None)
         say(made.json(), made.url or f"{made.state}: {made.id}")
 
     within(work)
@@ -201,37 +226,41 @@ def _wishes(
     )
 
 
-async def _following(
-    instance: "Instance", author: "Actor", proposal: "Proposal", which: str | None, *, one_time: bool, agreed: bool
-) -> "Proposal":
-    """The proposal as a follow-up of another listing; asks before it links two identities of one person."""
-    from fedmatch.board import identities
+def _widening(agreed: bool, reach: str, *, asked: bool) -> "Widening":
+    """What the author says of all trusted peers: yes by the option, or when asked; where nobody can be asked now, they are asked when it is published."""
+    if agreed and reach != "local":
+        raise click.UsageError("--then-network goes with what is for this instance alone; --audience says already who gets it.")
+    if agreed:
+        return "agreed"
+    if reach != "local" or not asked:
+        return "no"
+    return "agreed" if interactive() and click.confirm(WIDEN, default=False, err=True) else "ask"
 
+
+async def _following(instance: "Instance", proposal: "Proposal", which: str | None) -> "Proposal":
+    """The proposal as a follow-up of another listing."""
     if which is None:
         return proposal
     found = await _find(instance, which)
     if not found.url:
         fail(f"{which} is not published yet, so nothing can follow up on it")
-
-    async def same(tx: "Transaction") -> bool:
-        return found.local and await identities.person_of(tx, instance, found.actor_id) == await identities.person_of(tx, instance, author.id)
-
-    links = (one_time or found.actor_id != author.id) and await instance.database.read(same)
-    question = "Both are yours under different names: everybody will see that they belong together. Link them?"
-    if links and not agreed and not (interactive() and click.confirm(question, default=False, err=True)):
-        fail("both are yours under different names, and this would show that they belong together; `--link-identities` does it all the same")
     return replace(proposal, follow_up_of=found.url)
 
 
-async def _lint(instance: "Instance", author: "Actor", proposal: "Proposal", language: str, anyway: bool) -> None:
-    """Explains what the safety linter found; ends the command unless its author publishes it anyway. A region that few share is a proposal, not a finding."""
-    from fedmatch.safety import linter
-
-    found = await instance.database.read(linter.findings, instance, author, proposal, language)
-    for one in found:
+def _asked(questions: "Questions", language: str, *, link: bool, anyway: bool) -> tuple[bool, bool]:
+    """Explains what there is to ask and gives both answers, by option or when asked; ends the command without a yes."""
+    linking = "Both are yours under different names: everybody will see that they belong together. Link them?"
+    if questions.links and not link:
+        if not (interactive() and click.confirm(linking, default=False, err=True)):
+            fail("both are yours under different names, and this would show that they belong together; `--link-identities` does it all the same")
+        link = True
+    for one in questions.findings:
         hint(f"{one.field}: {one.words!r}: {one.why(language)} {one.cure(language)}")
-    if any(one.kind != "region" for one in found) and not anyway and not (interactive() and click.confirm("Publish it anyway?", default=False, err=True)):
-        fail("it was not published: change what is named above, or add --publish-anyway")
+    if questions.serious and not anyway:
+        if not (interactive() and click.confirm("Publish it anyway?", default=False, err=True)):
+            fail("it was not published: change what is named above, or add --publish-anyway")
+        anyway = True
+    return link, anyway
 
 
 @listing.command("list")
@@ -405,27 +434,44 @@ def _line(value: "Json") -> str:
 @click.option("--urgency", type=URGENCY)
 @click.option("--until", metavar="DATE")
 @click.option("--capacity", type=int, metavar="N")
+@click.option("--audience", metavar="WHO", help="public, network, peers:HOST,... or local: who may read it from now on. Alone, without other changes.")
 @click.option("--publish-anyway", is_flag=True, help="Change it although the safety linter found something.")
 def edit(
-    which: str, title: str | None, text: str | None, region: str | None, urgency: str | None, until: str | None, capacity: int | None, publish_anyway: bool
+    which: str,
+    title: str | None,
+    text: str | None,
+    region: str | None,
+    urgency: str | None,
+    until: str | None,
+    capacity: int | None,
+    audience: str | None,
+    publish_anyway: bool,
 ) -> None:
     """Change a request or offer of this instance; what is not named stays. Everybody who has it is told. A refused draft is submitted again."""
     words = text_of(text) if text is not None else None
     given = {"title": title, "text": words, "region": region, "urgency": urgency, "until": until, "capacity": capacity}
     changes = {name: value for name, value in given.items() if value is not None}
 
+    if audience is not None and changes:
+        raise click.UsageError("--audience goes alone: change the words first, then who may read them (the other way round, if fewer shall).")
+
     async def work(instance: "Instance") -> None:
-        from actors import known
-        from fedmatch.board import publish
+        from fedmatch.board import checks, publish
         from schemas.listings import Invalid, revised
 
         old = await _find(instance, which)
+        language = old.language or "en"
         try:
-            proposal = revised(old.proposal, old.language or "en", changes, instance.clock.now())
-            author = await instance.database.read(known.by_id, old.actor_id)
-            if old.local and author is not None and old.audience != "local" and {"title", "text"} & set(changes):
-                await _lint(instance, author, proposal, old.language or "en", publish_anyway)
-            changed = await publish.edit(instance, old, proposal)
+            if audience is not None:
+                await _reach(instance, old, audience, publish_anyway)
+                return
+            proposal = revised(old.proposal, language, changes, instance.clock.now())
+            anyway = publish_anyway
+            try:
+                changed = await publish.edit(instance, old, proposal, anyway=anyway)
+            except checks.Asks as error:
+                _, anyway = _asked(error.questions, language, link=True, anyway=anyway)
+                changed = await publish.edit(instance, old, proposal, anyway=anyway)
         except Invalid as error:
             raise click.UsageError(str(error)) from None
         except publish.CannotPublish as error:
@@ -433,6 +479,23 @@ def edit(
         say(changed.json(), f"Changed: {changed.url or changed.id}")
 
     within(work)
+
+
+async def _reach(instance: "Instance", old: "Listing", audience: str, anyway: bool) -> None:
+    """Changes who may read a listing, and says what that means."""
+    from fedmatch.board import checks, reach, terms
+    from fedmatch.safety import border
+
+    wanted, named = terms.audience(audience)
+    try:
+        changed = await reach.change(instance, old, wanted, named, anyway=anyway)
+    except checks.Asks as error:
+        _, anyway = _asked(error.questions, old.language or "en", link=True, anyway=anyway)
+        changed = await reach.change(instance, old, wanted, named, anyway=anyway)
+    hint(UNSEEN.format(id=changed.id) if old.url and reach.leaves_somebody(old, wanted, named) else None)
+    hint(ANEW if old.url and changed.id != old.id else None)
+    hint(border.notice(instance) if wanted == "public" else None)
+    say(changed.json(), f"Changed: {changed.url or changed.id}")
 
 
 @listing.command()

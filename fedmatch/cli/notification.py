@@ -4,10 +4,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, person, say, table, within
+from fedmatch.cli.house import Group, hint, person, say, table, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
+
+
+WIDEN = "listing.widen"
 
 
 @click.group(cls=Group)
@@ -27,6 +30,8 @@ def list_(name: str, limit: int) -> None:
         me = await person(instance, name)
         found = await instance.database.read(notifications.newest, instance, me.id, limit)
         said = [one.json() for one in found]
+        for one in said:
+            hint(f"To give {one['about']} to all trusted peers: fedmatch listing edit {one['about']} --audience network" if one["kind"] == WIDEN else None)
         say(said, table(("at", "kind", "about"), [(one["at"], one["kind"], one["about"]) for one in said], empty="Nothing new."))
 
     within(work)

@@ -57,14 +57,19 @@ class Finding:
         return {"kind": self.kind, "field": self.field, "words": self.words, "why": self.why(language), "cure": self.cure(language)}
 
 
-async def findings(tx: Transaction, instance: "Instance", author: Actor, proposal: Proposal, language: str) -> tuple[Finding, ...]:
-    """Everything to think about before `author` publishes `proposal`; empty is good. About 5 ms for a full text. Call it in a read. Raises `Locked`."""
+async def findings(
+    tx: Transaction, instance: "Instance", author: Actor, proposal: Proposal, language: str, *, anew: bool = False
+) -> tuple[Finding, ...]:
+    """Everything to think about before `author` publishes `proposal`; empty is good. About 5 ms for a full text. Call it in a read. Raises `Locked`.
+
+    `anew`: under a one-time identity that is not made yet, so that what `author` said under their own name counts as somebody else's.
+    """
     found = list(in_text(proposal, language))
     if proposal.region is not None:
         count = await alike(tx, instance, author, proposal, language)
         if count < FEW:
             found.append(Finding("region", "region", proposal.region, count))
-    found += shared(proposal, await _of_others(tx, instance, author))
+    found += shared(proposal, await _of_others(tx, instance, author, anew=anew))
     return tuple(found)
 
 
@@ -186,11 +191,11 @@ limit :limit
 """
 
 
-async def _of_others(tx: Transaction, instance: "Instance", author: Actor) -> list[str]:
+async def _of_others(tx: Transaction, instance: "Instance", author: Actor, *, anew: bool) -> list[str]:
     """What the author's other identities, and the person behind one, published and still stands."""
     texts: list[str] = []
     for actor_id in (await identities.mine(tx, instance, await _holder(tx, instance, author)))[::-1]:
-        if actor_id == author.id:
+        if actor_id == author.id and not anew:
             continue
         rows = await tx.all(TEXTS_OF, actor_id=actor_id, limit=MOST_OTHERS - len(texts))
         opened = [posts.opened(instance, posts.from_row(row)) for row in rows]

@@ -73,6 +73,38 @@ def test_a_request_stays_here_unless_its_author_says_otherwise(house: Path) -> N
     assert run(*REQUEST, "--audience", "peers:stranger.example", stdin=TEXT).exit_code == 1
 
 
+def test_its_author_is_asked_whether_all_peers_may_have_it(house: Path) -> None:  # noqa: F811  # the fixture
+    made = ok(*REQUEST, stdin=TEXT)
+    assert ok("notification", "list", "--as", "alice")[0]["kind"] == "listing.widen"
+    command = f"fedmatch listing edit {made['id']} --audience network"
+    assert command in run("notification", "list", "--as", "alice").stderr
+    wider = run("listing", "edit", made["id"], "--audience", "network")
+    assert (wider.exit_code, wider.stderr) == (0, "")
+    assert ok("listing", "show", made["id"])["audience"] == "network"
+    assert ok(*REQUEST, "--then-network", stdin="Something else.")["audience"] == "network"
+    assert ok(*REQUEST, "--audience", "local", "--then-network", stdin="A third matter.")["audience"] == "network"
+    assert ok(*REQUEST, "--audience", "local", stdin="A fourth one.")["audience"] == "local"
+    assert len(ok("notification", "list", "--as", "alice")) == 1, "whoever chose an audience is not asked"
+    assert run(*REQUEST, "--audience", "public", "--then-network", stdin=TEXT).exit_code == 2
+
+
+def test_fewer_may_read_it_and_its_author_is_warned(house: Path) -> None:  # noqa: F811  # the fixture
+    made = ok(*REQUEST, "--audience", "public", stdin=TEXT)
+    fewer = run("listing", "edit", made["id"], "--audience", "local")
+    assert fewer.exit_code == 0
+    assert "cannot be unseen" in fewer.stderr
+    assert "an id of its own" in fewer.stderr
+    (closed,) = ok("listing", "list")
+    assert (closed["audience"], closed["title"], closed["id"] == made["id"]) == ("local", made["title"], False)
+    assert run("listing", "edit", closed["id"], "--audience", "local", "--title", "Both").exit_code == 2
+    assert run("listing", "edit", closed["id"], "--audience", "everybody").exit_code == 2
+    assert run("listing", "edit", closed["id"], "--audience", "peers:stranger.example").exit_code == 1
+    ok("listing", "edit", closed["id"], "--text", "Call +49 30 901820")
+    refused = run("listing", "edit", closed["id"], "--audience", "public")
+    assert (refused.exit_code, "--publish-anyway" in refused.stderr) == (1, True)
+    assert ok("listing", "edit", closed["id"], "--audience", "public", "--publish-anyway")["audience"] == "public"
+
+
 def test_a_listing_is_led_through_its_life(house: Path) -> None:  # noqa: F811  # the fixture
     made = ok(*OFFER, "--capacity", "2", stdin="I know it.")
     assert ok("listing", "pause", made["id"])["state"] == "paused"
