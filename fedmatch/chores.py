@@ -54,6 +54,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "forget_help": topic_help.forget_help,
         "identity": identities.settle,
         "retention": retention.sweep,
+        "index": _index,
     }
 
 
@@ -63,6 +64,7 @@ async def begin(tx: Transaction, instance: "Instance") -> None:
     await erase_soon(tx, instance)  # whoever died may have left deleted words behind
     await enqueue(tx, instance, "peers", "all", instance.clock.ms() + LOOK_EVERY_MS)
     await retention.soon(tx, instance)
+    await enqueue(tx, instance, "index", "all", instance.clock.ms())
     await identities.begin(tx, instance)
     await border.settle_soon(tx, instance)  # the mode may be another one since the last start
 
@@ -152,9 +154,18 @@ async def erase_soon(tx: Transaction, instance: "Instance") -> None:
 
 
 async def _erase(instance: "Instance", _key: str, _payload: bytes) -> None:
+    from fedmatch.board import index  # it asks for jobs itself
+
     crashpoint("erase:begun")
-    if not await instance.database.erase():
+    if not await index.erase(instance):
         await instance.database.write(_erase_again, instance)
+
+
+async def _index(instance: "Instance", _key: str, _payload: bytes) -> None:
+    """Fills the index of words, if it was made anew; it begins again where it stopped."""
+    from fedmatch.board import index  # it asks for jobs itself
+
+    await index.fill(instance)
 
 
 async def _erase_again(tx: Transaction, instance: "Instance") -> None:
@@ -219,11 +230,13 @@ where actor_id = :actor_id
 
 
 async def _clear_away(instance: "Instance", key: str, _payload: bytes) -> None:
+    from fedmatch.board import index  # it asks for jobs itself
+
     # The actor's own row stays, emptied: its name is never given again, and its keys sign the last Delete (protocol.md 14.7).
     while await instance.database.write(_clear_some, instance, int(key)):
         continue
     await instance.database.write(_clear_rest, int(key))
-    await instance.database.erase()
+    await index.erase(instance)
     log.info("chores.cleared_away", actor=int(key))
 
 

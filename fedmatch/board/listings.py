@@ -452,6 +452,8 @@ async def write(
     confidential: bool = False,
 ) -> None:
     """Writes the rows of a listing, or brings them up to date. Of one that is not public only kind, state, audience and times stand open."""
+    from fedmatch.board import index  # it is built on listings
+
     public = audience == "public"
     proposal = replace(proposal, status=state)
     more = msgspec.json.encode(replace(proposal, title="", text="")).decode() if public else None
@@ -476,6 +478,7 @@ async def write(
     )
     await tx.execute(DELETE_TAGS, post_id=post_id)
     if not public:
+        await index.remove(tx, instance, post_id)
         await generations.bump(tx, "board")
         return
     # Whoever looks through a field of help finds what needs one of its skills as well.
@@ -488,6 +491,7 @@ async def write(
     ]
     if tags:
         await tx.many(INSERT_TAG, tags)
+    await index.put(tx, instance, post_id)
 
 
 async def mark(tx: Transaction, post_id: int, *, reviewed: bool, pace: int, draft_id: int | None) -> None:
@@ -509,11 +513,18 @@ async def audience_of(tx: Transaction, post_id: int) -> AudienceName | None:
 
 async def set_state(tx: Transaction, instance: "Instance", post_id: int, state: str, *, pause: str | None = None) -> None:
     """Writes a state that `schemas.states.LISTING` allowed."""
+    from fedmatch.board import index  # it is built on listings
+
     await tx.execute(SET_STATE, post_id=post_id, state=state, pause=pause, now=instance.clock.ms())
     if await audience_of(tx, post_id) != "public":
         await generations.bump(tx, "board")
+    else:
+        await index.put(tx, instance, post_id)
 
 
-async def remove(tx: Transaction, post_id: int) -> None:
+async def remove(tx: Transaction, instance: "Instance", post_id: int) -> None:
     """Takes the listing off a post that stays."""
+    from fedmatch.board import index  # it is built on listings
+
+    await index.remove(tx, instance, post_id)
     await tx.execute(DELETE, post_id=post_id)

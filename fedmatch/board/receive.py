@@ -157,7 +157,7 @@ async def _list(instance: "Instance", tx: Transaction, post_id: int, note: Note,
     # A request that came in a direct or followers-only post is an ordinary private post: nothing of it goes onto a board.
     if note.proposal is None or visibility not in ("public", "unlisted"):
         if audience is not None:
-            await listings.remove(tx, post_id)
+            await listings.remove(tx, instance, post_id)
         return
     await _write(instance, tx, post_id, note, note.proposal, "public")
 
@@ -169,7 +169,7 @@ async def _list_copy(instance: "Instance", tx: Transaction, post_id: int, note: 
         return  # it was for everybody before; nobody unsays that
     if note.proposal is None or PUBLIC in note.addressed:
         if audience is not None:
-            await listings.remove(tx, post_id)
+            await listings.remove(tx, instance, post_id)
             await generations.bump(tx, "board")
         return
     await _write(instance, tx, post_id, note, note.proposal, note.proposal.circle or "peers", confidential=True)

@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from fedmatch.database import text
 from fedmatch.database.engine import Engine
 from fedmatch.ids import SystemClock
 from schemas.crashpoint import crashpoint
@@ -82,12 +83,15 @@ def migrations() -> Sequence[Migration]:
 
 async def migrate(database: Engine, known: Sequence[Migration] | None = None) -> None:
     """Brings the database to the shape this program needs. Raises `Unusable` if it is ahead of the program or an old file changed."""
+    complete = known is None
     known = migrations() if known is None else known
     async with database.exclusively():
         await database.write(_prepare, database)
         for migration in await database.read(_pending, known):
             await database.write(_apply, database, migration, known)
             log.info("migrated the database", migration=migration.name)
+        if complete:
+            await text.prepare(database)
 
 
 async def _prepare(tx: Transaction, database: Engine) -> None:

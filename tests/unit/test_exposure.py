@@ -2,6 +2,7 @@
 
 import sqlite3
 
+from fedmatch.database import sqlite_text
 from fedmatch.database.migrate import migrations
 from fedmatch.safety import exposure
 
@@ -10,6 +11,8 @@ def schema() -> dict[str, set[str]]:
     connection = sqlite3.connect(":memory:")
     for migration in migrations():
         connection.executescript(migration.text)
+    for statement in sqlite_text.TABLES:
+        connection.execute(statement)
     names = [name for (name,) in connection.execute("select name from sqlite_master where type = 'table'")]
     found = {name: {row[1] for row in connection.execute(f"pragma table_info({name})")} for name in names}
     connection.close()

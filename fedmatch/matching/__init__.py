@@ -1,0 +1,1 @@
+"""Which listings belong together? Pure functions: terms, scores, reasons."""
