@@ -94,6 +94,10 @@ class Frame:
         headers = {"Cache-Control": f"max-age={AGE_S}", "Vary": VARY, "Content-Language": said.code}
         return Response(text, status, content_type="text/html; charset=utf-8", headers=headers)
 
+    def to(self, path: str) -> Response:
+        """The way to another page of ours, in the language that was chosen."""
+        return Response("", 302, headers={"Location": link(path, spoken()), "Cache-Control": f"max-age={AGE_S}", "Vary": VARY})
+
     def say(self, words: str, **values: object) -> str:
         """One of our sentences outside a template, with `values` put in as plain text."""
         return language.translations(spoken().code).gettext(words) % values

@@ -28,6 +28,8 @@ if TYPE_CHECKING:
 
 SHORT: Final = 280
 MOST_TEXT_IN_MAIL: Final = 1500
+LONGEST_ID: Final = 18
+"""Letters of a number that every database takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +103,7 @@ def view(instance: "Instance", listing: Listing, said: Spoken) -> ListingView:
     title, text, tongue = _in(listing, said)
     end = listing.proposal.ends
     return ListingView(
-        path=here(instance, listing.url) if listing.local else listing.url,
+        path=here(instance, listing.url) if listing.local else f"/listings/{listing.id}",
         url=listing.url,
         local=listing.local,
         kind=listing.kind,
@@ -175,25 +177,62 @@ def _checked(instance: "Instance", vouch: Vouch, said: Spoken) -> Checked:
     return Checked(instance.config.name if host in known.ours(instance) else host, said.month(vouch.expires))
 
 
-def shown(made: Frame, author: Actor, listing: Listing) -> Response:
-    """The page of a listing."""
+def shown(made: Frame, author: Actor | None, listing: Listing) -> Response:
+    """The page of a listing; `author` None where it comes from elsewhere."""
     said = frame.spoken()
     seen = view(made.instance, listing, said)
-    return made.page("listing.html", actor=ActorView.of(author), listing=seen, description=seen.short)
+    response = made.page("listing.html", actor=None if author is None else ActorView.of(author), listing=seen, description=seen.short)
+    if not listing.local:
+        response.headers["X-Robots-Tag"] = "noindex"  # a copy shall not be found where its origin is not
+    return response
+
+
+async def copied(made: Frame, number: str) -> Response:
+    """The page of what came from elsewhere, as we hold it; of our own the way to its page. What is not public, or not shown any more, is missing."""
+    found = await made.instance.database.read(_copy, made.instance, number)
+    if found is None:
+        abort(404)
+    if found.local:
+        return made.to(here(made.instance, found.url))
+    return shown(made, None, found)
+
+
+async def _copy(tx: Transaction, instance: "Instance", number: str) -> Listing | None:
+    if not (number.isascii() and number.isdigit() and len(number) <= LONGEST_ID):
+        return None
+    # Asked first: of what is not public nothing is opened, so that a locked vault and a missing listing answer alike.
+    if await listings.audience_of(tx, int(number)) != "public" or not await can_read(tx, Anonymous(), int(number)):
+        return None
+    found = await listings.by_id(tx, instance, int(number))
+    author = None if found is None else await known.by_id(tx, found.actor_id)
+    if found is None or author is None or not (found.local or instance.trust.actor(author.uri, "receive").shown):
+        return None
+    return found
 
 
 async def recommended(made: Frame, number: str) -> Response:
     """The page with a text to give to somebody who has the skill: public and open listings of ours alone, all others are missing."""
-    instance = made.instance
 
     async def look(tx: Transaction) -> Listing | None:
-        post = await posts.by_uri(tx, Iri(f"{instance.config.base_url}/posts/{number}"))
+        post = await posts.by_uri(tx, Iri(f"{made.instance.config.base_url}/posts/{number}"))
         if post is None or not post.local or not await can_read(tx, Anonymous(), post.id):
             return None
-        found = await listings.by_id(tx, instance, post.id)
+        found = await listings.by_id(tx, made.instance, post.id)
         return found if found is not None and found.public else None
 
-    listing = await instance.database.read(look)
+    return _recommended(made, await made.instance.database.read(look))
+
+
+async def copy_recommended(made: Frame, number: str) -> Response:
+    """The same for what came from elsewhere; the text names its address there."""
+    found = await made.instance.database.read(_copy, made.instance, number)
+    if found is not None and found.local:
+        return made.to(f"{here(made.instance, found.url)}/recommend")
+    return _recommended(made, found)
+
+
+def _recommended(made: Frame, listing: Listing | None) -> Response:
+    instance = made.instance
     if listing is None:
         abort(404)
     said = frame.spoken()

@@ -102,6 +102,14 @@ class Pages:
         async def recommend(number: str) -> Response:
             return await listing.recommended(self._frame, number)
 
+        @blueprint.get("/listings/<number>")
+        async def copied(number: str) -> Response:
+            return await listing.copied(self._frame, number)
+
+        @blueprint.get("/listings/<number>/recommend")
+        async def recommend_copy(number: str) -> Response:
+            return await listing.copy_recommended(self._frame, number)
+
         @blueprint.get("/safety")
         async def safety() -> Response:
             return self._frame.page("safety.html")

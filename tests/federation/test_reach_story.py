@@ -244,7 +244,7 @@ async def test_no_door_links_two_names_of_one_person_unasked(world: World) -> No
         await publish.listing(instance, amina.actor, follows, "en", audience="public")
     assert asked.value.questions.links
     for audience in ("local", "public"):
-        linked = await publish.listing(instance, amina.actor, follows, "en", audience=audience, link=True)  # type: ignore[arg-type]  # both are audiences
+        linked = await publish.listing(instance, amina.actor, follows, "en", audience=audience, link=True)
         assert linked.follow_up_of == first.url
     assert (await publish.listing(instance, other.actor, follows, "en", audience="public")).state == "open", "of two people nothing is linked"
     assert not (await checks.look(instance, hidden, follows, "en", leaves=True)).links

@@ -1,0 +1,141 @@
+"""What does a browser see of requests and offers that live elsewhere? A page of ours with the copy we hold, as long as we hold and show it."""
+
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from fedmatch.board import life
+from fedmatch.board.terms import Floor, Terms
+from fedmatch.safety import border
+from fedmatch.web.language import OFFERED
+from tests.friends import befriend
+from tests.unit.test_board_pages import sound
+from tests.unit.test_pages import ask
+from tests.world import Person, Site, World, open_world
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(tmp_path) as opened:
+        yield opened
+
+
+async def two(world: World) -> tuple[Person, Person]:
+    """Amina on a, whom a reader on b follows."""
+    amina, reader = await world.person("amina@a"), await world.person("reader@b")
+    await reader.follow(amina.handle)
+    await world.settle()
+    return amina, reader
+
+
+async def copy_at(site: Site, url: str) -> int:
+    (row,) = await site.rows("select post.id from post where post.uri = :url", url=url)
+    return int(row["id"])
+
+
+async def test_a_copy_has_a_page_that_says_where_it_comes_from(world: World) -> None:
+    # Given a request of a, as b holds it
+    amina, reader = await two(world)
+    made = await amina.listing("request", "A lawyer <b>", "Who knows asylum law?", skills=["AsylumLaw"], language="en")
+    await world.settle()
+    b = reader.site.instance
+    path = f"/listings/{await copy_at(reader.site, made.url)}"
+
+    for code in OFFERED:
+        # When somebody comes from the board of b
+        board = await ask(b, f"/board?lang={code}")
+        assert f'href="{path}?lang={code}"' in board.text
+        page = await ask(b, f"{path}?lang={code}")
+
+        # Then the whole of it is there, with its origin, its address there, and both ways to answer
+        sound(page, b, code)
+        assert page.status == 200
+        assert "A lawyer &lt;b&gt;" in page.text
+        assert "Who knows asylum law?" in page.text
+        assert f'<a href="{made.url}" rel="noreferrer nofollow noopener">' in page.text
+        assert f"<bdi>{amina.site.host}</bdi>" in page.text
+        assert f'<code class="address">{made.url}</code>' in page.text
+        assert f"fedmatch respond {made.url} --as NAME --text -" in page.text
+        assert 'type="application/activity+json"' not in page.text, "its document is its origin's to give"
+        assert '<meta name="robots" content="noindex">' in page.text
+        assert page.headers["x-robots-tag"] == "noindex"
+        told = await ask(b, f"{path}/recommend?lang={code}")
+        sound(told, b, code)
+        assert made.url in told.text
+        assert not re.search(r"T\d\d:\d\d", page.text), "no page tells the minute"
+
+
+async def test_it_closes_and_goes_with_its_origin(world: World) -> None:
+    amina, reader = await two(world)
+    offer = await amina.listing("offer", "I know asylum law", "Ask me.", skills=["AsylumLaw"])
+    await world.settle()
+    b = reader.site.instance
+    path = f"/listings/{await copy_at(reader.site, offer.url)}"
+    missing = await ask(b, "/listings/1")
+    await amina.site.instance.database.write(life.fulfil, amina.site.instance, offer.id)
+    amina.site.instance.wake("delivery")
+    await world.settle()
+    assert "Please do not answer it" in (await ask(b, path)).text
+    await amina.delete(offer.url)
+    await world.settle()
+    for suffix in ("", "/recommend"):
+        gone = await ask(b, path + suffix)
+        assert (gone.status, gone.body) == (404, missing.body)
+
+
+async def test_what_our_policy_hides_has_no_page(world: World) -> None:
+    amina, reader = await two(world)
+    made = await amina.listing("request", "A lawyer", "Who knows?", skills=["AsylumLaw"])
+    await world.settle()
+    b = reader.site.instance
+    path = f"/listings/{await copy_at(reader.site, made.url)}"
+    assert (await ask(b, path)).status == 200
+    await border.decide(b, border.Host(amina.site.host), "limited")
+
+    async def hidden() -> bool:
+        return (await ask(b, path)).status == 404
+
+    await world.until(hidden, 1)
+
+
+async def test_what_is_not_public_has_no_page_anywhere(world: World) -> None:
+    amina = await world.person("amina@a")
+    b = await world.site("b")
+    await befriend(world, amina.site, b)
+    made = await amina.listing("request", "CANARY", "CANARY", categories=["LegalAid"], audience="network", terms=Terms(readers=Floor(0)))
+    await world.settle()
+    held = await copy_at(b, made.url)
+    missing = await ask(b.instance, "/listings/1")
+    assert missing.status == 404
+    for number in (str(held), "0", "x", "-1", "9" * 18, "9" * 19, "9" * 400, "%D9%A1", "1.5"):
+        for suffix in ("", "/recommend"):
+            answer = await ask(b.instance, f"/listings/{number}{suffix}")
+            assert (answer.status, answer.body, answer.headers) == (404, missing.body, missing.headers), number
+
+
+async def test_our_own_have_one_page(world: World) -> None:
+    amina = await world.person("amina@a")
+    made = await amina.listing("request", "A lawyer", "Who knows?", skills=["AsylumLaw"])
+    a = amina.site.instance
+    for suffix in ("", "/recommend"):
+        answer = await ask(a, f"/listings/{made.id}{suffix}?lang=fa&x=y")
+        assert (answer.status, answer.headers["location"]) == (302, f"/posts/{made.id}{suffix}?lang=fa")
+
+
+RUBBISH = "x=y&kind=nothing&before=-1&before=x&topic=%00&lang=xx&region=" + "a" * 500 + "&words=canary&%F0%9F&=&speaks=../.."
+
+
+async def test_an_address_with_rubbish_shows_the_same_page(world: World) -> None:
+    amina, reader = await two(world)
+    made = await amina.listing("request", "A lawyer", "Who knows?", skills=["AsylumLaw"])
+    await world.settle()
+    a, b = amina.site.instance, reader.site.instance
+    path = f"/posts/{made.id}"
+    for house, page in (
+        *((a, page) for page in (path, f"{path}/recommend", "/@amina", "/topics/legalaid", "/topics/requests", "/topics", "/tags/legalaid", "/safety")),
+        (b, f"/listings/{await copy_at(reader.site, made.url)}"),
+    ):
+        plain, rubbish = await ask(house, page), await ask(house, f"{page}?{RUBBISH}")
+        assert (rubbish.status, rubbish.body) == (200, plain.body), page
