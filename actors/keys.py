@@ -4,6 +4,7 @@ RSA-2048 signs HTTP requests (PKCS#1 v1.5 with SHA-256, the one all servers read
 """
 
 import asyncio
+import secrets
 from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final
@@ -120,17 +121,19 @@ values (:id, :uri, :actor_id, :algorithm, :public_key, :private_key, :proves, :n
 """
 
 
-async def keep(tx: Transaction, instance: "Instance", actor_id: int, actor_uri: Iri, new: NewKeys, *, replacing: bool = False) -> None:
+async def keep(
+    tx: Transaction, instance: "Instance", actor_id: int, actor_uri: Iri, new: NewKeys, *, replacing: bool = False, hour_ms: int | None = None
+) -> None:
     """Stores both pairs of an actor of ours, private halves sealed, under `#main-key` (RSA) and `#ed25519-key`.
 
-    `replacing`: these names are taken, so a number follows; a key id never means another key later.
+    `replacing`: these names are taken, so a number follows; a key id never means another key later. `hour_ms`: the rows tell this hour and nothing finer.
     """
     halves: tuple[tuple[Algorithm, str, bytes, bytes], ...] = (
         ("rsa", "main-key", new.rsa_public, new.rsa_private),
         ("ed25519", "ed25519-key", new.ed25519_public, new.ed25519_private),
     )
     for algorithm, name, public, private in halves:
-        key_id = instance.ids.new()
+        key_id = instance.ids.new() if hour_ms is None else (hour_ms + secrets.randbelow(3_600_000)) << 16 | secrets.randbits(16)
         await tx.execute(
             INSERT_KEY,
             id=key_id,
@@ -140,7 +143,7 @@ async def keep(tx: Transaction, instance: "Instance", actor_id: int, actor_uri: 
             public_key=public,
             private_key=instance.vault.seal(private, f"actor_key:{key_id}"),
             proves=int(algorithm == "ed25519"),
-            now=instance.clock.ms(),
+            now=instance.clock.ms() if hour_ms is None else hour_ms,
         )
 
 

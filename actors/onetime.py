@@ -87,7 +87,7 @@ async def create(tx: Transaction, instance: "Instance", new: keys.NewKeys) -> Ac
         if row is None:
             raise LookupError("an actor row was written and is not there")
         actor = known.from_row(row)
-        await keys.keep(tx, instance, actor.id, actor.uri, new)
+        await keys.keep(tx, instance, actor.id, actor.uri, new, hour_ms=hour(instance))
         log.info("actor.created", actor=actor.id, kind="one-time")
         return actor
     raise LookupError("no free name was drawn")

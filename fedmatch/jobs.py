@@ -5,6 +5,7 @@ A handler may run twice after a crash: what it does must stand that. One that ta
 """
 
 import asyncio
+import secrets
 import traceback
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ log = structlog.get_logger()
 Handler = Callable[[Instance, str, bytes], Awaitable[None]]
 """Does the work of one kind: `await handler(instance, key, payload)`. Its own writes commit before the job's row goes."""
 
+SOON_MS: Final = 60_000
 LEASE_MS: Final = 30_000  # so that a job of a killed process is taken over in less than a minute
 BEAT_S: Final = LEASE_MS / 3000
 LOOK_S: Final = 10.0  # how long nobody looks for lost leases if nothing happens
@@ -163,8 +165,12 @@ class _Running:
 
 
 async def enqueue(tx: Transaction, instance: Instance, kind: str, key: str, run_at_ms: int, payload: bytes = b"") -> None:
-    """Notes work for later, in the transaction of its cause. If the same kind and key already waits, that row takes the payload and the earlier moment."""
-    await tx.execute(ENQUEUE, id=instance.ids.new(), kind=kind, key=key, payload=payload, run_at=run_at_ms)
+    """Notes work for later, in the transaction of its cause. If the same kind and key already waits, that row takes the payload and the earlier moment.
+
+    What waits for long has an id that does not say when it was asked for: that may be when somebody was awake.
+    """
+    soon = run_at_ms - instance.clock.ms() <= SOON_MS
+    await tx.execute(ENQUEUE, id=instance.ids.new() if soon else secrets.randbits(62), kind=kind, key=key, payload=payload, run_at=run_at_ms)
     crashpoint("job:asked")
 
 

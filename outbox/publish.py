@@ -1,5 +1,6 @@
 """What leaves, and to whom? One activity becomes one sealed body and one delivery row for each inbox, in the transaction of its cause."""
 
+import secrets
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -200,7 +201,8 @@ async def queue(
     """Writes the rows of one activity for `inboxes`, behind what of the same key waits already; the id of the outgoing row.
 
     `confidential`: the body is sealed once more, for its one reader, when it leaves (outbox/confidential.py). `not_before`: until then, in milliseconds UTC,
-    it is as if it had not been made: nothing tries it, no host that lives again wakes it, its days of retries begin there, and `recall` takes it back.
+    it is as if it had not been made: nothing tries it, no host that lives again wakes it, its days of retries begin there, and `recall` takes it back. No row
+    says when it was made: who takes the disk would know when somebody was awake.
     """
     now = instance.clock.ms()
     begins = max(now, not_before or now)
@@ -210,7 +212,7 @@ async def queue(
     elif kind == "Update":
         for inbox in inboxes:
             await tx.execute(SUPERSEDE_UPDATE, ordering_key=ordering_key, inbox=inbox.url, now=now)
-    outgoing_id = instance.ids.new()
+    outgoing_id = _new_id(instance, now, begins)
     last = await tx.one(LAST_OF_KEY, ordering_key=ordering_key)
     if last is not None and last["last"] is not None:
         # The clock may have gone back since the Create: the order of ids is the order of sending. The low bits keep two draws apart.
@@ -224,14 +226,14 @@ async def queue(
         object=object,
         ordering_key=ordering_key,
         body=instance.vault.seal(body, f"outgoing:{outgoing_id}") if inboxes else None,
-        now=now,
+        now=begins,
         confidential=int(confidential),
     )
     crashpoint("publish:outgoing")
     waiting = {int(row["host_id"]): int(row["next_at"]) for row in await tx.all(WAITING_BEFORE, ordering_key=ordering_key)}
     rows: list[dict[str, int | str]] = [
         {
-            "id": instance.ids.new(),
+            "id": _new_id(instance, now, begins),
             "outgoing_id": outgoing_id,
             "host_id": inbox.host_id,
             "inbox": inbox.url,
@@ -250,6 +252,11 @@ async def queue(
     await tx.execute(ERASE_BODIES, ordering_key=ordering_key)
     crashpoint("publish:queued")
     return outgoing_id
+
+
+def _new_id(instance: "Instance", now: int, begins: int) -> int:
+    """An id of the moment at which it may leave; of one that waits on purpose without the counter, which would say between which others it was drawn."""
+    return instance.ids.new() if begins <= now else begins << 16 | secrets.randbits(16)
 
 
 OF_KEY: Final = """

@@ -2,6 +2,10 @@
 
 On the disk a row says that an actor is a one-time one and in which hour it last changed; whose it is lies in `identity.sealed`, a fresh cipher text each time,
 so that two of one person share no byte. Answers reach the person all the same: whoever asks for a person's things asks for `mine`.
+
+Whatever happens to the person, nobody sees it happen to several identities at once, neither on the wire nor on the disk. Each of them is looked at once a day,
+at a moment of its own, and only then follows its person: when they are suspended or deleted it ends, within 72 hours; when less is said of them, less is said
+of it. Until then it answers everybody as ever.
 """
 
 import json
@@ -25,13 +29,14 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 HOUR_MS: Final = 3_600_000
+DAY_MS: Final = 24 * HOUR_MS
+"""Within how long every identity is looked at."""
 SCATTER_MS: Final = 72 * HOUR_MS
-"""Over how long the Deletes of a deleted person's identities are spread: gone at once, they would be known as one person's."""
+"""Over how long the Deletes of a deleted or suspended person's identities are spread: gone at once, they would be known as one person's."""
+LOCKED_MS: Final = 60_000
 LOOK_MS: Final = 6 * HOUR_MS
 """How often a closed identity is asked whether its last conversation is over."""
 ROUNDED: Final = 3
-STAFF: Final = "this instance"
-"""Who signs for it in the log of staff: nobody decided anything."""
 MOST: Final = 200
 """One-time identities one person may have at once; more is a machine."""
 
@@ -103,6 +108,25 @@ set state = :state, changed_at = :hour
 where actor_id = :actor_id
 """
 
+SEAL: Final = """
+update identity
+set sealed = :sealed
+where actor_id = :actor_id
+"""
+
+UNLOOKED: Final = """
+select identity.actor_id
+from identity
+where not exists (
+  select 1
+  from job
+  where job.kind = 'identity'
+    and job.key = cast(identity.actor_id as text)
+    and job.state in ('waiting', 'running')
+)
+order by identity.actor_id
+"""
+
 REMOVE: Final = """
 delete from identity
 where actor_id = :actor_id
@@ -121,18 +145,20 @@ async def _make(tx: Transaction, instance: "Instance", person: Actor, new: NewKe
     if len(await mine(tx, instance, person)) > MOST:
         raise CannotHide(f"{person.username} has {MOST} one-time identities already; withdraw or complete what is over first")
     actor = await onetime.create(tx, instance, new)
-    sealed = instance.vault.seal(json.dumps({"person": person.id}).encode(), _place(actor.id))
-    await tx.execute(INSERT, actor_id=actor.id, sealed=sealed, hour=onetime.hour(instance))
-    await _vouch_anew(tx, instance, person, actor)
+    await tx.execute(INSERT, actor_id=actor.id, sealed=_sealed(instance, actor.id, person.id), hour=onetime.hour(instance))
+    await vouches.echo(tx, instance, actor, await _said_of(tx, instance, person))
+    await look_again(tx, instance, actor.id, instance.clock.ms() + secrets.randbelow(DAY_MS))
     return actor
 
 
-async def _vouch_anew(tx: Transaction, instance: "Instance", person: Actor, actor: Actor) -> None:
-    """What this instance says of a person it says of their identity, in a word of its own, and less exactly: 1 for 1 and 2, 3 for more."""
-    ours = await vouches.of(tx, instance, person)
-    level = max((one.level for one in ours), default=0)
-    if level:
-        await vouches.issue(tx, instance, actor, 1 if level < ROUNDED else ROUNDED, "other", staff=STAFF)
+async def _said_of(tx: Transaction, instance: "Instance", person: Actor) -> int:
+    """What this instance says of a person it says of their identity, in a word of its own, and less exactly: 1 for 1 and 2, 3 for more, 0 for nothing."""
+    level = max((one.level for one in await vouches.of(tx, instance, person)), default=0)
+    return min(level, 1) if level < ROUNDED else ROUNDED
+
+
+def _sealed(instance: "Instance", actor_id: int, person_id: int, ends: int | None = None) -> bytes:
+    return instance.vault.seal(json.dumps({"person": person_id, "ends": ends or 0}).encode(), _place(actor_id))
 
 
 def _place(actor_id: int) -> str:
@@ -140,7 +166,13 @@ def _place(actor_id: int) -> str:
 
 
 def _person(instance: "Instance", actor_id: int, sealed: bytes) -> int:
-    return int(json.loads(instance.vault.open(bytes(sealed), _place(actor_id)))["person"])
+    return _opened(instance, actor_id, sealed)[0]
+
+
+def _opened(instance: "Instance", actor_id: int, sealed: bytes) -> tuple[int, int]:
+    """Whose it is, and when it ends whatever holds it (ms UTC; 0: as things stand, never)."""
+    said = json.loads(instance.vault.open(bytes(sealed), _place(actor_id)))
+    return int(said["person"]), int(said.get("ends", 0))
 
 
 async def mine(tx: Transaction, instance: "Instance", person: Actor) -> tuple[int, ...]:
@@ -199,21 +231,31 @@ async def look_again(tx: Transaction, instance: "Instance", actor_id: int, at_ms
     await enqueue(tx, instance, "identity", str(actor_id), at_ms)
 
 
-async def scatter(tx: Transaction, instance: "Instance", person: Actor, now: bool = False) -> int:
-    """Lets every identity of a deleted person end: each at a moment of its own within 72 hours, or all `now`. Gives how many. Raises `actors.vault.Locked`."""
+async def leave_now(tx: Transaction, instance: "Instance", person: Actor) -> int:
+    """Lets every identity of somebody end now, for whoever wants that more than not to be known by it. Gives how many. Raises `actors.vault.Locked`."""
     others = (await mine(tx, instance, person))[1:]
     for actor_id in others:
-        await _set(tx, instance, actor_id, "leaving")
-        await look_again(tx, instance, actor_id, instance.clock.ms() + (0 if now else secrets.randbelow(SCATTER_MS)))
+        await tx.execute(SEAL, actor_id=actor_id, sealed=_sealed(instance, actor_id, person.id, 1))
+        await look_again(tx, instance, actor_id, instance.clock.ms())
     return len(others)
 
 
+async def begin(tx: Transaction, instance: "Instance") -> None:
+    """Asks, at the start of a worker, for a look at every identity that nobody asked to look at."""
+    for row in await tx.all(UNLOOKED):
+        await look_again(tx, instance, row["actor_id"], instance.clock.ms() + secrets.randbelow(DAY_MS))
+
+
 async def settle(instance: "Instance", key: str, _payload: bytes) -> None:
-    """The job: ends an identity whose time has come, with a Delete for each of its posts and then its own, or looks again later."""
+    """The job: follows the person; ends an identity whose time has come, with a Delete for each of its posts and then its own, or looks again later."""
     from fedmatch.board import publish  # it asks for jobs itself
 
     actor_id = int(key)
+    if instance.vault.locked:
+        await instance.database.write(look_again, instance, actor_id, instance.clock.ms() + LOCKED_MS)
+        return
     if not await instance.database.write(_over, instance, actor_id):
+        instance.wake("delivery")
         return
     actor = await instance.database.read(known.by_id, actor_id)
     if actor is not None and actor.state != "gone":
@@ -223,12 +265,30 @@ async def settle(instance: "Instance", key: str, _payload: bytes) -> None:
 
 async def _over(tx: Transaction, instance: "Instance", actor_id: int) -> bool:
     row = await tx.one(OF_ACTOR, actor_id=actor_id)
-    if row is None or row["state"] == "active":
+    if row is None:
         return False
-    if row["state"] == "closing" and await _held(tx, instance, actor_id):
-        await look_again(tx, instance, actor_id, instance.clock.ms() + LOOK_MS)
-        return False
-    return True
+    person_id, ends = _opened(instance, actor_id, row["sealed"])
+    person, actor = await known.by_id(tx, person_id), await known.by_id(tx, actor_id)
+    now = instance.clock.ms()
+    stays = person is not None and person.active
+    if stays == bool(ends) and ends != 1:
+        # The look itself came at random within a day; together that is the 72 hours.
+        ends = 0 if stays else now + secrets.randbelow(SCATTER_MS - DAY_MS)
+        await tx.execute(SEAL, actor_id=actor_id, sealed=_sealed(instance, actor_id, person_id, ends))
+    if row["state"] == "leaving" or (ends and ends <= now) or (row["state"] == "closing" and not await _held(tx, instance, actor_id)):
+        return True
+    if person is not None and actor is not None:
+        await _follow(tx, instance, person, actor)
+    again = LOOK_MS if row["state"] == "closing" else secrets.randbelow(DAY_MS)
+    await look_again(tx, instance, actor_id, min(now + again, ends or now + again))
+    return False
+
+
+async def _follow(tx: Transaction, instance: "Instance", person: Actor, actor: Actor) -> None:
+    """Says less of an identity where less is said of its person. More is never said: whoever watches both would see them rise together."""
+    level = await _said_of(tx, instance, person)
+    if any(one.level > level for one in await vouches.of(tx, instance, actor)):
+        await vouches.echo(tx, instance, actor, level)
 
 
 OPEN_LISTING: Final = """

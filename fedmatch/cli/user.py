@@ -1,8 +1,15 @@
 """Who is here? `fedmatch user`: people of this instance."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fedmatch.cli.house import Group, Json, fail, person, say, table, within
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+    from actors.known import Actor
+    from schemas.storage import Transaction
 
 
 @click.group(cls=Group)
@@ -110,17 +117,29 @@ def list_() -> None:
     within(work)
 
 
+async def _identities(tx: "Transaction", instance: "Instance", actor: "Actor") -> int:
+    from fedmatch.board import identities
+
+    return len(await identities.mine(tx, instance, actor)) - 1
+
+
 @user.command()
 @click.argument("name")
 def suspend(name: str) -> None:
-    """Silence NAME: nobody sees them or hears from them, nothing is deleted."""
+    """Silence NAME: nobody sees them or hears from them, nothing of theirs is deleted but their one-time identities.
+
+    Those end one by one within 72 hours, so that nobody sees whose they were; until then they look as ever, and nobody acts for them.
+    """
     from actors import local
     from actors.instance import Instance
 
     async def work(instance: Instance) -> None:
         actor = await person(instance, name)
         await instance.database.write(local.suspend, instance, actor)
-        say({"name": actor.username, "state": "suspended"}, f"@{actor.handle} is suspended.")
+        say(
+            {"name": actor.username, "state": "suspended"},
+            f"@{actor.handle} is suspended. One-time identities of theirs, if there are any, end within 72 hours, one by one.",
+        )
 
     within(work)
 
@@ -138,7 +157,7 @@ def delete(name: str, now: bool) -> None:
 
     async def work(instance: Instance) -> None:
         actor = await person(instance, name)
-        hidden = await instance.database.write(identities.scatter, instance, actor, now)
+        hidden = await instance.database.write(identities.leave_now, instance, actor) if now else await instance.database.read(_identities, instance, actor)
         await publish.delete_person(instance, actor)
         instance.wake("job")
         rest = f" {hidden} one-time identities end {'now' if now else 'within 72 hours, one by one'}." if hidden else ""

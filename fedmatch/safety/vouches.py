@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
-from actors import handshake, known, peers, trust
+from actors import handshake, known, onetime, peers, trust
 from actors import keys as room_keys
 from actors.known import Actor
 from actors.signatures import proofs
@@ -194,8 +194,23 @@ async def issue(
     return made
 
 
+async def echo(tx: Transaction, instance: "Instance", subject: Actor, level: int) -> None:
+    """Says of a one-time identity what is said of its person, as far as `level`; 0 says nothing any more. Who was given what ends hears that it does.
+
+    Nobody of the staff decided anything, so nothing stands in their log; no row tells when it was but for the hour. Raises `actors.vault.Locked`.
+    """
+    ended = False
+    for row in await tx.all(IN_FORCE, subject=subject.uri, now=instance.clock.ms()):
+        await _end(tx, instance, row["id"], row["state"], "revoked")
+        ended = True
+    if level:
+        await _make(tx, instance, subject, await _key(tx, subject), level, "other", ended)
+    if ended:
+        await instance.tell(tx, VouchesChanged(subject.id, None))
+
+
 async def _make(tx: Transaction, instance: "Instance", subject: Actor, key: str, level: int, method: VouchMethod, lowered: bool) -> Vouch:
-    application, number = await known.application(tx), instance.ids.new()
+    application, number = await known.application(tx), onetime.coarse_id(instance) if subject.one_time else instance.ids.new()
     issued, expires = vouches.lifetime(instance.clock.now())
     uri = Iri(f"{instance.config.base_url}/vouches/{instance.vault.digest('vouch', str(number)).hex()[:32]}")
     bare = Vouch(uri, application.uri, subject.uri, key, level, method, issued, expires)
@@ -215,7 +230,7 @@ async def _make(tx: Transaction, instance: "Instance", subject: Actor, key: str,
         issued=_ms(issued),
         expires=_ms(expires),
         document=document,
-        now=instance.clock.ms(),
+        now=onetime.hour(instance),
     )
     log.info("vouch.issued", vouch=number)
     return replace(bare, document=document)
@@ -246,7 +261,7 @@ async def revoke(tx: Transaction, instance: "Instance", which: str, *, staff: st
 
 
 async def _end(tx: Transaction, instance: "Instance", id: int, state: str, to: str) -> None:
-    await tx.execute(END, id=id, state=VOUCH.move(state, to), now=instance.clock.ms())
+    await tx.execute(END, id=id, state=VOUCH.move(state, to), now=onetime.hour(instance))
     if to == "revoked":
         row = await tx.one(BY_ID, id=id)
         for holder in await tx.all(GIVEN, vouch_id=id):
@@ -277,7 +292,7 @@ async def given(tx: Transaction, instance: "Instance", vouch: Vouch, host_id: in
     """Remembers that a host was given a vouch of ours, so that it hears when that ends."""
     row = await tx.one(BY_URI, uri=vouch.id)
     if row is not None:
-        await tx.execute(GIVE, vouch_id=row["id"], host_id=host_id, now=instance.clock.ms())
+        await tx.execute(GIVE, vouch_id=row["id"], host_id=host_id, now=onetime.hour(instance))
 
 
 async def standing(tx: Transaction, instance: "Instance", subject: Actor, carried: Sequence[Vouch]) -> Standing:

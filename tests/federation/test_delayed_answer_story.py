@@ -1,5 +1,6 @@
 """Does the clock give away who answers under a one-time name? What waits on purpose leaves at its moment, whatever happens before; taken back, never."""
 
+import sqlite3
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
@@ -7,16 +8,19 @@ from typing import Any
 
 import pytest
 
-from actors import known
+from actors import known, local
 from actors.known import Actor
 from fedmatch.board import answers, identities, letters, listings, responses
+from fedmatch.board import publish as board
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
+from fedmatch.safety import vouches
 from outbox import publish
 from schemas.reading import Iri
 from schemas.storage import Transaction
 from tests.friends import befriend
+from tests.houses import REQUEST
 from tests.personalities import Mastodon
 from tests.world import Person, Site, World, open_world
 
@@ -173,3 +177,73 @@ async def test_a_letter_is_dated_when_it_leaves_and_can_be_taken_back(world: Wor
     hour = world.clock.now().replace(minute=0, second=0, microsecond=0) - timedelta(hours=1)
     assert note["published"] == f"{hour:%Y-%m-%dT%H:%M:%SZ}"
     assert not await site.database.write(publish.recall, site, kept), "it left"
+
+
+def finer(site: Site, since: int, until: int) -> list[tuple[str, str, int]]:
+    """Every column of every table that holds a moment between the two, alone or inside an id, and no full hour: what a seized disk would show."""
+    found: list[tuple[str, str, int]] = []
+    with sqlite3.connect(next(site.folder.rglob("fedmatch.db"))) as disk:
+        for (table,) in disk.execute("select name from sqlite_master where type = 'table' and name not like 'sqlite_%'").fetchall():
+            rows = disk.execute(f'select * from "{table}"')  # our own tables
+            columns = [one[0] for one in rows.description]
+            for row in rows:
+                for column, value in zip(columns, row, strict=True):
+                    if isinstance(value, int) and any(since <= moment <= until and moment % HOUR_MS for moment in (value, value >> 16)):
+                        found.append((table, column, value))
+    return found
+
+
+@pytest.mark.parametrize("way", ["sealed", "open", "note"])
+async def test_no_row_tells_when_an_answer_was_written(world: World, way: str) -> None:
+    # Given somebody known to the instance by a vouch, and a request elsewhere
+    asker, helper = await world.person("asker@a"), await world.person("helper@b")
+    if way == "sealed":
+        await befriend(world, asker.site, helper.site)
+    await helper.follow(asker.handle)
+    await world.settle()
+    site = helper.site.instance
+
+    async def vouch(tx: Transaction) -> None:
+        await vouches.issue(tx, site, helper.actor, 2, "in-person", staff="staff")
+        if way == "note":
+            await tx.execute("delete from capability")
+
+    await site.database.write(vouch)
+    request = await asker.listing("request", "A lawyer", "Asylum in Sweden.", skills=["AsylumLaw"])
+    await world.settle()
+    world.clock.move(hours=3)
+    await world.settle()
+    # When they answer under a one-time identity, and it waits
+    since = world.clock.ms()
+    made = await hidden(helper, request, 5)
+    until = world.clock.ms()
+    assert made.words.channel == way
+    # Then nothing on the disk says when that was, but for the hour
+    assert not [one for one in finer(helper.site, since, until) if one[0] != "host" and "lease" not in one[1]]
+    (job,) = await helper.site.rows("select run_at from job where kind = 'response'")
+    assert job["run_at"] % HOUR_MS == 0, "and nothing to be reckoned with: how long it waits is what was drawn"
+    # And when it left, that is all there is to see
+    world.clock.move(hours=6)
+    await world.settle()
+    assert not [one for one in finer(helper.site, since, until) if one[0] != "host"]
+
+
+@pytest.mark.parametrize("review", ["nothing", "everything"])
+async def test_no_row_tells_when_a_request_was_written(world: World, review: str) -> None:
+    a = await world.site("a", review=f'"{review}"')
+    amina, boss = await world.person("amina@a"), await world.person("boss@a")
+    instance = a.instance
+    await instance.database.write(local.set_role, instance, boss.actor, "moderator")
+
+    async def vouch(tx: Transaction) -> None:
+        await vouches.issue(tx, instance, amina.actor, 2, "in-person", staff="staff")
+
+    await instance.database.write(vouch)
+    world.clock.move(hours=3)
+    await world.settle()
+    since = world.clock.ms()
+    speaker = await identities.make(instance, amina.actor)
+    listing = await board.listing(instance, speaker, REQUEST, "en", audience="public", delay=(7200, 43200), one_time=True)
+    until = world.clock.ms()
+    assert listing.state == ("held" if review == "everything" else "scheduled")
+    assert not finer(a, since, until)

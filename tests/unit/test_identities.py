@@ -2,7 +2,7 @@
 
 import json
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +12,10 @@ from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
 from fedmatch.board import identities, publish
-from fedmatch.jobs import Jobs
 from fedmatch.safety import vouches
 from schemas import documents
 from schemas.activities import Follow, Reject
-from schemas.reading import Iri
+from schemas.reading import Iri, Row
 from schemas.storage import Transaction
 from tests.world import Clock, World, write_config
 
@@ -146,10 +145,20 @@ async def test_nobody_follows_one(house: tuple[Instance, Clock], tmp_path: Path)
 
 
 async def settle(instance: Instance) -> None:
-    """Does the identity jobs that are due."""
+    """Does the jobs that are due, one after the other."""
     from fedmatch import chores
 
-    await Jobs(instance, chores.handlers(instance)).drain()
+    handlers = chores.handlers(instance)
+
+    async def take(tx: Transaction) -> Sequence[Row]:
+        rows = await tx.all("select id, kind, key, payload from job where state = 'waiting' and run_at <= :now order by run_at", now=instance.clock.ms())
+        for row in rows:
+            await tx.execute("delete from job where id = :id", id=row["id"])
+        return rows
+
+    while rows := await instance.database.write(take):
+        for row in rows:
+            await handlers[row["kind"]](instance, row["key"], row["payload"] or b"")
 
 
 async def state(instance: Instance, actor: Actor) -> str:
@@ -184,22 +193,110 @@ async def test_it_ends_with_what_it_was_made_for(world: World) -> None:
     assert (await site.get(hidden.uri.removeprefix(site.base))).status == 410
 
 
-async def test_the_identities_of_a_deleted_person_leave_one_by_one(world: World) -> None:
+@pytest.mark.parametrize("how", ["deleted", "suspended"])
+async def test_the_identities_of_whoever_is_not_here_any_more_leave_one_by_one(world: World, how: str) -> None:
+    site = await world.site("a", worker=False)
+    amina, other = (await world.person("amina@a")).actor, (await world.person("omar@a")).actor
+    instance = site.instance
+    hidden = [await identities.make(instance, amina) for _ in range(8)]
+    stays = await identities.make(instance, other)
+    before = await site.rows(ROWS)
+    assert len(before) == 9
+
+    # When the person's account is deleted, or suspended
+    if how == "deleted":
+        await publish.delete_person(instance, amina)
+    else:
+        await instance.database.write(local.suspend, instance, amina)
+
+    # Then at that moment nothing of them changes, on the disk neither: they take contacts as ever
+    assert [tuple(dict(row).values()) for row in await site.rows(ROWS)] == [tuple(dict(row).values()) for row in before]
+    for one in hidden:
+        assert await instance.database.read(identities.takes_contacts, one.id)
+
+    # And one by one, within 72 hours, all are gone, but nobody else's
+    gone = []
+    for _ in range(25):
+        world.clock.move(hours=3)
+        await settle(instance)
+        gone.append([await state(instance, one) for one in hidden].count("gone"))
+    assert gone[-2] == 8, gone
+    assert len(set(gone)) > 3, "spread, not in one hour"
+    assert await state(instance, stays) == "active"
+
+
+ROWS = """
+select identity.actor_id, identity.state, identity.sealed, identity.changed_at, job.id, job.run_at
+from identity
+join job on job.kind = 'identity' and job.key = cast(identity.actor_id as text)
+order by identity.actor_id
+"""
+
+
+async def test_whoever_wants_it_now_gets_it_now(world: World) -> None:
+    site = await world.site("a", worker=False)
+    amina, instance = (await world.person("amina@a")).actor, site.instance
+    hidden = [await identities.make(instance, amina) for _ in range(3)]
+    assert await instance.database.write(identities.leave_now, instance, amina) == 3
+    instance.wake("job")
+    await settle(instance)
+    assert [await state(instance, one) for one in hidden] == ["gone"] * 3
+    assert await site.count("identity") == 0
+
+
+async def test_one_that_nobody_asked_to_look_at_is_looked_at_after_the_next_start(world: World) -> None:
     site = await world.site("a")
     amina = (await world.person("amina@a")).actor
+    hidden = await identities.make(site.instance, amina)
+
+    async def forget(tx: Transaction) -> None:
+        await tx.execute("delete from job where kind = 'identity'")
+
+    await site.instance.database.write(forget)
+    await site.instance.database.write(local.suspend, site.instance, amina)
+    await site.restart()
+    for _ in range(4):
+        await world.later(hours=24)
+    assert await state(site.instance, hidden) == "gone"
+
+
+@pytest.mark.parametrize(("before", "after", "said"), [(3, 2, 1), (3, None, None), (1, None, None), (1, 3, 1), (3, 3, 3)])
+async def test_what_is_taken_back_of_the_person_is_taken_back_of_it_later(world: World, before: int, after: int | None, said: int | None) -> None:
+    # Given several identities of somebody we vouch for, and one of somebody else
+    site = await world.site("a", worker=False)
+    amina, omar = (await world.person("amina@a")).actor, (await world.person("omar@a")).actor
     instance = site.instance
+
+    async def say(tx: Transaction, who: Actor, level: int | None) -> None:
+        if level is not None:
+            await vouches.issue(tx, instance, who, level, "in-person", staff="staff")
+        else:
+            for one in await vouches.list_all(tx, who.uri):
+                await vouches.revoke(tx, instance, one.vouch.id, staff="staff")
+
+    for who in (amina, omar):
+        await instance.database.write(say, who, before)
     hidden = [await identities.make(instance, amina) for _ in range(6)]
+    stays = await identities.make(instance, omar)
+    first = 1 if before < 3 else 3
+    log = await site.count("audit")
 
-    # When the person's account is deleted
-    assert await instance.database.write(identities.scatter, instance, amina) == 6
-    await world.settle()
+    async def levels() -> list[int | None]:
+        found = [await instance.database.read(vouches.of, instance, one) for one in hidden]
+        return [one[0].level if one else None for one in found]
 
-    # Then not all go at once, and within 72 hours all are gone
-    assert [await state(instance, one) for one in hidden].count("gone") < 6
-    gone = []
-    for _ in range(24):
-        world.clock.move(hours=3)
-        await world.settle()
-        gone.append([await state(instance, one) for one in hidden].count("gone"))
-    assert gone[-1] == 6
-    assert len(set(gone)) > 2, "spread, not in one hour"
+    assert await levels() == [first] * 6
+    # When that is lowered, raised, or taken back, nothing is said of them at that moment
+    await instance.database.write(say, amina, after)
+    await settle(instance)
+    assert await levels() == [first] * 6
+    # Then of each at a moment of its own, within a day
+    seen = []
+    for _ in range(13):
+        world.clock.move(hours=2)
+        await settle(instance)
+        seen.append((await levels()).count(said))
+    assert seen[-1] == 6
+    assert said == first or len(set(seen)) > 2, seen
+    assert [one.level for one in await instance.database.read(vouches.of, instance, stays)] == [first]
+    assert await site.count("audit") == log + 1, "nobody of the staff did anything but that"
