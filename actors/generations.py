@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Name = Literal["keys", "peers", "actors", "vault", "board"]
+Name = Literal["keys", "peers", "actors", "vault", "board", "vectors"]
 Forget = Callable[[], Awaitable[None] | None]
 
 BUMP: Final = """

@@ -193,6 +193,13 @@ TABLES: Final[Mapping[str, Table]] = {
         "the wrapped keys; with source `file` the key lies beside them, and the disk alone opens everything", "everything sealed",
         open="id source salt public_key created_at", sealed="wrapped",
     ),
+    "vector": table(
+        "what public listings are about, as numbers; of the others that they have such numbers, and by which model",
+        "the numbers of those that are not public: close to what they say",
+        open="post_id model language scale packed change",
+        sealed="sealed",
+        hashed="mark",
+    ),
     "vetting": table("how many people are being vetted", "whom, and by whom", open="id state created_at changed_at", sealed="sealed", hashed="subject_hash"),
     "vetting_note": table("how many notes of which step", "what was written", open="id vetting_id step created_at", sealed="sealed"),
     "vouch": table(
