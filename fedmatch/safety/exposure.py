@@ -116,6 +116,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "listing_reading": table("how many were read on a day", "", open="day", hashed="reader listing"),
     "listing_tag": table("categories, skills and languages of public listings", open="post_id kind slug place"),
     "listing_terms": table("", "floors, excluded countries, consent, embargo", open="post_id", sealed="sealed"),
+    "match_waiting": table("which listings are to be matched", open="post_id asked tries wide"),
     "membership": table("which account acts as which lasting actor, and as what", open="account_id actor_id role since"),
     "message": table(
         "how many messages a conversation has, how long, in which hour", "nothing without the conversation's own key", sealed="ciphertext",
