@@ -198,8 +198,8 @@ def web(instance: Instance) -> App:
     from quart import Quart
 
     from actors import endpoints as actor_endpoints
-    from fedmatch.web import pages
-    from outbox import collections, deliver
+    from fedmatch.web import pages, proposals
+    from outbox import collections, departures
     from outbox import endpoints as outbox_endpoints
 
     quart = Quart("fedmatch.web", static_folder=None)
@@ -209,9 +209,10 @@ def web(instance: Instance) -> App:
     async def note_of(tx: Transaction, post: Post) -> Note | None:
         return await publish.note(tx, instance, post)
 
-    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor, deliver.parting, services.Caller(instance)))
+    quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor, departures.parting, services.Caller(instance)))
     quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post, note_of))
     quart.register_blueprint(collections.blueprint(instance))
+    quart.register_blueprint(proposals.blueprint(instance))
     quart.register_blueprint(html.blueprint())
     html.answer_errors(quart)
     return Guard(Door(cast(App, quart), instance), instance.config, (Unavailable,))

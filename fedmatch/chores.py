@@ -11,7 +11,7 @@ from fedmatch.board import answers, identities, topic_help, topics
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import audit, border, peering, retention, vouches
 from inbox import arrivals, moves, pins, replies, synchronise, threads
-from outbox import deliver, posts
+from outbox import departures, posts
 from schemas.crashpoint import crashpoint
 from schemas.storage import Transaction
 
@@ -263,7 +263,7 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     from fedmatch import disk
     from fedmatch.board import readers  # both tell staff, and that asks for jobs
 
-    while await instance.database.write(deliver.prune, instance.clock.ms()):
+    while await instance.database.write(departures.prune, instance.clock.ms()):
         continue
     await instance.database.write(said.forget, instance)
     await instance.database.write(readers.forget, instance)

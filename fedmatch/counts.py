@@ -9,7 +9,7 @@ from fedmatch import control
 from fedmatch.safety import border
 from fedmatch.safety.border import Held
 from inbox import arrivals
-from outbox import deliver
+from outbox import departures
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -135,7 +135,7 @@ class Status:
 
 async def _here(tx: Transaction, instance: "Instance") -> tuple[dict[str, int], dict[str, int], dict[str, int], int, int, Held, int, Waits]:
     came = await arrivals.counts(tx)
-    left = await deliver.counts(tx)
+    left = await departures.counts(tx)
     (row,) = await tx.all(HERE)
     return (
         {"waiting": came.waiting, "done": came.done, "failed": came.failed},

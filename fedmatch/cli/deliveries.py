@@ -14,7 +14,7 @@ def deliveries(host: str | None, state: str | None, limit: int) -> None:
     from actors.hosts import BadUrl, host_name
     from actors.instance import Instance
     from fedmatch.times import rfc3339
-    from outbox import deliver
+    from outbox import departures
 
     try:
         wanted = host_name(host) if host else None
@@ -22,7 +22,7 @@ def deliveries(host: str | None, state: str | None, limit: int) -> None:
         raise click.BadParameter(str(error), param_hint="'--host'") from None
 
     async def work(instance: Instance) -> None:
-        rows = await instance.database.read(deliver.deliveries, wanted, state, limit)
+        rows = await instance.database.read(departures.deliveries, wanted, state, limit)
         say(
             [
                 {"inbox": row.inbox, "state": row.state, "attempts": row.attempts, "next": rfc3339(row.next_at) if row.next_at else None, "error": row.error}

@@ -21,7 +21,7 @@ from actors.trust import Level, Trust
 from fedmatch.jobs import enqueue
 from fedmatch.safety import audit, peering
 from inbox.people import between
-from outbox import deliver, posts, publish
+from outbox import departures, posts, publish
 from outbox.address import Audience
 from schemas.activities import Accept, Reject, Undo
 from schemas.events import Followed
@@ -291,7 +291,7 @@ async def _host(tx: Transaction, instance: "Instance", name: str, rules: Trust) 
             continue
         verdict = rules.verdict(row["name"], "deliver")
         if not verdict.allowed:
-            deliveries += await deliver.stop(tx, instance, row["id"], verdict.why)
+            deliveries += await departures.stop(tx, instance, row["id"], verdict.why)
         if verdict == trust.BLOCKED:
             await tx.execute(SUSPEND_HOST, host_id=row["id"])
             await tx.execute(SUSPEND_HANDLES, host=row["name"])
@@ -320,7 +320,7 @@ async def _actor(tx: Transaction, instance: "Instance", uri: Iri, rules: Trust) 
     if _passes(rules, actor.uri, actor.handle_host):
         await tx.execute(RESUME, id=actor.id)
         return 0, 0
-    deliveries = await deliver.stop(tx, instance, actor.host_id, "the actor is blocked", inbox=actor.inbox)
+    deliveries = await departures.stop(tx, instance, actor.host_id, "the actor is blocked", inbox=actor.inbox)
     ended = await _part(tx, instance, actor)
     if not instance.vault.locked:   # whom a keyed hash stands for, nobody can say without the key
         ended += await quiet.forget(tx, instance, actor.uri)

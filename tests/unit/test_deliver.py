@@ -15,10 +15,12 @@ import pytest
 
 from actors import follows, hosts, known, peers
 from actors.known import Actor
-from outbox import deliver
+from outbox import claims, deliver
 from outbox.address import Audience
+from outbox.attempts import Attempts
 from outbox.backoff import MOST_401
-from outbox.deliver import Deliverer, counts, deliveries, prune
+from outbox.deliver import Deliverer
+from outbox.departures import counts, deliveries, prune
 from outbox.publish import publish
 from schemas.activities import Accept, Create, Delete, Follow, Update
 from schemas.config import DevelopmentConfig, FederationConfig
@@ -645,17 +647,17 @@ async def test_a_lease_of_somebody_who_died_is_taken_over_and_one_alive_is_not(q
     now = quick.clock.ms()
 
     async def claimed(tx) -> None:
-        await tx.execute("update host set lease_until = :until, lease_by = 'the dead'", until=now + deliver.LEASE_MS)
-        await tx.execute("update delivery set lease_until = :until", until=now + deliver.LEASE_MS)
+        await tx.execute("update host set lease_until = :until, lease_by = 'the dead'", until=now + claims.LEASE_MS)
+        await tx.execute("update delivery set lease_until = :until", until=now + claims.LEASE_MS)
 
     await quick.write(claimed)
     async with working(quick) as deliverer:
         await asyncio.sleep(0.1)
         assert peer.log == []
-        quick.clock.move(milliseconds=deliver.LEASE_MS)
+        quick.clock.move(milliseconds=claims.LEASE_MS)
         deliverer.wake()
         await settle(quick, "sent")
-    assert deliver.LEASE_MS <= 60_000
+    assert claims.LEASE_MS <= 60_000
 
 
 async def test_after_an_error_it_runs_again_and_takes_its_own_up_at_once(quick: House, peer: Peer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -668,7 +670,7 @@ async def test_after_an_error_it_runs_again_and_takes_its_own_up_at_once(quick: 
         raise RuntimeError("a mistake of ours")
 
     with monkeypatch.context() as broken:
-        broken.setattr(deliverer, "_send", break_down)
+        broken.setattr(Attempts, "send", break_down)
         with pytest.raises(BaseExceptionGroup):
             await deliverer.run(asyncio.Event())
     assert await leased(quick) == 1

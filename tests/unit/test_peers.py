@@ -15,7 +15,7 @@ from actors.known import NotStored
 from fedmatch.cli.main import main
 from fedmatch.safety import border
 from fedmatch.safety.border import Host, Key, NoTarget, Person
-from outbox import deliver, posts
+from outbox import departures, posts
 from schemas.objects import Key as PublicKey
 from schemas.objects import Note
 from schemas.reading import Iri
@@ -177,13 +177,13 @@ async def test_what_waits_for_one_inbox_or_a_whole_host_is_given_up_with_a_reaso
             )
 
     await home.write(wait)
-    assert await home.write(deliver.stop, home.instance, one.host_id, "the actor is blocked", inbox=one.inbox) == 1
-    assert {row.inbox: (row.state, row.error) for row in await home.read(deliver.deliveries)} == {
+    assert await home.write(departures.stop, home.instance, one.host_id, "the actor is blocked", inbox=one.inbox) == 1
+    assert {row.inbox: (row.state, row.error) for row in await home.read(departures.deliveries)} == {
         one.inbox: ("dead", "the actor is blocked"),
         two.inbox: ("waiting", None),
     }
-    assert await home.write(deliver.stop, home.instance, one.host_id, "its host is blocked") == 1
-    assert await home.write(deliver.stop, home.instance, one.host_id, "its host is blocked") == 0
+    assert await home.write(departures.stop, home.instance, one.host_id, "its host is blocked") == 1
+    assert await home.write(departures.stop, home.instance, one.host_id, "its host is blocked") == 0
     assert [type(event).__name__ for event in home.told] == ["DeliveryGaveUp"] * 2
 
 

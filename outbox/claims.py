@@ -1,0 +1,244 @@
+"""Whose turn is it? Hosts are leased with what goes out first of each; a lease that is not renewed lets another process take over."""
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Final, cast
+
+from actors.signatures import knock
+from outbox.backoff import BREAKS_AFTER, DAY, HOUR
+from outbox.lanes import Delivery, Lane, Letter
+from schemas.crashpoint import crashpoint
+from schemas.reading import Iri, Row
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+LEASE_MS: Final = 45_000
+"""After a kill -9 others take a host over this much later (they must within 60 s)."""
+AT_A_TIME: Final = 16
+"""Deliveries of one host taken with one claim."""
+LONGEST_WAIT: Final = DAY + HOUR
+"""Nothing is ever put off further than this; what lies further ahead was written by a clock that was wrong."""
+LONGEST_DELAY: Final = 3 * DAY + HOUR
+"""What waits on purpose (`not_before`) waits no longer; a delivery that is due later was written by a clock that was wrong."""
+
+CLAIMABLE: Final = """
+select host.id, host.name, host.scheme, host.failures, host.lease_by
+from host
+where host.next_at <= :now
+  and host.open_until <= :now
+  and host.lease_until <= :now
+  and host.failures between :least and :most
+order by host.next_at, host.id
+limit :limit
+"""
+"""To be followed by `database.for_update`."""
+
+LEASE_HOST: Final = """
+update host
+set lease_until = :until, lease_by = :me
+where id = :id
+"""
+
+# Of each ordering key the earliest alone; what has the same outgoing goes to several inboxes of the host and may go at once.
+DUE: Final = """
+select delivery.id, delivery.outgoing_id, delivery.inbox, delivery.ordering_key, delivery.attempts, delivery.refusals, delivery.created_at
+from delivery
+where delivery.host_id = :host_id
+  and delivery.state = 'waiting'
+  and delivery.next_at <= :due
+  and delivery.lease_until <= :now
+  and not exists (
+    select 1
+    from delivery as earlier
+    where earlier.ordering_key = delivery.ordering_key
+      and earlier.host_id = delivery.host_id
+      and earlier.state = 'waiting'
+      and earlier.outgoing_id < delivery.outgoing_id
+  )
+order by delivery.next_at, delivery.id
+limit :limit
+"""
+
+LETTER: Final = """
+select outgoing.id, outgoing.actor_id, outgoing.kind, outgoing.object, outgoing.uri, outgoing.confidential, outgoing.body
+from outgoing
+where outgoing.id = :id
+"""
+
+LEASE_DELIVERY: Final = """
+update delivery
+set lease_until = :until
+where id = :id
+  and state = 'waiting'
+"""
+
+KEEP_HOST: Final = """
+update host
+set lease_until = :until
+where id = :id
+  and lease_by = :me
+"""
+
+# Where the breaker is open it alone says when: a host that spoke to us meanwhile (`hosts.heard`) is tried at once.
+RELEASE_HOST: Final = """
+update host
+set lease_until = 0, lease_by = null, next_at = (
+  select case when host.failures >= :breaks and min(delivery.next_at) > :now then :now else min(delivery.next_at) end
+  from delivery
+  where delivery.host_id = host.id
+    and delivery.state = 'waiting'
+)
+where id = :id
+  and lease_by = :me
+"""
+
+NOT_BEFORE: Final = """
+update host
+set next_at = :least
+where id = :id
+  and next_at < :least
+"""
+
+OWN_DELIVERIES: Final = """
+update delivery
+set lease_until = 0
+where state = 'waiting'
+  and lease_until > 0
+  and host_id in (
+    select host.id
+    from host
+    where host.lease_by = :me
+  )
+"""
+
+OWN_HOSTS: Final = """
+update host
+set lease_until = 0, lease_by = null
+where lease_by = :me
+"""
+
+MEND: Final = (
+    """
+update host
+set lease_until = :leased
+where lease_until > :leased
+""",
+    """
+update host
+set open_until = :now
+where open_until > :far
+""",
+    """
+update host
+set next_at = :now
+where next_at > :far
+""",
+    """
+update delivery
+set next_at = :now
+where state = 'waiting'
+  and next_at > :latest
+""",
+    """
+update delivery
+set lease_until = :leased
+where state = 'waiting'
+  and lease_until > :leased
+""",
+)
+
+
+class Claims:
+    """The leases of one process, which is called `me`."""
+
+    def __init__(self, instance: "Instance", me: str) -> None:
+        self._instance, self._me = instance, me
+
+    async def take_back(self, tx: Transaction) -> None:
+        """Gives free what was leased under our name before; after an error that is in nobody's hands."""
+        await tx.execute(OWN_DELIVERIES, me=self._me)
+        await tx.execute(OWN_HOSTS, me=self._me)
+
+    async def mend(self, tx: Transaction) -> None:
+        """Corrects times that a clock wrote which was wrong."""
+        now = self._instance.clock.ms()
+        for sql in MEND:
+            values = {"leased": now + LEASE_MS, "far": now + LONGEST_WAIT, "latest": now + LONGEST_DELAY, "now": now}
+            await tx.execute(sql, **{name: value for name, value in values.items() if f":{name}" in sql})
+
+    async def hosts(self, tx: Transaction, good: int, bad: int, held: Mapping[int, Sequence[int]], letters: dict[int, Letter]) -> list[Lane]:
+        """Leases hosts that are due: at most `good` that never failed, and `bad` that did; with what goes out first of each.
+
+        `held` are the hosts in hand here with their leased deliveries, `letters` what is open already.
+        """
+        now = self._instance.clock.ms()
+        lanes: list[Lane] = []
+        empty: list[int] = []
+        ours: list[int] = []
+        for limit, least, most in ((good, 0, 0), (bad, 1, 2**31)):
+            if limit == 0:
+                continue
+            rows = await tx.all(CLAIMABLE + self._instance.database.for_update, now=now, least=least, most=most, limit=limit)
+            for row in rows:
+                if row["lease_by"] == self._me and row["id"] in held:
+                    # The clock jumped over our lease while we are still at it: a second lane would send twice and overtake the first.
+                    ours.append(row["id"])
+                    continue
+                broken = row["failures"] >= BREAKS_AFTER
+                # One probe a rest: of a host whose breaker is half-open the first in line goes, whenever it was put off to.
+                due = await tx.all(DUE, host_id=row["id"], now=now, due=2**62 if broken else now, limit=1 if broken else AT_A_TIME)
+                if not due:
+                    empty.append(row["id"])
+                    continue
+                queue = deque[Delivery]()
+                for found in due:
+                    letter_id = int(found["outgoing_id"])
+                    if letter_id not in letters:
+                        letters[letter_id] = await _letter(tx, letter_id)
+                    queue.append(_delivery(found, letters[letter_id]))
+                lanes.append(Lane(row["id"], row["name"], cast(knock.Scheme, row["scheme"]), row["failures"], queue, troubled=row["failures"] > 0))
+        until = now + LEASE_MS
+        if lanes:
+            await tx.many(LEASE_HOST, [{"id": lane.host_id, "until": until, "me": self._me} for lane in lanes])
+            await tx.many(LEASE_DELIVERY, [{"id": delivery.id, "until": until} for lane in lanes for delivery in lane.queue])
+        if ours:
+            await self.keep(tx, [(host_id, held[host_id]) for host_id in ours])
+        crashpoint("deliver:claiming")
+        for host_id in empty:
+            await tx.execute(LEASE_HOST, id=host_id, until=until, me=self._me)
+            await self.release(tx, [host_id], now)
+            await tx.execute(NOT_BEFORE, id=host_id, least=now + 1000)
+        return lanes
+
+    async def release(self, tx: Transaction, host_ids: Sequence[int], now: int) -> None:
+        """Gives hosts back, each due when the first of what still waits for it is."""
+        await tx.many(RELEASE_HOST, [{"id": host_id, "now": now, "breaks": BREAKS_AFTER, "me": self._me} for host_id in host_ids])
+
+    async def keep(self, tx: Transaction, lanes: Sequence[tuple[int, Sequence[int]]]) -> None:
+        """Renews the leases of hosts and of their deliveries in hand."""
+        until = self._instance.clock.ms() + LEASE_MS
+        await tx.many(KEEP_HOST, [{"id": host_id, "until": until, "me": self._me} for host_id, _ in lanes])
+        kept = [{"id": delivery_id, "until": until} for _, delivery_ids in lanes for delivery_id in delivery_ids]
+        if kept:
+            await tx.many(LEASE_DELIVERY, kept)
+
+
+async def _letter(tx: Transaction, letter_id: int) -> Letter:
+    row = await tx.one(LETTER, id=letter_id)
+    if row is None:
+        raise LookupError(f"outgoing {letter_id} has deliveries and is not there")
+    return Letter(row["id"], row["actor_id"], row["kind"], Iri(row["object"]), Iri(row["uri"]), bool(row["confidential"]), bytes(row["body"] or b""))
+
+
+def _delivery(row: Row, letter: Letter) -> Delivery:
+    return Delivery(
+        id=row["id"],
+        letter=letter,
+        inbox=Iri(row["inbox"]),
+        ordering_key=row["ordering_key"],
+        attempts=row["attempts"],
+        refusals=row["refusals"],
+        created_at=row["created_at"],
+    )
