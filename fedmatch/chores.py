@@ -261,13 +261,14 @@ async def _clear_rest(tx: Transaction, actor_id: int) -> None:
 async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     """What was finished long ago goes, and the next time is noted."""
     from fedmatch import disk
-    from fedmatch.board import readers  # both tell staff, and that asks for jobs
+    from fedmatch.board import patience, readers  # they tell people, and that asks for jobs
 
     while await instance.database.write(departures.prune, instance.clock.ms()):
         continue
     await instance.database.write(said.forget, instance)
     await instance.database.write(readers.forget, instance)
     await instance.database.write(answers.forget_once, instance)
+    await instance.database.write(patience.remember, instance)
     await instance.database.write(quiet.prune)
     await instance.database.write(keys.prune, instance.clock.ms())
     await instance.database.write(sealing.prune, instance.clock.ms())

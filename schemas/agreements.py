@@ -29,6 +29,7 @@ MOST_TEXT: Final = 5000
 MOST_REASON: Final = 1000
 MOST_NEED: Final = 200
 MOST_QUANTITY: Final = 1_000_000
+MOST_LANGUAGES: Final = 20
 RECEIPT: Final = "Receipt"
 
 TERMS: Final[Document] = {
@@ -46,6 +47,8 @@ TERMS: Final[Document] = {
     "failed": "fm:failed",
     "receipt": {"@id": "fm:receipt", "@type": "@id"},
     "need": "fm:need",
+    "spokenLanguage": "fm:spokenLanguage",
+    "region": "fm:region",
     "vouch": {"@id": "fm:vouch", "@type": "@json"},
 }
 CONTEXT: Final[list[Any]] = [AS, TERMS]
@@ -71,6 +74,10 @@ def write(what: Agreement) -> Document:
         document["need"] = what.need
     if what.vouches:
         document["vouch"] = [msgspec.json.decode(vouch.document) for vouch in what.vouches[: vouches.MOST]]
+    if what.speaks:
+        document["spokenLanguage"] = list(what.speaks)
+    if what.region:
+        document["region"] = what.region
     if what.finished or what.failed:
         document |= {"finished": what.finished, "failed": what.failed}
         # Mitra shows the state of an agreement from a note in `preview`.
@@ -105,7 +112,18 @@ def read(document: Document) -> Agreement:
         finished=_true(_member(document, "finished", VF)),
         failed=_true(_member(document, "failed", FM)),
         receipt=iri(_member(document, "receipt", FM)),
+        speaks=_speaks(_member(document, "spokenLanguage", FM)),
+        region=_region(_member(document, "region", FM)),
     )
+
+
+def _speaks(value: Any) -> tuple[str, ...]:
+    found = [vocabulary.canonical_language(one) for one in (value if isinstance(value, list) else [value])[:MOST_LANGUAGES] if isinstance(one, str)]
+    return tuple(dict.fromkeys(tag for tag in found if tag is not None))
+
+
+def _region(value: Any) -> str | None:
+    return value if isinstance(value, str) and vocabulary.is_region(value) else None
 
 
 def is_agreement(value: Any) -> bool:

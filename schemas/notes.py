@@ -150,7 +150,14 @@ def read(document: Document, kind: str, sender: Iri | None, to: tuple[Iri, ...],
         poll=_poll(document) if kind == "Question" else None,
         matter=_matter(get("matter")),
         proposal=_proposal(document, kind, content),
+        asks_leave=_asks_leave(get("interactionPolicy")),
     )
+
+
+def _asks_leave(value: Any) -> bool:
+    """Whether its server says who may answer it. Mastodon's policy is about quotes alone."""
+    policy = first(value)
+    return isinstance(policy, dict) and any(name in policy for name in ("canReply", "gts:canReply", "https://gotosocial.org/ns#canReply"))
 
 
 def _matter(value: Any) -> Matter | None:

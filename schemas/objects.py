@@ -60,6 +60,8 @@ class ActorDocument:
     followers: Iri | None = None
     following: Iri | None = None
     featured: Iri | None = None
+    proposals: Iri | None = None
+    """What it asks and offers in public (FEP-0837); written, not read."""
     name: str | None = None
     summary: str | None = None
     url: Iri | None = None
@@ -218,7 +220,8 @@ class Proposal:
 class Agreement:
     """What an answer proposes (FEP-0837): to satisfy the intent `satisfies` of a listing, `quantity` times. Whoever accepts gives `id` and `attributed_to`.
 
-    `text` is the helper's message, `vouches` what is said of the helper; both stand only in what goes to exactly one other actor. `finished`, `failed` and
+    `text` is the helper's message, `vouches` what is said of the helper, `speaks` (BCP 47) and `region` (ISO 3166) what they say of themselves; all stand only
+    in what goes to exactly one other actor. `finished`, `failed` and
     `receipt` are how it ended, as whoever it is attributed to says.
     """
 
@@ -234,6 +237,8 @@ class Agreement:
     finished: bool = False
     failed: bool = False
     receipt: Iri | None = None
+    speaks: tuple[str, ...] = ()
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -296,6 +301,8 @@ class Note:
     """Of others' posts: where their server lists who answered."""
     matter: Matter | None = None
     proposal: Proposal | None = None
+    asks_leave: bool = field(default=False, compare=False)
+    """Of others' posts: its server keeps who may answer what (GoToSocial), and takes our Reject of an answer to mean that it is not to be shown."""
 
     @property
     def addressed(self) -> tuple[Iri, ...]:

@@ -279,6 +279,8 @@ class Personality(FakePeer):
                     self.shown[old.id] = replace(old, boosted_by=(*old.boosted_by, activity["actor"]))
             case "Follow":
                 self.followers.setdefault(activity["object"], set()).add(activity["actor"])
+            case "Reject":
+                self._reject(activity)
             case "Undo" if isinstance(activity["object"], dict):
                 self._undo(activity)
             case "Undo":
@@ -329,6 +331,9 @@ class Personality(FakePeer):
                     self.shown[uri] = self.render(answer.json)
             if uri in self.shown and activity["actor"] not in self.shown[uri].boosted_by:
                 self.judge(activity)
+
+    def _reject(self, activity: Document) -> None:
+        """14.2: nothing becomes of the Reject of an answer; GoToSocial alone deletes it."""
 
     def _undo(self, activity: Document) -> None:
         inner = activity["object"]
@@ -473,6 +478,14 @@ class GoToSocial(Personality):
     def language(self, note: Document) -> str | None:
         """14.11: the key whose value is byte for byte the content."""
         return next((tag for tag, text in (note.get("contentMap") or {}).items() if text == note.get("content")), None)
+
+    def _reject(self, activity: Document) -> None:
+        # 14.2: by the author of what it answers, about a post of ours.
+        said = activity["object"]["id"] if isinstance(activity["object"], dict) else activity["object"]
+        own = self.documents.get(said.removeprefix(self.base), {})
+        parent = own.get("inReplyTo")
+        if parent in self.shown and self.shown[parent].author == activity["actor"]:
+            del self.documents[said.removeprefix(self.base)]
 
     def may_reply(self, note_id: str, *, to_all: bool) -> str:
         """14.2: `sent` where canReply lets it go to us, `held` where it goes to our inbox alone, `forbidden` where not even a direct answer goes."""

@@ -60,6 +60,8 @@ class Words:
     issuers: tuple[str, ...] = ()
     reason: str | None = None
     receipt: Iri | None = None
+    speaks: tuple[str, ...] = ()
+    region: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,13 @@ class Response:
     def live(self) -> bool:
         """Whether anything can still come of it."""
         return self.state in LIVE
+
+    @property
+    def shown_tray(self) -> str:
+        """The tray as anybody is told of it: whoever waits unseen cannot tell."""
+        if self.tray != "held":
+            return self.tray
+        return "vouched" if self.words.level >= 1 else "rest"
 
     def of_asker(self, actor: Actor) -> bool:
         """Whether `actor` is the author of what was answered."""
@@ -101,13 +110,15 @@ class Response:
             "to": words.asker_handle,
             "text": words.text,
             "language": words.language,
-            "tray": self.tray,
+            "tray": self.shown_tray,
             "channel": words.channel,
             "readable_by": readable_by(self),
             "flagged": words.flagged,
             "reason": words.reason,
             "need": words.need,
             "quantity": words.quantity,
+            "speaks": list(words.speaks),
+            "region": words.region,
             "level": words.level,
             "vouches": [{"issuer": hosts.authority(one.issuer), "level": one.level, "method": one.method} for one in words.vouches],
             "at": times.rfc3339(self.created),

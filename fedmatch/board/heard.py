@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from actors import known
-from fedmatch.board import answers, listings, notifications, outcomes, responses, trays
+from fedmatch.board import answers, fit, listings, notifications, outcomes, responses, trays
 from fedmatch.board.answers import WAITING, Channel, Response, State, Words
 from fedmatch.board.trays import Refusal
 from schemas import agreements
@@ -53,7 +53,8 @@ async def offered(instance: "Instance", tx: Transaction, event: Offered) -> None
         text="",
     )
     hour = answers.hour(instance)
-    await outcomes.reject(tx, instance, asker, helper, Response(0, "declined", "asker", "rest", refused, hour, hour, hour), made)
+    codes = fit.wanted(found.proposal, made) if made in ("speaks", "region") else None
+    await outcomes.reject(tx, instance, asker, helper, Response(0, "declined", "asker", "rest", refused, hour, hour, hour), made, codes)
 
 
 COPY: Final = """

@@ -13,6 +13,8 @@ from fedmatch import chores
 from fedmatch.board import answers, conversations, crossing, identities, life, notifications
 from fedmatch.board.answers import LIVE, Response, State, Words
 from fedmatch.board.crossing import CannotReach
+from fedmatch.board.trays import QUIET_MS
+from fedmatch.jobs import enqueue
 from schemas.activities import Offer, Reject
 from schemas.objects import Agreement
 from schemas.reading import Iri
@@ -114,9 +116,10 @@ async def _counted(tx: Transaction, instance: "Instance", held: Response) -> Non
 
 
 async def converse(tx: Transaction, instance: "Instance", response: Response) -> None:
-    """Opens the conversation of what was accepted."""
+    """Opens the conversation of what was accepted, which is asked after when it falls silent (patience.py)."""
 
     await conversations.begin(tx, instance, response)
+    await enqueue(tx, instance, "response", str(response.id), instance.clock.ms() + QUIET_MS)
 
 
 async def over(tx: Transaction, instance: "Instance", response: Response) -> None:
@@ -138,6 +141,8 @@ def offered_by(words: Words, *, with_text: bool) -> Agreement:
         text=words.text if with_text else "",
         language=words.language if with_text else None,
         vouches=words.vouches if with_text else (),
+        speaks=words.speaks if with_text else (),
+        region=words.region if with_text else None,
     )
 
 

@@ -13,15 +13,18 @@ from typing import TYPE_CHECKING, Final, assert_never
 
 import structlog
 
-from actors import known
+from actors import known, quiet
 from actors.known import Actor
-from fedmatch.board import admissions, answers, conversations, crossing, guests, introductions, listings, notifications, outcomes, trays
+from fedmatch.board import admissions, answers, conversations, crossing, fit, guests, introductions, listings, notifications, outcomes, trays
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from outbox import posts
+from outbox import publish as outbox
+from outbox.address import Audience
 from schemas import html
+from schemas.activities import Reject
 from schemas.events import Answer, PostArrived
-from schemas.objects import Matter, Note
+from schemas.objects import Matter, Note, Reference
 from schemas.reading import Iri
 from schemas.storage import Transaction
 
@@ -72,9 +75,24 @@ async def _public(tx: Transaction, instance: "Instance", author: Actor, note: No
     if found is None or not found.local or found.actor_id == author.id:
         return Answer.PASS
     log.info("board.public_answer_not_kept", listing=found.id)
+    owner = await known.by_id(tx, found.actor_id)
+    if note.asks_leave and owner is not None and owner.active:
+        await _reject(tx, instance, owner, author, note)
     if await answers.once(tx, instance, "public", author.uri, found.url) and author.kind not in ("Service", "Application"):
         await _letter(tx, instance, author, "public", found.title, note.language)
     return Answer.TAKEN
+
+
+async def _reject(tx: Transaction, instance: "Instance", owner: Actor, author: Actor, note: Note) -> None:
+    """Says in the name of whom it answers that a public reply is not to be shown: GoToSocial deletes it then (protocol.md 14.2). Others are not asked to.
+
+    It goes at once, whoever is awake, and its row names a server and no person.
+    """
+    activity = Reject(id=crossing.new_name(instance, "answers"), actor=owner.uri, to=(author.uri,), object=Reference(note.id))
+    place = Audience(inboxes=(Iri(await quiet.place(tx, instance, author)),))
+    order = answers.hash_of(instance, "order", note.id).hex()
+    await outbox.publish(tx, instance, owner, activity, place, object=crossing.new_name(instance, "letters"), ordering_key=order)
+    instance.wake("delivery")
 
 
 async def _belongs(tx: Transaction, instance: "Instance", author: Actor, note: Note, readers: list[Actor]) -> Response | None:
@@ -155,7 +173,9 @@ async def _answers(tx: Transaction, instance: "Instance", helper: Actor, note: N
     )
     if not isinstance(made, Response):
         if await answers.once(tx, instance, made, helper.uri, found.url):
-            await _letter(tx, instance, helper, made if made in ("later", "floor") else "closed", found.title, note.language)
+            key = made if made in ("later", "floor", "speaks", "region") else "closed"
+            codes = fit.wanted(found.proposal, made) if made in ("speaks", "region") else ""
+            await _letter(tx, instance, helper, key, found.title, note.language, codes=codes)
         return Answer.TAKEN
     if await answers.once(tx, instance, "received", helper.uri, found.url):
         await crossing.tell(tx, instance, helper, "received", made)
@@ -229,12 +249,12 @@ async def _nothing(tx: Transaction, instance: "Instance", author: Actor, note: N
     await _letter(tx, instance, author, "nothing", "", note.language)
 
 
-async def _letter(tx: Transaction, instance: "Instance", to: Actor, key: str, title: str, language: str | None) -> Iri:
+async def _letter(tx: Transaction, instance: "Instance", to: Actor, key: str, title: str, language: str | None, *, codes: str = "") -> Iri:
     from fedmatch import words
     from fedmatch.board import letters
 
     spoken = language or "en"
-    text = words.words(spoken, key, title=title, days=crossing.DAYS)
+    text = words.words(spoken, key, title=title, days=crossing.DAYS, codes=codes, first=codes.partition(",")[0])
     return await letters.send(tx, instance, await known.application(tx), to, text, language=spoken)
 
 

@@ -12,7 +12,7 @@ import structlog
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import answers, crossing, identities, life, notifications, outcomes, trays
+from fedmatch.board import answers, crossing, fit, identities, life, notifications, outcomes, trays
 from fedmatch.board.answers import HOUR_MS, WAITING, CannotAnswer, Response, Words
 from fedmatch.board.listings import Listing
 from fedmatch.safety import vouches
@@ -44,9 +44,14 @@ async def answer(
     *,
     language: str | None = None,
     need: str | None = None,
+    speaks: tuple[str, ...] = (),
+    region: str | None = None,
     not_before: int | None = None,
 ) -> Response:
     """One of ours answers a listing, here or on another instance. Plain text of at most 5,000 letters.
+
+    `speaks` (BCP 47) and `region` (ISO 3166) are what the helper says of themselves; they travel with the answer, and without them a listing that is only for
+    some is not answered.
 
     To another instance it leaves at `not_before`, in milliseconds UTC, and not earlier: a one-time identity is not to be known by when its owner is awake.
     Withdrawn before that nothing of it leaves at all. What stays on this instance is there at once.
@@ -66,6 +71,9 @@ async def answer(
         raise CannotAnswer(f"it is {listing.state} and takes no answers")
     if await answers.live_between(tx, instance, listing.url, helper.uri) is not None:
         raise CannotAnswer(f"{helper.username} answered it already; `fedmatch response list --as {helper.username}` shows how it stands")
+    spoken = speaks if language is None else (*speaks, language)
+    if (why := await fit.refused(tx, instance, listing.proposal, helper, spoken, region)) is not None:
+        raise CannotAnswer(trays.said(why, fit.wanted(listing.proposal, why)))
     way = await crossing.channel(tx, asker, public=listing.public)
     words = Words(
         listing=listing.url,
@@ -80,11 +88,13 @@ async def answer(
         text=text,
         language=language,
         need=need,
+        speaks=speaks,
+        region=region,
         # Where nobody trusts us our word weighs nothing, and would only tell more people of it.
         vouches=await vouches.of(tx, instance, helper) if way in ("here", "sealed") else (),
     )
     if way == "here":
-        made = await trays.put(tx, instance, listing, asker, helper, words)
+        made = await trays.put(tx, instance, listing, asker, helper, words, silent=await trays.unwanted(tx, instance, asker, helper))
         if not isinstance(made, Response):
             raise CannotAnswer(trays.said(made))
         return made

@@ -7,7 +7,7 @@ import structlog
 
 from actors import blocks, known, peers
 from actors.known import Actor
-from fedmatch.board import answers, identities, life, notifications, terms
+from fedmatch.board import answers, fit, identities, life, notifications, terms
 from fedmatch.board.answers import HOUR_MS, Channel, Response, Tray, Words
 from fedmatch.board.listings import Listing
 from fedmatch.jobs import enqueue
@@ -22,13 +22,15 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Refusal = Literal["later", "closed", "floor", "fit", "again", "released"]
+Refusal = Literal["later", "closed", "floor", "fit", "speaks", "region", "again", "released"]
 
 MOST_REST: Final = 20
 MOST_OF_HOST: Final = 2
 REMIND_MS: Final = 48 * HOUR_MS
 RELEASE_MS: Final = 7 * 24 * HOUR_MS
 URGENT_MS: Final = 24 * HOUR_MS
+QUIET_MS: Final = 30 * 24 * HOUR_MS
+"""How long an agreement may be silent before both sides are asked how it goes."""
 
 
 async def take_in(
@@ -68,6 +70,8 @@ async def take_in(
         note=note,
         flagged=flagged,
         vouches=agreement.vouches if agreement else (),
+        speaks=agreement.speaks if agreement else fit.stated(text)[0],
+        region=agreement.region if agreement else fit.stated(text)[1],
     )
     if not await identities.takes_contacts(tx, asker.id):
         return "closed"
@@ -77,13 +81,19 @@ async def take_in(
 async def put(
     tx: Transaction, instance: "Instance", listing: Listing, asker: Actor, helper: Actor, words: Words, *, silent: bool = False
 ) -> Response | Refusal:
-    """Puts an answer to a listing of ours into the tray it belongs to; or says why it does not go there. A `silent` one nobody here is shown."""
+    """Puts an answer to a listing of ours into the tray it belongs to; or says why it does not go there.
+
+    A `silent` one its asker is never shown. Of somebody elsewhere its words go; of somebody here they stay, for their own eyes.
+    """
     if listing.state != "open":
         return "closed"
     if await answers.live_between(tx, instance, listing.url, helper.uri) is not None:
         return "again"
     if not await _fits(tx, listing, words):
         return "fit"
+    spoken = words.speaks if words.language is None else (*words.speaks, words.language)
+    if (why := await fit.refused(tx, instance, listing.proposal, helper, spoken, words.region)) is not None:
+        return why
     wishes = await terms.of(tx, instance, listing.id)
     partner = None if helper.host_id is None else await peers.partner(tx, helper.host_id)
     if partner is not None and wishes.excludes(partner.terms.jurisdiction):
@@ -101,7 +111,7 @@ async def put(
             return "later"
     until = ends(instance, listing, tray)
     if silent:
-        words, tray = replace(words, text=""), "held"
+        words, tray = words if helper.local else replace(words, text=""), "held"
     made = await answers.insert(tx, instance, words, side="both" if helper.local else "asker", tray=tray, ends=until, one_time=helper.one_time)
     await look_at(tx, instance, made, min(made.ends, made.created + (HOUR_MS if tray == "held" else REMIND_MS)))
     if tray == "held" and not silent:
@@ -131,13 +141,15 @@ async def look_at(tx: Transaction, instance: "Instance", response: Response, at_
     await enqueue(tx, instance, "response", str(response.id), at_ms)
 
 
-def said(refusal: Refusal) -> str:
-    """What an answerer of ours is told of a refusal."""
+def said(refusal: Refusal, codes: str = "") -> str:
+    """What an answerer of ours is told of a refusal; `codes` are the languages or the country that it asks for."""
     return {
         "later": "many answers wait there; please try again in a few days",
         "closed": "it is not open any more",
         "floor": "its author takes answers only from people somebody trusted vouches for; `fedmatch vouch list` shows who vouches for you",
         "fit": "it does not ask for this",
+        "speaks": f"its author can take answers only from people who speak {codes}; if you do, say so with --speaks CODES",
+        "region": f"its author can take answers only from people in {codes}; if you are there, say so with --region CODE",
         "again": "you answered it already",
         "released": "it was released",
     }[refusal]

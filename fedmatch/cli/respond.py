@@ -20,12 +20,17 @@ if TYPE_CHECKING:
 @click.option("--as", "name", required=True, metavar="NAME", help="Who answers.")
 @click.option("--text", required=True, help="What you can do, and what you want to know; `-` reads standard input.")
 @click.option("--language", metavar="CODE", help="The language of the text, as in ar, en.")
+@click.option("--speaks", metavar="CODES", default="", help="What you speak, as in sv,en; some listings are only for people who speak a language.")
+@click.option("--region", metavar="CODE", help="The country you are in, as in SE; some listings are only for people there.")
 @click.option("--need", metavar="NAME", help="The named part of a request that you answer.")
 @click.option("--one-time", is_flag=True, help="Answer under an identity made for this answer alone.")
 @click.option("--delay", metavar="HOURS", help="When it leaves for another instance: 0 (at once), 6h, 2-12h (at random between the two).")
-def respond(which: str, name: str, text: str, language: str | None, need: str | None, one_time: bool, delay: str | None) -> None:
+def respond(
+    which: str, name: str, text: str, language: str | None, speaks: str, region: str | None, need: str | None, one_time: bool, delay: str | None
+) -> None:
     """Answer a request or an offer, here or on another instance; only its author reads it, and who runs the two servers could."""
     words = text_of(text)
+    spoken, place = _of_themselves(speaks, region)
 
     async def work(instance: "Instance") -> None:
         from actors.hosts import BadUrl
@@ -42,7 +47,7 @@ def respond(which: str, name: str, text: str, language: str | None, need: str | 
             leaves = window.draw(instance.clock.ms())
 
             async def body(tx: "Transaction") -> "Response":
-                return await responses.answer(tx, instance, helper, found, words, language=language, need=need, not_before=leaves)
+                return await responses.answer(tx, instance, helper, found, words, language=language, need=need, speaks=spoken, region=place, not_before=leaves)
 
             made = await instance.database.write(body)
         except (answers.CannotAnswer, crossing.CannotReach, identities.CannotHide, BadUrl) as error:
@@ -56,6 +61,22 @@ def respond(which: str, name: str, text: str, language: str | None, need: str | 
         say({**made.json(), "messages": []}, f"Sent: {made.words.offer} (id {made.id})")
 
     within(work)
+
+
+def _of_themselves(speaks: str, region: str | None) -> tuple[tuple[str, ...], str | None]:
+    """What somebody says of themselves, in usual spelling; ends the command at what is no language or country."""
+    from schemas import vocabulary
+
+    found = []
+    for word in filter(None, (one.strip() for one in speaks.split(","))):
+        tag = vocabulary.canonical_language(word)
+        if tag is None:
+            fail(f"--speaks: {word!r} is no language; write codes with commas between, as in sv,en")
+        found.append(tag)
+    place = None if region is None else region.strip().upper()
+    if place is not None and not vocabulary.is_region(place):
+        fail(f"--region: {region!r} is no country; write its two letters, as in SE")
+    return tuple(found), place
 
 
 async def _listing(instance: "Instance", which: str, reader: "Actor") -> "Listing":

@@ -113,7 +113,7 @@ async def _find(tx: "Transaction", instance: "Instance", which: str, me: "Actor"
     held = await answers.find(tx, instance, which)
     if held is not None:
         for actor in await _mine(tx, instance, me):
-            if (held.of_asker(actor) and held.side != "helper") or (held.of_helper(actor) and held.side != "asker"):
+            if (held.of_asker(actor) and held.side != "helper" and held.tray != "held") or (held.of_helper(actor) and held.side != "asker"):
                 return held, actor
         if await guests.is_guest(tx, instance, held, me):
             return held, me

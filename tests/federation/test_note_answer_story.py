@@ -203,6 +203,37 @@ async def test_a_public_reply_is_kept_from_everybody_and_its_author_told_once(wo
     assert world.grep("canary-public") == {}
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+async def test_a_public_reply_is_rejected_where_that_deletes_it(world: World, kind: type[Personality]) -> None:
+    # Given a request that is shown on another server, and an answer to everybody there
+    asker = await world.person("asker@a")
+    peer = await judge(world, kind)
+    helper = peer.actor("helper")
+    asked = await request(asker)
+    peer.shown[asked.url] = peer.render((await helper.get(asked.url)).json)
+    policy = {"interactionPolicy": {"canReply": {"automaticApproval": [PUBLIC]}, "canLike": {"automaticApproval": [PUBLIC]}}}
+    quotes = {"interactionPolicy": {"canQuote": {"automaticApproval": [PUBLIC]}}}
+    note = helper.note("<p>I was there.</p>", to=[PUBLIC], cc=[asker.uri], inReplyTo=asked.url, **(policy if kind is GoToSocial else quotes))
+    path = note["id"].removeprefix(peer.base)
+
+    assert (await helper.send(helper.create(note), f"{asker.uri}/inbox")).status == 202
+    await world.settle()
+
+    # Then GoToSocial is told so by whom it answered, and it is gone there; the others hear nothing they would stumble over
+    rejects = [one.activity for one in peer.log if one.asked.method == "POST" and one.activity.get("type") == "Reject"]
+    if kind is GoToSocial:
+        (reject,) = rejects
+        assert (reject["actor"], reject["object"], reject["to"]) == (asker.uri, note["id"], [helper.id])
+        assert path not in peer.documents
+    else:
+        assert rejects == []
+        assert path in peer.documents
+    assert peer.refused == []
+    # and nothing that waited to leave named the two together
+    rows = await asker.site.rows("select * from outgoing where kind = 'Reject'")
+    assert all(helper.id not in str(dict(row)) and note["id"] not in str(dict(row)) for row in rows)
+
+
 async def test_a_reply_that_names_others_is_flagged_and_not_quoted(world: World) -> None:
     asker = await world.person("asker@a")
     peer = await judge(world, Mastodon)
@@ -292,3 +323,23 @@ async def test_an_ordinary_direct_message_stays_one(world: World) -> None:
     assert await of(asker) == []
     assert letters(peer) == []
     assert any("How are you?" in text for text in await asker.reads())
+
+
+async def test_who_is_not_asked_is_told_why_and_how_to_say_otherwise(world: World) -> None:
+    # Given a request for people who speak Swedish, in Sweden alone
+    asker = await world.person("asker@a")
+    peer = await judge(world, Mastodon)
+    helper = peer.actor("helper")
+    asked = await request(asker, speaks=["sv"], only_speaks=True, helper_region="SE", only_region=True)
+
+    # When somebody answers in English, and then says what they speak
+    await write(world, helper, asker, "I know that law.", inReplyTo=asked.url)
+    await write(world, helper, asker, "I know that law, and I speak sv.", inReplyTo=asked.url)
+    # Then each time they are told what is missing, and the asker hears nothing
+    assert ["speaks sv" in text for text in texts(peer)] == [True, False]
+    assert "region SE" in texts(peer)[1]
+    assert await of(asker) == []
+
+    await write(world, helper, asker, "I know that law, and I speak sv, region SE.", inReplyTo=asked.url)
+    (held,) = await of(asker)
+    assert (held.words.speaks, held.words.region) == (("sv",), "SE")

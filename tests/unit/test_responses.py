@@ -470,3 +470,15 @@ async def test_what_was_open_with_somebody_who_is_gone_is_over(house: House) -> 
     await instance.database.write(known.remove, instance, helper)
     assert [one.state for one in await of(instance, asker)] == ["withdrawn"]
     assert await state(instance, asked) == "open"
+
+
+async def test_who_does_not_fit_what_is_only_for_some_is_refused_with_what_it_asks_for(house: House) -> None:
+    instance, _ = house
+    asker, helper = await person(instance, "asker"), await remote(instance, "helper")
+    asked = await request(instance, asker, only_region=True, helper_region="SE")
+    await offer(instance, helper, asked, asker, 1, region="DE")
+    assert await of(instance, asker) == []
+    assert await sent(instance, "Reject") == 1
+    await offer(instance, helper, asked, asker, 2, region="SE", speaks=("sv",))
+    (held,) = await of(instance, asker)
+    assert (held.words.region, held.words.speaks) == ("SE", ("sv",))
