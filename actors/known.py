@@ -78,6 +78,11 @@ class Actor:
         return hosts.authority(self.uri)
 
     @property
+    def proposals(self) -> Iri | None:
+        """Of one of ours: where it lists what it asks and offers in public (FEP-0837). One-time actors have the smallest document, Services only announce."""
+        return Iri(f"{self.uri}/proposals") if self.local and self.outbox is not None and self.kind in ("Person", "Group", "Organization") else None
+
+    @property
     def active(self) -> bool:
         return self.state == "active"
 

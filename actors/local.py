@@ -322,6 +322,7 @@ async def document(tx: Transaction, instance: "Instance", actor: Actor) -> Actor
         followers=actor.followers,
         following=actor.following,
         featured=actor.featured,
+        proposals=actor.proposals,
         name=actor.name,
         summary=actor.summary,
         url=actor.url,

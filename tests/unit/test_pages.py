@@ -1,6 +1,7 @@
 """What does a browser see, and what does it never see? The whole ASGI application, asked as a browser asks."""
 
 import asyncio
+import json
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -13,7 +14,7 @@ import pytest
 
 from actors.instance import Instance
 from fedmatch import app
-from fedmatch.board import publish, social
+from fedmatch.board import identities, publish, social
 from fedmatch.web import frame
 from fedmatch.web.language import direction
 from schemas.storage import Unwritable
@@ -253,3 +254,35 @@ async def test_a_poll_shows_what_can_be_chosen_and_how_many_did(house: Instance)
     assert "1 person voted" in page.text
     await house.database.write(publish.end_poll, house, post.id)
     assert "The poll is over" in (await ask(house, post.uri.removeprefix(house.config.base_url))).text
+
+
+async def test_a_marketplace_finds_what_somebody_asks_and_offers(house: Instance) -> None:
+    # Given public ones, one that is not, and a post
+    alice = await person(house, "alice")
+    made = [await publish.listing(house, alice, replace(REQUEST, title=f"n {number}"), "en", audience="public") for number in range(21)]
+    hidden = await publish.listing(house, alice, REQUEST, "en", audience="local")
+    await publish.post(house, alice, "words")
+    twins = sorted((f"{one.url}/proposal" for one in made), key=lambda uri: int(uri.split("/")[-2]), reverse=True)
+
+    # When a server follows the address in her document
+    document = json.loads((await ask(house, "/users/alice", AP)).body)
+    path = document["proposals"].removeprefix(house.config.base_url)
+    collection = json.loads((await ask(house, path, AP)).body)
+    first = json.loads((await ask(house, collection["first"].removeprefix(house.config.base_url), AP)).body)
+    second = json.loads((await ask(house, first["next"].removeprefix(house.config.base_url), AP)).body)
+
+    # Then it gets the twins of the public ones, in pages, and no word or number of the other
+    assert (path, collection["totalItems"]) == ("/users/alice/proposals", 21)
+    assert first["orderedItems"] + second["orderedItems"] == twins
+    assert str(hidden.id) not in json.dumps([collection, first, second])
+    assert "next" not in second
+    twin = json.loads((await ask(house, twins[0].removeprefix(house.config.base_url), AP)).body)
+    assert (twin["type"], twin["purpose"]) == ("Proposal", "request")
+    assert (await ask(house, f"{path}?page=true&max_id=x", AP)).status == 400
+
+    # A one-time actor lists nothing, and a deleted one is gone
+    identity = await identities.make(house, alice)
+    assert "proposals" not in json.loads((await ask(house, f"/users/{identity.username}", AP)).body)
+    assert (await ask(house, f"/users/{identity.username}/proposals", AP)).status == (await ask(house, "/users/nobody/proposals", AP)).status == 404
+    await publish.delete_person(house, alice)
+    assert (await ask(house, path, AP)).status == 410
