@@ -4,7 +4,7 @@ import ipaddress
 import re
 import tomllib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
@@ -21,8 +21,10 @@ Mode = Literal["open", "approve", "allowlist"]
 Level = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["text", "json"]
 Review = Literal["everything", "newcomers", "nothing"]
+MatchingEngine = Literal["auto", "base"]
 
 MIB: Final = 1024 * 1024
+MOST_WEIGHT: Final = 10
 
 
 class ConfigError(Exception):
@@ -78,6 +80,23 @@ class BoardConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class MatchingConfig:
+    """How requests and offers are brought together: by which engine, and how much each part of a score counts (docs/matching.md)."""
+
+    engine: MatchingEngine = "auto"
+    tags: float = 1.0
+    words: float = 1.0
+    likeness: float = 0.5
+    likeness_centred: float = 0.5
+    language: float = 0.3
+    interpreter: float = 0.1
+    region: float = 0.1
+    vouched: float = 0.3
+    fresh: float = 0.1
+    exposure: float = 0.8
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """What a stranger may cost us: bytes, seconds, activities a minute."""
 
@@ -121,6 +140,7 @@ class Config:
     log: LogConfig
     development: DevelopmentConfig | None
     board: BoardConfig = field(default_factory=BoardConfig)
+    matching: MatchingConfig = field(default_factory=MatchingConfig)
     terms: InstanceTerms = field(default_factory=InstanceTerms)
 
     @property
@@ -215,6 +235,17 @@ KEYS: Final[Mapping[str, str]] = {
     "federation.retry_days": "retry_days = 30",
     "federation.fetch_budget": "fetch_budget = 100",
     "board.review": 'review = "everything"',
+    "matching.engine": 'engine = "auto"',
+    "matching.tags": "tags = 1.0",
+    "matching.words": "words = 1.0",
+    "matching.likeness": "likeness = 0.5",
+    "matching.likeness_centred": "likeness_centred = 0.5",
+    "matching.language": "language = 0.3",
+    "matching.interpreter": "interpreter = 0.1",
+    "matching.region": "region = 0.1",
+    "matching.vouched": "vouched = 0.3",
+    "matching.fresh": "fresh = 0.1",
+    "matching.exposure": "exposure = 0.8",
     "limits.body": "body = 1048576",
     "limits.request_seconds": "request_seconds = 30",
     "limits.inbox_per_host_per_minute": "inbox_per_host_per_minute = 6000",
@@ -251,6 +282,7 @@ class _Reader:
         folder = self.path.parent / self.get("folder", str, "data")
         source: VaultSource = self.choice("vault.source", VaultSource, "passphrase")
         key_file = folder / self.get("vault.file", str, "vault.key")
+        usual = MatchingConfig()
         config = Config(
             path=self.path,
             host=host,
@@ -271,6 +303,10 @@ class _Reader:
                 fetch_budget=self.whole("federation.fetch_budget", 100, 1, 1000),
             ),
             board=BoardConfig(self.choice("board.review", Review, "everything" if development is None else "nothing")),
+            matching=MatchingConfig(
+                self.choice("matching.engine", MatchingEngine, "auto"),
+                *(self.weight(f"matching.{each.name}", getattr(usual, each.name)) for each in fields(usual)[1:]),
+            ),
             limits=LimitsConfig(
                 body=self.whole("limits.body", MIB, 64 * 1024, 16 * MIB),
                 request_seconds=self.whole("limits.request_seconds", 30, 1, 600),
@@ -350,6 +386,15 @@ class _Reader:
             self.problem(key, f"must lie between {least} and {most}; write for example {KEYS[key]}")
             return default
         return value
+
+    def weight(self, key: str, default: float) -> float:
+        value = self.find(key)
+        if value is None:
+            return default
+        if not isinstance(value, int | float) or isinstance(value, bool) or not 0 <= value <= MOST_WEIGHT:
+            self.problem(key, f"must be a number between 0 and {MOST_WEIGHT}; write for example {KEYS[key]}")
+            return default
+        return float(value)
 
     def choice(self, key: str, kind: object, default: T) -> T:
         allowed = get_args(kind)
@@ -611,6 +656,31 @@ fetch_budget = 100
 # Whether a person here looks at a request or an offer before others see it: "everything", "newcomers" (of whom nobody let anything
 # pass yet) or "nothing". Default "everything", in development "nothing".
 review = "@REVIEW@"
+
+[matching]
+# "auto" asks the model of the extra `semantic` where it is installed; "base" never does. Default "auto".
+engine = "auto"
+# How much each part of a score counts, 0 to 10; the defaults are measured (docs/matching.md).
+# Skills and fields of help in common. Default 1.0.
+tags = 1.0
+# Words alike, letter by letter. Default 1.0.
+words = 1.0
+# Meaning alike, as the model of the extra `semantic` has it. Default 0.5.
+likeness = 0.5
+# The same, with what is only its language taken out. Default 0.5.
+likeness_centred = 0.5
+# A language both speak. Default 0.3.
+language = 0.3
+# No language in common; it is taken off. Default 0.1.
+interpreter = 0.1
+# A country in common. Default 0.1.
+region = 0.1
+# A vouch that counts here. Default 0.3.
+vouched = 0.3
+# New; it fades over a month. Default 0.1.
+fresh = 0.1
+# How often the same helper was suggested of late; it is taken off. Default 0.8.
+exposure = 0.8
 
 [limits]
 # The largest body that is read, in bytes; 65536 to 16777216. Default 1048576 (1 MiB).

@@ -8,10 +8,11 @@ it is, and how often that helper was suggested of late. A part of which nothing 
 import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Final
 
 from fedmatch.matching.explain import Reason
+from schemas.config import MatchingConfig
 
 K1: Final = 1.2
 B: Final = 0.75
@@ -68,6 +69,11 @@ class Weights:
     vouched: float = 0.3
     fresh: float = 0.1
     exposure: float = 0.8
+
+    @classmethod
+    def of(cls, config: MatchingConfig) -> "Weights":
+        """The weights an operator decided."""
+        return cls(**{each.name: getattr(config, each.name) for each in fields(cls)})
 
 
 @dataclass(frozen=True, slots=True)
