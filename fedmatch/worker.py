@@ -10,7 +10,7 @@ import structlog
 from actors.instance import Instance
 from fedmatch import chores
 from fedmatch.jobs import Jobs
-from inbox.arrivals import Arrivals
+from inbox.work import Arrivals
 from outbox.deliver import Deliverer
 
 log = structlog.get_logger()

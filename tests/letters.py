@@ -14,8 +14,8 @@ from cryptography.hazmat.primitives.serialization import load_der_private_key
 from actors import local
 from actors.known import Actor
 from fedmatch.database.engine import Engine
-from inbox.arrivals import Arrivals
 from inbox.door import Door
+from inbox.work import Arrivals
 from schemas.reading import Message, Receive, Send
 from schemas.storage import Transaction
 from tests.house import PAIR, House, build, configure

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from actors import known, local, vault
-from inbox import arrivals, handle
-from inbox.arrivals import Arrivals, Counts
+from inbox import arrivals, handle, queue
+from inbox.arrivals import Counts
+from inbox.work import Arrivals
 from schemas.config import VaultConfig
 from schemas.events import PostStored
 from schemas.states import ARRIVAL
@@ -203,7 +204,7 @@ async def test_a_killed_workers_rows_are_taken_over(house: House) -> None:
     await post(house, bo, activity(bo, "Create", note(bo)))
 
     async def claimed_and_killed(tx) -> None:
-        await tx.execute("update arrival set attempts = 1, lease_until = :until", until=house.clock.ms() + arrivals.LEASE_MS)
+        await tx.execute("update arrival set attempts = 1, lease_until = :until", until=house.clock.ms() + queue.LEASE_MS)
 
     await house.write(claimed_and_killed)
     stop = asyncio.Event()
