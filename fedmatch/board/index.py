@@ -83,13 +83,18 @@ def told(listing: Listing) -> tuple[str, ...]:
     return tuple(found)
 
 
+def tags(listing: Listing) -> tuple[str, ...]:
+    """Fields of help and skills by which it is found; who looks through a field finds what needs one of its skills as well."""
+    fields = (vocabulary.category(slug).slug for slug in listing.skills if vocabulary.is_skill(slug))
+    return tuple(dict.fromkeys((*listing.categories, *fields, *listing.skills)))
+
+
 def facets(listing: Listing) -> tuple[str, ...]:
     """What is said about a listing beside its words; each is a filter."""
-    fields = (*listing.categories, *(vocabulary.category(slug).slug for slug in listing.skills if vocabulary.is_skill(slug)))
     spoken = listing.language or ""
     found = ["all", f"kind.{listing.kind}", f"state.{listing.state}", "home." + ("here" if listing.local else "there")]
     named: Iterable[tuple[str, Sequence[str | None]]] = (
-        ("tag", (*fields, *listing.skills)),
+        ("tag", tags(listing)),
         ("speaks", listing.speaks),
         ("language", (spoken, spoken.partition("-")[0])),
         ("region", (listing.region,)),
@@ -254,3 +259,9 @@ async def _memory(tx: Transaction, instance: "Instance") -> Memory:
         found = instance.memory[NAME] = Memory(await sqlite_text.in_memory())
     await found.catch_up(live)
     return found
+
+
+async def in_memory(tx: Transaction, instance: "Instance", query: text.Query) -> list[int]:
+    """Which of the listings that are not public say this, newest first. Only for who may read all of them. Raises `actors.vault.Locked`."""
+    memory = await _memory(tx, instance)
+    return await memory.newest(query, listings.END, private.MOST)

@@ -41,6 +41,13 @@ where listing_reading.day = :day
   and listing_reading.reader = :reader
 """
 
+OPENED_TODAY: Final = """
+select listing_reading.listing
+from listing_reading
+where listing_reading.day = :day
+  and listing_reading.reader = :reader
+"""
+
 INSERT: Final = """
 insert into listing_reading (day, reader, listing)
 values (:day, :reader, :listing)
@@ -116,6 +123,22 @@ async def shown(tx: Transaction, instance: "Instance", actor: Actor, listing: Li
         case "full":
             _, this = await _opened(tx, instance, actor, listing)
             return listing if this else coarse(listing)
+
+
+async def is_staff(tx: Transaction, actor: Actor) -> bool:
+    """Whether an actor reads everything here."""
+    return not STAFF.isdisjoint(await _roles(tx, actor))
+
+
+async def opened_today(tx: Transaction, instance: "Instance", actor: Actor) -> frozenset[bytes]:
+    """The marks of what an actor opened today."""
+    day = _day(instance)
+    return frozenset(bytes(row["listing"]) for row in await tx.all(OPENED_TODAY, day=day, reader=_reader(instance, day, actor)))
+
+
+def mark(instance: "Instance", listing: Listing) -> bytes:
+    """By what a listing is known that was opened today."""
+    return _hash(instance, _day(instance), listing)
 
 
 def coarse(listing: Listing) -> Listing:

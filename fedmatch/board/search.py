@@ -1,28 +1,57 @@
-"""Who asks for, or offers, what these words say? Public listings from the database, the others from memory, and only what the one who looks may see."""
+"""Who asks for, or offers, what these words say? Public listings from the index, a page at a time; the others from memory, as far as one may see them.
 
+A page looks at a bounded number of matches, found newest first or ranked among the newest; where that was not enough it says where to go on. What is not
+public is in no page, no count and no order that anybody else gets. Nothing that somebody types reaches the engines but words, each of them quoted.
+"""
+
+import base64
+import binascii
+import hmac
 import unicodedata
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import TYPE_CHECKING, Final, Literal
+
+import msgspec
 
 from actors.known import Actor
-from fedmatch.board import listings, private, readers
-from fedmatch.board.listings import Listing
-from schemas import vocabulary
+from fedmatch import times
+from fedmatch.board import index, listings, private, readers
+from fedmatch.board.listings import END, Listing
+from fedmatch.database import text
+from fedmatch.database.text import Query, Term, facet
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
     from actors.instance import Instance
 
-MOST_LOOKED_AT: Final = 20_000
-"""Public listings looked at, newest first; older ones are found by their tags and their authors."""
+Sort = Literal["newest", "best"]
+State = Literal["open", "closed", "any"]
+
+MOST: Final = 80
+"""Listings on one page, at the most."""
+LONGEST: Final = 200
+"""Letters of what is typed; what is longer is cut."""
+MOST_TERMS: Final = 10
+MOST_PARTS: Final = 24
+"""Words an engine is asked for; a term in Chinese is several."""
+PREFIX: Final = 3
+"""A word of so many letters also finds longer ones that begin with it."""
+LOOKED: Final = 1_200
+"""Matches one page reads, to leave out what only a whole listing tells."""
+CHUNK: Final = 24
+LONGEST_CURSOR: Final = 200
 JOINERS: Final = "\u200c\u200d\u0640"
 """What joins or stretches letters in Persian and Arabic, and is no letter."""
+CLOSED: Final = ("paused", "matched", "fulfilled", "expired", "withdrawn")
 
 
 @dataclass(frozen=True, slots=True)
 class Wanted:
-    """What somebody looks for; what is empty does not matter. `words` must all occur; `slugs` are categories or skills, of which one must be named."""
+    """What somebody looks for; what is empty does not matter. `words` must all occur (one of several words, as a phrase); of `slugs`, categories or skills, and
+    of `speaks` one must be named. `before` is a moment (ms) at which it has to be closed; `room` how many people it must have room for.
+    """
 
     words: tuple[str, ...] = ()
     kind: str | None = None
@@ -30,67 +59,342 @@ class Wanted:
     speaks: tuple[str, ...] = ()
     region: str | None = None
     urgency: str | None = None
+    language: str | None = None
+    helper_region: str | None = None
+    before: int | None = None
+    room: int | None = None
+    checked: bool = False
+    anywhere: bool = False
+    origin: str | None = None
+    actor_id: int | None = None
+    here: bool = False
+    state: State = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where a list goes on: after this key, and this score if it is ranked."""
+
+    id: int
+    score: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """One page; `more` is where the next begins, None at the end. It may be shorter than a page and still go on."""
+
+    listings: tuple[Listing, ...]
+    more: Place | None
+
+
+class BadCursor(Exception):
+    """It was not made here, or not for this search: 400."""
+
+
+def typed(said: str) -> tuple[str, ...]:
+    """What somebody typed as words and "quoted phrases": at most ten, of the first 200 letters."""
+    found: list[str] = []
+    for place, piece in enumerate(said[:LONGEST].replace("“", '"').replace("”", '"').replace("«", '"').replace("»", '"').split('"')):
+        found += [piece] if place % 2 else piece.split()
+    return tuple(one.strip() for one in found if one.strip())[:MOST_TERMS]
+
+
+@lru_cache(maxsize=1024)
+def terms_of(words: tuple[str, ...]) -> tuple[Term, ...] | None:
+    """What the engines are asked for; None if somebody typed signs alone, which nothing holds."""
+    found: list[Term] = []
+    for one in words[:MOST_TERMS]:
+        cut = index.words(one[:LONGEST])
+        if not cut:
+            continue
+        if sum(len(word) for word in cut) > sum(letter.isalnum() for letter in unicodedata.normalize("NFKC", one)):
+            # Letters and pairs of a script without blanks: the pairs say it all.
+            found += [Term((word,)) for word in dict.fromkeys(cut) if len(word) > 1 or len(cut) == 1]
+        else:
+            found.append(Term(cut, prefix=len(cut) == 1 and len(cut[0]) >= PREFIX))
+    if words and not found:
+        return None
+    return tuple(dict.fromkeys(found))[:MOST_PARTS]
+
+
+def query(wanted: Wanted) -> Query | None:
+    """What an index is asked; None if nothing can fit."""
+    terms = terms_of(wanted.words)
+    if terms is None:
+        return None
+    groups: list[tuple[str, tuple[str | None, ...]]] = [
+        ("kind", (wanted.kind,)),
+        ("tag", wanted.slugs),
+        ("speaks", wanted.speaks),
+        ("region", (wanted.region,)),
+        ("urgency", (wanted.urgency,)),
+        ("language", (wanted.language,)),
+        ("helper", (wanted.helper_region,)),
+        ("origin", (index.origin(wanted.origin) if wanted.origin else None,)),
+        ("author", (None if wanted.actor_id is None else str(wanted.actor_id),)),
+        ("checked", ("yes" if wanted.checked else None,)),
+        ("home", ("here" if wanted.here else None,)),
+        ("state", {"open": ("open",), "closed": CLOSED, "any": ()}[wanted.state]),
+    ]
+    asked = [tuple(facet(name, value) for value in values if value) for name, values in groups]
+    return Query(terms, tuple(group for group in asked if group) or ((facet("all", ""),),))
+
+
+async def page(tx: Transaction, instance: "Instance", wanted: Wanted, *, sort: Sort = "newest", after: Place | None = None, limit: int = 20) -> Found:
+    """The public listings that fit, after a place; without those of whom our policy hides. At most `MOST`. Call it in a read.
+
+    Ranked are the newest `text.MOST_RANKED` matches, and of them one can read the best `text.MOST_BEST`.
+    """
+    asked = query(wanted)
+    limit = max(1, min(limit, MOST))
+    if asked is None:
+        return Found((), None)
+    if sort == "best" and asked.terms:
+        return await _best(tx, instance, wanted, asked, after, limit)
+    return await _newest(tx, instance, wanted, asked, END if after is None else after.id, limit)
+
+
+async def _newest(tx: Transaction, instance: "Instance", wanted: Wanted, asked: Query, before: int, limit: int) -> Found:
+    texts = text.of(instance.database)
+    found: list[Listing] = []
+    looked = 0
+    on: int | None = before
+    while on is not None and len(found) <= limit and looked < LOOKED:
+        some = limit + 1 if not looked else 4 * CHUNK
+        ids = await texts.newest(tx, asked, on, some)
+        found += await _fitting(tx, instance, ids, wanted)
+        looked += max(len(ids), CHUNK)
+        on = ids[-1] if len(ids) == some else None
+    if len(found) > limit:
+        return Found(tuple(found[:limit]), Place(found[limit - 1].id))
+    return Found(tuple(found), None if on is None else Place(on))
+
+
+async def _best(tx: Transaction, instance: "Instance", wanted: Wanted, asked: Query, after: Place | None, limit: int) -> Found:
+    ranked = await text.of(instance.database).best(tx, asked)
+    if after is not None:
+        ranked = [one for one in ranked if one < (after.score, after.id)]
+    scores = {key: score for score, key in ranked}
+    found: list[Listing] = []
+    at = 0
+    while at < len(ranked) and len(found) <= limit and at < LOOKED:
+        part = ranked[at : at + (limit + 1 if not at else 4 * CHUNK)]
+        found += await _fitting(tx, instance, [key for _, key in part], wanted)
+        at += len(part)
+    if len(found) > limit:
+        last = found[limit - 1].id
+        return Found(tuple(found[:limit]), Place(last, scores[last]))
+    return Found(tuple(found), Place(ranked[at - 1][1], ranked[at - 1][0]) if at < len(ranked) else None)
+
+
+SOME: Final = f"""
+{listings.LISTING}
+  and listing.post_id in ({", ".join(f":a{place}" for place in range(CHUNK))})
+"""
+
+
+async def by_ids(tx: Transaction, instance: "Instance", ids: Sequence[int]) -> list[Listing]:
+    """The public listings of these ids, in their order, as many as are there and shown by our policy."""
+    held: dict[int, Listing] = {}
+    for at in range(0, len(ids), CHUNK):
+        part = ids[at : at + CHUNK]
+        rows = await tx.all(SOME, **{f"a{place}": part[min(place, len(part) - 1)] for place in range(CHUNK)})
+        shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
+        held |= {one.id: one for one in await listings.from_rows(tx, instance, shown)}
+    return [held[key] for key in ids if key in held]
+
+
+async def _fitting(tx: Transaction, instance: "Instance", ids: Sequence[int], wanted: Wanted) -> list[Listing]:
+    now = instance.clock.ms()
+    found = [one for one in await by_ids(tx, instance, ids) if fits(one, wanted, now)]
+    if wanted.room is None:
+        return found
+    return [one for one in found if await _has_room(tx, one, wanted.room)]
+
+
+TAKEN: Final = """
+select coalesce(sum(listing_count.taken), 0) as taken
+from listing_count
+where listing_count.post_id = :post_id
+"""
+
+
+async def _has_room(tx: Transaction, listing: Listing, room: int) -> bool:
+    """Whether so many people still fit. Of a listing from elsewhere only its home knows how many were taken."""
+    if listing.capacity is None:
+        return listing.pause != "full"
+    row = await tx.one(TAKEN, post_id=listing.id)
+    return listing.capacity - (0 if row is None else int(row["taken"])) >= room
 
 
 async def search(
-    tx: Transaction, instance: "Instance", wanted: Wanted, *, network: bool = True, reader: Actor | None = None, limit: int = 100
+    tx: Transaction,
+    instance: "Instance",
+    wanted: Wanted,
+    *,
+    network: bool = True,
+    reader: Actor | None = None,
+    limit: int = 100,
+    sort: Sort = "newest",
 ) -> list[Listing]:
-    """Open listings that match, newest first; those that are not public as far as `reader` may see them (None: who runs this instance).
+    """What matches, newest or best first; what is not public as far as `reader` may see it (None: who runs this instance), and in nobody else's results.
 
     Of what a reader sees only coarsely the words are no help: it is found by its category, language and region alone. Call it in a read.
     Raises `actors.vault.Locked`; a locked instance is searched with `public`.
     """
-    found = await public(tx, instance, wanted, network=network, limit=limit)
-    for one in await private.live(tx, instance):
-        if one.state != "open" or not (network or one.local):
-            continue
-        seen = one if reader is None else await readers.shown(tx, instance, reader, one)
-        if seen is not None and matches(seen, wanted):
-            found.append(seen)
-    return sorted(found, key=lambda one: one.id, reverse=True)[:limit]
+    wanted = wanted if network else replace(wanted, here=True)
+    everybody = await public(tx, instance, wanted, limit=limit, sort=sort)
+    own = await _private(tx, instance, wanted, reader, limit)
+    if sort == "best" and terms_of(wanted.words):
+        # Scores of two indexes do not compare: place by place, what is public first.
+        places = [(place, which, one) for which, some in enumerate((everybody, own)) for place, one in enumerate(some)]
+        return [one for _, _, one in sorted(places, key=lambda three: three[:2])][:limit]
+    return sorted([*everybody, *own], key=lambda one: one.id, reverse=True)[:limit]
 
 
-async def public(tx: Transaction, instance: "Instance", wanted: Wanted, *, network: bool = True, limit: int = 100) -> list[Listing]:
+async def public(tx: Transaction, instance: "Instance", wanted: Wanted, *, network: bool = True, limit: int = 100, sort: Sort = "newest") -> list[Listing]:
     """The public ones among them: what everybody may find."""
-    every = await listings.newest(tx, instance, network=network, kind=wanted.kind, open_only=True, limit=MOST_LOOKED_AT)
-    return [one for one in every if matches(one, wanted)][:limit]
+    wanted = wanted if network else replace(wanted, here=True)
+    found: list[Listing] = []
+    after: Place | None = None
+    while len(found) < limit:
+        some = await page(tx, instance, wanted, sort=sort, after=after, limit=min(limit - len(found), MOST))
+        found += some.listings
+        after = some.more
+        if after is None:
+            break
+    return found
 
 
-def matches(listing: Listing, wanted: Wanted) -> bool:
-    """Whether a listing is what somebody looks for. Words are compared without case, accents and vowel signs, in every language it is written in."""
-    if wanted.kind is not None and listing.kind != wanted.kind:
-        return False
-    if wanted.slugs and not set(wanted.slugs) & {*listing.categories, *listing.skills}:
-        return False
-    if wanted.speaks and not set(wanted.speaks) & set(listing.speaks):
-        return False
-    if (wanted.region is not None and listing.region != wanted.region) or (wanted.urgency is not None and listing.urgency != wanted.urgency):
-        return False
-    if not wanted.words:
+async def _private(tx: Transaction, instance: "Instance", wanted: Wanted, reader: Actor | None, limit: int) -> list[Listing]:
+    """What is not public of what is wanted, newest first. Words are compared with what is seen: how long it takes tells nothing of what may not be read."""
+    asked = query(wanted)
+    if asked is None:
+        return []
+    now = instance.clock.ms()
+    live = [one for one in await private.live(tx, instance) if fits(readers.coarse(one), wanted, now)]
+    found: list[Listing] = []
+    if reader is None or await readers.is_staff(tx, reader):
+        held = set(await index.in_memory(tx, instance, Query(asked.terms))) if asked.terms else None
+        for one in live:
+            if (held is None or one.id in held) and (wanted.room is None or await _has_room(tx, one, wanted.room)):
+                found.append(one)
+            if len(found) == limit:
+                break
+        return found
+    opened = await readers.opened_today(tx, instance, reader)
+    for one in live:
+        known = one.actor_id == reader.id or (bool(opened) and readers.mark(instance, one) in opened)
+        if not says(one if known else readers.coarse(one), asked.terms):
+            continue
+        seen = await readers.shown(tx, instance, reader, one)
+        if seen is None or not says(seen, asked.terms) or (wanted.room is not None and not await _has_room(tx, seen, wanted.room)):
+            continue
+        found.append(seen)
+        if len(found) == limit:
+            break
+    return found
+
+
+def matches(listing: Listing, wanted: Wanted, now_ms: int = 0) -> bool:
+    """Whether a listing is what somebody looks for, its words included; as the index finds it, but one by one (about a millisecond with words)."""
+    terms = terms_of(wanted.words)
+    return terms is not None and fits(listing, wanted, now_ms) and says(listing, terms)
+
+
+def fits(listing: Listing, wanted: Wanted, now_ms: int = 0) -> bool:
+    """The same without the words, and without its room, which its row does not tell."""
+    match wanted.state:
+        case "open":
+            right = listing.state == "open"
+        case "closed":
+            right = listing.state in CLOSED
+        case "any":
+            right = True
+    ends = listing.proposal.ends
+    return (
+        right
+        and (wanted.kind is None or listing.kind == wanted.kind)
+        and (not wanted.slugs or not set(wanted.slugs).isdisjoint(index.tags(listing)))
+        and (not wanted.speaks or not set(wanted.speaks).isdisjoint(listing.speaks))
+        and (wanted.region is None or listing.region == wanted.region)
+        and (wanted.urgency is None or listing.urgency == wanted.urgency)
+        and (wanted.language is None or wanted.language in (listing.language, (listing.language or "").partition("-")[0]))
+        and (wanted.helper_region is None or listing.helper_region == wanted.helper_region)
+        and (wanted.before is None or (ends is not None and times.milliseconds(ends) <= wanted.before))
+        and (not wanted.checked or any(vouch.level > 0 and times.milliseconds(vouch.expires) > now_ms for vouch in listing.vouches))
+        and (not wanted.anywhere or not (listing.only_region or listing.only_speaks))
+        and (wanted.origin is None or listing.origin == wanted.origin)
+        and (wanted.actor_id is None or listing.actor_id == wanted.actor_id)
+        and (not wanted.here or listing.local)
+        and (wanted.room is None or listing.capacity is None or listing.capacity >= wanted.room)
+    )
+
+
+def says(listing: Listing, terms: Sequence[Term]) -> bool:
+    """Whether every term occurs in what a listing says, as the index would find it."""
+    if not terms:
         return True
-    text = plain(" ".join(_told(listing)))
-    return all(plain(word) in text for word in wanted.words)
+    body = (listing.text, *(other.text for other in listing.translations))
+    parts = (index.words(listing.title), index.told(listing), tuple(word for part in body for word in index.words(part)))
+    return all(any(_occurs(term, part) for part in parts) for term in terms)
 
 
-def _told(listing: Listing) -> Sequence[str]:
-    named = [vocabulary.label(slug, listing.language or "en") for slug in (*listing.categories, *listing.skills)]
-    others = [piece for other in listing.translations for piece in (other.title, other.text)]
-    return [listing.title, listing.text, *others, *(need.name for need in listing.needs), *listing.categories, *listing.skills, *named]
+def _occurs(term: Term, part: tuple[str, ...]) -> bool:
+    if len(term.words) == 1:
+        (word,) = term.words
+        return any(one.startswith(word) for one in part) if term.prefix else word in part
+    return any(part[at : at + len(term.words)] == term.words for at in range(len(part) - len(term.words) + 1))
 
 
-def plain(text: str) -> str:
-    """A text as it is compared: small letters, no marks above or below, no joiners."""
-    if text.isascii():
-        return text.lower()
-    return unicodedata.normalize("NFKD", text.casefold()).translate(_PLAIN)
+# --- where a list goes on, as it stands in an address
+
+
+async def cursor(tx: Transaction, wanted: Wanted, sort: Sort, place: Place) -> str:
+    """The place as an address holds it: nobody else makes one, and it leads on in this search alone."""
+    told = f"{place.id:x}.{place.score.hex() if sort == 'best' else ''}".encode()
+    return _written(told) + "-" + _written(await _signed(tx, wanted, sort, told))
+
+
+async def place(tx: Transaction, wanted: Wanted, sort: Sort, said: str) -> Place:
+    """The place that a cursor says. Raises `BadCursor`."""
+    try:
+        told, signed = (_read(part) for part in said[:LONGEST_CURSOR].rsplit("-", 1))
+        if not hmac.compare_digest(signed, await _signed(tx, wanted, sort, told)):
+            raise BadCursor
+        key, _, score = told.decode("ascii").partition(".")
+        return Place(int(key, 16), float.fromhex(score) if score else 0.0)
+    except (ValueError, OverflowError, binascii.Error) as error:
+        raise BadCursor from error
+
+
+async def _signed(tx: Transaction, wanted: Wanted, sort: Sort, told: bytes) -> bytes:
+    row = await tx.one(text.STATE)
+    secret = b"" if row is None else bytes(row["secret"])
+    return hmac.digest(secret, msgspec.json.encode([wanted, sort]) + b"\x00" + told, "sha256")[:12]
+
+
+def _written(some: bytes) -> str:
+    return base64.b32encode(some).decode().rstrip("=").lower()
+
+
+def _read(said: str) -> bytes:
+    return base64.b32decode(said.upper() + "=" * (-len(said) % 8))
+
+
+def plain(some: str) -> str:
+    """A text as it is sorted: small letters, no marks above or below, no joiners."""
+    if some.isascii():
+        return some.lower()
+    return unicodedata.normalize("NFKD", some.casefold()).translate(_PLAIN)
 
 
 class _Plain(dict[int, int | None]):
-    """What becomes of each letter; learnt letter by letter, since a board is read a thousand texts at a time."""
+    """What becomes of each letter; learnt letter by letter."""
 
     def __missing__(self, letter: int) -> int | None:
         self[letter] = None if unicodedata.combining(chr(letter)) or chr(letter) in JOINERS else letter
         return self[letter]
 
 
-_PLAIN: Final = _Plain()
+_PLAIN: Final[Mapping[int, int | None]] = _Plain()

@@ -1,33 +1,36 @@
 """What is asked and offered? The front page, the board with its filters, the pages of an author, a field of help and a tag: public ones, newest first.
 
-Filters are the query of a GET form, so that every view has an address to pass on. A word in it that means nothing is left out; none of them is an error.
+Filters are the query of a GET form, so that every view has an address to pass on. What means nothing in it is said back and nothing is looked for (400): a
+filter that is silently left out shows what nobody asked for.
 """
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cache
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from quart import Response, abort, request
 
 from actors.known import Actor
 from fedmatch.board import browse, search, services
-from fedmatch.board.browse import Found, Wish
-from fedmatch.board.listings import END
-from fedmatch.web import frame, listing
+from fedmatch.board.listings import END, Listing
+from fedmatch.board.search import BadCursor, Found, Place, Sort, Wanted
+from fedmatch.web import filters, frame, listing
 from fedmatch.web.actor import ActorView
 from fedmatch.web.frame import Frame
 from fedmatch.web.language import Spoken
 from schemas import vocabulary
+from schemas.storage import Transaction
+
+if TYPE_CHECKING:
+    from actors.instance import Instance
+
+Look = Callable[[Transaction, Place | None], Awaitable[Found]]
 
 ON_FRONT: Final = 10
-MOST_WORDS: Final = 8
-LONGEST_WORDS: Final = 120
 LONGEST_TAG: Final = 100
 COUNTED_S: Final = 60.0
-KINDS: Final = ("request", "offer")
-URGENCIES: Final = ("hours", "days", "weeks", "anytime")
 SPOKEN: Final = (
     "am", "ar", "az", "be", "bg", "bn", "bo", "ckb", "cs", "da", "de", "dv", "el", "en", "es", "et", "fa", "fi", "fr", "ha", "he", "hi", "hu", "hy", "id",
     "it", "ja", "ka", "kk", "km", "ko", "ku", "ky", "lo", "lt", "lv", "mn", "ms", "my", "ne", "nl", "no", "pl", "ps", "pt", "ro", "ru", "rw", "sd", "si",
@@ -83,41 +86,43 @@ def _sorted(choices: list[Choice]) -> tuple[Choice, ...]:
     return tuple(sorted(choices, key=lambda one: [_ORDER.get(letter, ord(letter) + 1000) for letter in search.plain(one.name)]))
 
 
-def wish(values: Mapping[str, str]) -> tuple[Wish, dict[str, str]]:
-    """What a query asks for, and the same query with only what means something, in its usual spelling."""
-    kind = values.get("kind", "")
-    topic = next((slug for name in ("topic", "skill", "category") if (slug := _slug(values.get(name, "")))), "")
-    speaks = vocabulary.canonical_language(values.get("speaks", "")[:40]) or ""
-    region = values.get("region", "")[:10].upper()
-    urgency = values.get("urgency", "")
-    words = " ".join(values.get("words", "")[:LONGEST_WORDS].replace("\x00", " ").split()[:MOST_WORDS])
-    kept = {
-        "words": words,
-        "kind": kind if kind in KINDS else "",
-        "topic": topic,
-        "speaks": speaks,
-        "region": region if vocabulary.is_region(region) else "",
-        "urgency": urgency if urgency in URGENCIES else "",
-    }
-    asked = Wish(
-        kind=kept["kind"], slug=topic, speaks=speaks, region=kept["region"], urgency=kept["urgency"], words=tuple(words.split())
-    )  # fmt: skip
-    return asked, {name: value for name, value in kept.items() if value}
+@dataclass(frozen=True, slots=True)
+class Listed:
+    """One page of a list: what stands on it, and the cursors where it begins and where the next does ("" at the beginning and at the end)."""
+
+    listings: tuple[Listing, ...]
+    first: bool
+    start: str
+    more: str
 
 
-def _slug(word: str) -> str:
-    if not 0 < len(word) <= services.LONGEST_NAME:
-        return ""
-    try:
-        return vocabulary.canonical(word)
-    except vocabulary.UnknownSlug:
-        return ""
+async def listed(instance: "Instance", wanted: Wanted, sort: Sort, look: Look) -> Listed:
+    """The page of a list that the address names with `after`. `look(tx, place)` reads it. Raises `BadCursor`."""
+    start = request.args.get("after", "")
+
+    async def body(tx: Transaction) -> Listed:
+        at = await search.place(tx, wanted, sort, start) if start else None
+        found = await look(tx, at)
+        more = await search.cursor(tx, wanted, sort, found.more) if found.more is not None else ""
+        return Listed(found.listings, at is None, start, more)
+
+    return await instance.database.read(body)
 
 
-def before() -> int:
-    """Where the page begins: the key in the address; rubbish is the beginning."""
-    text = request.args.get("before", "")
-    return int(text) if text.isascii() and text.isdigit() and len(text) <= 18 else END
+async def searched(instance: "Instance", asked: filters.Asked, limit: int) -> Listed:
+    """The page of the board that an address names. Raises `BadCursor`."""
+    wanted = asked.wanted
+    if "author" in asked.kept:
+        wanted = replace(wanted, actor_id=await instance.database.read(filters.author, instance, asked.kept["author"]) or 0)
+    if asked.wrong:
+        return Listed((), True, "", "")
+    return await listed(instance, wanted, asked.sort, lambda tx, at: search.page(tx, instance, wanted, sort=asked.sort, after=at, limit=limit))
+
+
+async def of_author(instance: "Instance", actor: Actor, limit: int) -> Listed:
+    """The page of what an actor asks and offers that an address names. Raises `BadCursor`."""
+    wanted = Wanted(actor_id=actor.id, state="any")
+    return await listed(instance, wanted, "newest", lambda tx, at: browse.of_author(tx, instance, actor.id, at.id if at else END, limit))
 
 
 class Board:
@@ -130,10 +135,15 @@ class Board:
     async def front(self) -> Response:
         """What this is, how much is here, roughly, and the newest."""
         said = frame.spoken()
-        found = await self._find(Wish(), ON_FRONT, END)
+        instance = self._made.instance
+
+        async def newest(tx: Transaction) -> Found:
+            return await search.page(tx, instance, Wanted(), limit=ON_FRONT)
+
+        found = await instance.database.read(newest)
         return self._made.page(
             "index.html",
-            listings=self._views(found, said),
+            listings=self._views(found.listings, said),
             counters=await self._counters(),
             fields=fields(said.code),
             more=frame.link("/board", said),
@@ -141,39 +151,51 @@ class Board:
         )
 
     async def board(self) -> Response:
-        """What fits the wishes of the address."""
+        """What fits the wishes of the address; 400 if one of them means nothing."""
         said = frame.spoken()
-        asked, kept = wish(request.args)
-        start = before()
-        found = await self._find(asked, browse.PAGE, start)
+        asked = filters.read(request.args)
+        kept = asked.kept
+        try:
+            found = await searched(self._made.instance, asked, browse.PAGE)
+        except BadCursor:
+            return self.leads_nowhere()
         return self._made.page(
             "board.html",
+            400 if asked.wrong else 200,
             query=kept,
-            listings=self._views(found, said),
+            listings=self._views(found.listings, said),
             wished=kept,
-            kinds=[(kind, frame.link("/board", said, {**kept, "kind": kind})) for kind in ("", *KINDS)],
+            wrong=asked.wrong,
+            more_filters=asked.more,
+            narrowed=bool(kept.keys() - {"sort"}),
+            ranked=asked.sort == "best",
+            sorts=[(sort, frame.link("/board", said, {**kept, "sort": "" if sort == "newest" else sort})) for sort in filters.SORTS],
+            kinds=[(kind, frame.link("/board", said, {**kept, "kind": kind})) for kind in ("", *filters.KINDS)],
             fields=fields(said.code),
-            tongues=self._with(_tongues(said.code), asked.speaks, said),
+            tongues=self._with(_tongues(said.code), kept.get("speaks", ""), said),
+            written=self._with(_tongues(said.code), kept.get("language", ""), said),
             regions=_regions(said.code),
-            topic=vocabulary.label(asked.slug, said.code) if asked.slug else None,
-            topic_path=f"/topics/{asked.slug.lower()}" if asked.slug else None,
-            more=frame.link("/board", said, {**kept, "before": str(found.more)}) if found.more else None,
-            first=start == END,
+            topic=vocabulary.label(asked.topic, said.code) if asked.topic else None,
+            topic_path=f"/topics/{asked.topic.lower()}" if asked.topic else None,
+            more=frame.link("/board", said, {**kept, "after": found.more}) if found.more else None,
+            first=found.first,
             feed=frame.link("/board.atom", said, kept),
         )
 
     async def author(self, actor: Actor) -> Response:
         """The profile of an actor of ours: what they ask and offer in public, also what is closed, and how to reach them."""
         said = frame.spoken()
-        start = before()
-        found = await self._find(Wish(actor_id=actor.id, closed=True), browse.PAGE, start)
+        try:
+            found = await of_author(self._made.instance, actor, browse.PAGE)
+        except BadCursor:
+            return self.leads_nowhere()
         path = f"/@{actor.username}"
         return self._made.page(
             "actor.html",
             actor=ActorView.of(actor),
-            listings=self._views(found, said),
-            more=frame.link(path, said, {"before": str(found.more)}) if found.more else None,
-            first=start == END,
+            listings=self._views(found.listings, said),
+            more=frame.link(path, said, {"after": found.more}) if found.more else None,
+            first=found.first,
             feed=f"/users/{actor.username}/feed.atom",
         )
 
@@ -189,8 +211,10 @@ class Board:
         said = frame.spoken()
         slug = "" if name in services.BOARDS else vocabulary.canonical(name)
         kept = {"topic": slug} if slug else {"kind": name.removesuffix("s")} if name in ("requests", "offers") else {"urgency": "hours"}
-        start = before()
-        found = await self._find(wish(kept)[0], browse.PAGE, start)
+        try:
+            found = await searched(self._made.instance, filters.read(kept), browse.PAGE)
+        except BadCursor:
+            return self.leads_nowhere()
         category = vocabulary.category(slug) if slug else None
         return self._made.page(
             "topic.html",
@@ -200,10 +224,10 @@ class Board:
             slug=slug,
             handle=f"{name}@{self._made.instance.config.host}",
             actor=None if actor is None else ActorView.of(actor),
-            listings=self._views(found, said),
+            listings=self._views(found.listings, said),
             filters=frame.link("/board", said, kept),
-            more=frame.link(f"/topics/{name}", said, {"before": str(found.more)}) if found.more else None,
-            first=start == END,
+            more=frame.link(f"/topics/{name}", said, {"after": found.more}) if found.more else None,
+            first=found.first,
             feed=frame.link("/board.atom", said, kept),
         )
 
@@ -216,24 +240,30 @@ class Board:
         said = frame.spoken()
         if len(name) > LONGEST_TAG or "\x00" in name:
             abort(404)
-        start = before()
-        found = await self._find(Wish(hashtag=name.casefold(), closed=True, network=False), browse.PAGE, start)
+        instance, tag = self._made.instance, name.casefold()
+        # The list of a tag is no search: its cursors are those of a search for the tag as it is written.
+        key = Wanted(words=(f"#{tag}",), state="any", here=True)
+        try:
+            found = await listed(instance, key, "newest", lambda tx, at: browse.of_hashtag(tx, instance, tag, at.id if at else END))
+        except BadCursor:
+            return self.leads_nowhere()
         path = f"/tags/{frame.quoted(name)}"
-        slug = _slug(name)
+        slug = filters.slug(name)
         return self._made.page(
             "tag.html",
             tag=name,
             topic=(f"/topics/{slug.lower()}", vocabulary.label(slug, said.code)) if slug else None,
-            listings=self._views(found, said),
-            more=frame.link(path, said, {"before": str(found.more)}) if found.more else None,
-            first=start == END,
+            listings=self._views(found.listings, said),
+            more=frame.link(path, said, {"after": found.more}) if found.more else None,
+            first=found.first,
         )
 
-    async def _find(self, asked: Wish, limit: int, start: int) -> Found:
-        return await self._made.instance.database.read(browse.page, self._made.instance, asked, start, limit)
+    def leads_nowhere(self) -> Response:
+        """The page for an address whose cursor we did not make for it."""
+        return self._made.page("missing.html", 400, what="wrong")
 
-    def _views(self, found: Found, said: Spoken) -> list[listing.ListingView]:
-        return [listing.view(self._made.instance, one, said) for one in found.listings]
+    def _views(self, found: Sequence[Listing], said: Spoken) -> list[listing.ListingView]:
+        return [listing.view(self._made.instance, one, said) for one in found]
 
     def _with(self, choices: tuple[Choice, ...], tag: str, said: Spoken) -> tuple[Choice, ...]:
         """The languages of the form, and the one that is asked for."""

@@ -9,11 +9,11 @@ from quart import Response, abort, request
 
 from actors import known
 from fedmatch import times
-from fedmatch.board import browse
-from fedmatch.board.browse import Found, Wish
-from fedmatch.board.listings import END, Listing
+from fedmatch.board.listings import Listing
+from fedmatch.board.search import BadCursor
 from fedmatch.web import board as boards
-from fedmatch.web import frame
+from fedmatch.web import filters, frame
+from fedmatch.web.board import Listed
 from fedmatch.web.frame import Frame
 from fedmatch.web.language import Spoken, direction
 from schemas import vocabulary
@@ -56,10 +56,15 @@ class Entry:
 async def board(made: Frame) -> Response:
     """The board with the filters of the address."""
     said = frame.spoken()
-    asked, kept = boards.wish(request.args)
-    found = await made.instance.database.read(browse.page, made.instance, asked, boards.before(), ENTRIES)
-    about = [vocabulary.label(asked.slug, said.code)] if asked.slug else []
-    return await _feed(made, said, found, "/board", "/board.atom", kept, about)
+    asked = filters.read(request.args)
+    if asked.wrong:
+        return await boards.Board(made).board()  # the page says what was not understood
+    try:
+        found = await boards.searched(made.instance, asked, ENTRIES)
+    except BadCursor:
+        return boards.Board(made).leads_nowhere()
+    about = [vocabulary.label(asked.topic, said.code)] if asked.topic else []
+    return await _feed(made, said, found, "/board", "/board.atom", asked.kept, about)
 
 
 async def actor(made: Frame, name: str) -> Response:
@@ -68,20 +73,23 @@ async def actor(made: Frame, name: str) -> Response:
     found = await instance.database.read(known.by_name, name)
     if found is None or found.username != name or found.kind == "Application" or not found.active:
         abort(404)
-    listed = await instance.database.read(browse.page, instance, Wish(actor_id=found.id, closed=True), boards.before(), ENTRIES)
+    try:
+        listed = await boards.of_author(instance, found, ENTRIES)
+    except BadCursor:
+        return boards.Board(made).leads_nowhere()
     return await _feed(made, frame.spoken(), listed, f"/@{name}", f"/users/{name}/feed.atom", {}, [f"@{found.handle}"])
 
 
-async def _feed(made: Frame, said: Spoken, found: Found, page: str, path: str, kept: Mapping[str, str], about: list[str]) -> Response:
+async def _feed(made: Frame, said: Spoken, found: Listed, page: str, path: str, kept: Mapping[str, str], about: list[str]) -> Response:
     base = made.instance.config.base_url
-    start = {"before": str(boards.before())} if boards.before() != END else {}
+    start = {"after": found.start}
     entries = [_entry(made.instance, one, said) for one in found.listings]
     response = made.feed(
         "feed.xml",
         id=base + frame.link(path, Spoken(said.code), kept),
         self_url=base + frame.link(path, said, {**kept, **start}),
         page_url=base + frame.link(page, said, kept),
-        next_url=base + frame.link(path, said, {**kept, "before": str(found.more)}) if found.more else None,
+        next_url=base + frame.link(path, said, {**kept, "after": found.more}) if found.more else None,
         about=[_clean(word) for word in about],
         updated=max((one.updated for one in entries), default=NEVER),
         entries=entries,

@@ -81,7 +81,17 @@ FILTERS = [
     ("urgency=hours", ["Radio"]),
     ("words=LAWYER", ["A lawyer"]),
     ("words=asylum+lawyer&kind=offer", []),
-    ("kind=&topic=&speaks=&region=&urgency=&words=&before=", ["Free time", "Radio", "A lawyer"]),
+    ("kind=&topic=&speaks=&region=&urgency=&words=&after=&language=&until=&room=&origin=&author=&state=&sort=", ["Free time", "Radio", "A lawyer"]),
+    ("words=lawyer&sort=best", ["A lawyer"]),
+    ("words=%22a+lawyer%22", ["A lawyer"]),
+    ("language=en&origin=here.example", []),
+    ("author=alice&language=en", ["Free time", "Radio", "A lawyer"]),
+    ("author=nobody", []),
+    ("state=closed", []),
+    ("state=any&helper_region=DE", []),
+    ("room=2&anywhere=1", ["Free time", "Radio", "A lawyer"]),
+    ("checked=1", []),
+    ("until=2026-01-01", []),
 ]
 
 
@@ -112,7 +122,7 @@ async def test_pages_go_on_where_the_one_before_ended(house: Instance) -> None:
     alice = await person(house, "alice")
     for number in range(45):
         await publish.listing(house, alice, replace(REQUEST, title=f"n {number}"), "en", audience="public")
-    for path, tagged in (("/board?kind=request&lang=ar", "lang=ar"), ("/@alice", "before"), ("/topics/legalaid", "before"), ("/tags/legalaid", "before")):
+    for path, tagged in (("/board?kind=request&lang=ar", "lang=ar"), ("/@alice", "after"), ("/topics/legalaid", "after"), ("/tags/legalaid", "after")):
         seen, at = [], path
         while at:
             page = await ask(house, at)
@@ -121,10 +131,26 @@ async def test_pages_go_on_where_the_one_before_ended(house: Instance) -> None:
             at = on[1].replace("&amp;", "&") if on else ""
             assert not at or tagged in at
         assert sorted(seen) == sorted(f"n {number}" for number in range(45)), path
-    assert "There are no older ones." in (await ask(house, "/board?before=1")).text
 
 
-NAMES = ("kind", "topic", "category", "skill", "speaks", "region", "urgency", "words", "before", "lang", "else")
+async def test_what_means_nothing_is_said_back_and_nothing_is_looked_for(house: Instance) -> None:
+    await several(house)
+    for query, name in (
+        ("kind=both", "Kind"), ("topic=lawyers-and-more", "Field of help or skill"), ("speaks=xyz1", "Language spoken"), ("region=XX", "Region"),
+        ("urgency=now", "How soon"), ("language=%2B", "Language of the text"), ("until=tomorrow", "Closes by"), ("room=0", "Room for so many people"),
+        ("room=1e9", "Room for so many people"), ("origin=%3Cb%3E", "From the server"), ("author=%40", "Written by"), ("state=sealed", "Open or closed"),
+        ("sort=sealed", "Order"), ("checked=yes", "Only from people who were checked"),
+    ):  # fmt: skip
+        for path in ("/board", "/board.atom"):
+            page = await ask(house, f"{path}?{query}")
+            assert (page.status, titles(page)) == (400, []), query
+            assert "Not understood, so nothing was looked for:" in page.text
+            assert f"<li>{name}: <bdi>" in page.text
+        sound(page, house)
+    assert (await ask(house, "/board?after=1")).status == 400
+
+
+NAMES = ("kind", "topic", "category", "skill", "speaks", "region", "urgency", "words", "after", "author", "until", "room", "sort", "lang", "else")
 
 
 async def test_hostile_queries_break_nothing(house: Instance) -> None:
@@ -135,20 +161,18 @@ async def test_hostile_queries_break_nothing(house: Instance) -> None:
         "(" * 500, "%E2%80%AE", "a" * 3500, "../../etc", "%0d%0aSet-Cookie:x=1", "en;q=x", "ku-Arab-x-y-z-a-b-c-d-e",
     ):  # fmt: skip
         for name in NAMES:
-            paths = ("/board",) if name not in ("before", "lang") else ("/board", "/board.atom", "/", "/@alice", "/topics/legalaid", "/tags/legalaid")
+            paths = ("/board",) if name not in ("after", "lang") else ("/board", "/board.atom", "/", "/@alice", "/topics/legalaid", "/tags/legalaid")
             for path in paths:
                 answer = await ask(house, f"{path}?{name}={value}&{name}=2")
                 assert answer.status in (200, 400), (path, name, value)
                 assert "set-cookie" not in answer.headers
         # All at once
-        assert (await ask(house, "/board?" + "&".join(f"{name}={value[:200]}" for name in NAMES))).status == 200
+        assert (await ask(house, "/board?" + "&".join(f"{name}={value[:200]}" for name in NAMES))).status in (200, 400)
     for accept in ("*", ",,,;;;", "fa;q=1e400", "fa;q=nan", "a" * 5000, "ar;q=-1", "\u0661"):
         assert (await ask(house, "/board", accept_language=accept)).status == 200
 
 
-@pytest.mark.parametrize(
-    "path", ["/topics/x", "/topics/%00", "/topics/" + "a" * 3000, "/tags/" + "a" * 3000, "/posts/1/recommend", "/posts/x/recommend"]
-)
+@pytest.mark.parametrize("path", ["/topics/x", "/topics/%00", "/topics/" + "a" * 3000, "/tags/" + "a" * 3000, "/posts/1/recommend", "/posts/x/recommend"])
 async def test_what_is_no_page_is_the_one_page_that_says_so(house: Instance, path: str) -> None:
     answer = await ask(house, path)
     assert (answer.status, answer.body) == (404, (await ask(house, "/nothing")).body)
@@ -191,7 +215,7 @@ async def test_a_listing_says_everything_in_each_of_its_languages(house: Instanc
     assert 'lang="ar" dir="rtl"' in page.text
     assert '<div class="version" lang="fa" dir="rtl">' in page.text
     assert f'href="{first.url.removeprefix(house.config.base_url)}"' in page.text
-    assert f"<code class=\"address\">{made.url}</code>" in page.text
+    assert f'<code class="address">{made.url}</code>' in page.text
     assert 'property="og:title"' in page.text
     persian = await ask(house, f"{path}?lang=fa")
     sound(persian, house, "fa")
