@@ -1,6 +1,6 @@
-"""Who may be told of whom, and how did it go? Introductions to a third person or role, private feedback, and the story of an outcome.
+"""Who may be told of whom, and how did it go? Introductions to a third person or role, and private feedback. What may be told to others: stories.py.
 
-Nothing is passed on before the asker agreed, for that one recipient. A story is told only if both sides agree, and names only those who opted in themselves.
+Nothing is passed on before the asker agreed, for that one recipient.
 """
 
 import json
@@ -19,8 +19,6 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 MOST_TEXT: Final = 2000
-MOST_CREDITS: Final = 20
-MOST_CREDIT: Final = 200
 MOST: Final = 50
 """Introductions in one conversation."""
 
@@ -40,21 +38,6 @@ class Introduction:
     def json(self) -> dict[str, str]:
         """The form scripts read."""
         return {"id": str(self.id), "response": str(self.response_id), "state": self.state, "to": self.to, "why": self.why}
-
-
-@dataclass(frozen=True, slots=True)
-class Story:
-    """What came of it, in the words of one side; told when both agreed. `credits` are the names of those who agreed to stand there."""
-
-    text: str
-    asker_agreed: bool
-    helper_agreed: bool
-    credits: tuple[str, ...]
-
-    @property
-    def told(self) -> bool:
-        """Whether both sides agreed."""
-        return self.asker_agreed and self.helper_agreed
 
 
 INSERT: Final = """
@@ -190,80 +173,3 @@ async def feedbacks(tx: Transaction, instance: "Instance", response: Response) -
     """What was said about one answer, for the people who run this instance."""
     rows = await tx.all(FEEDBACKS, response_id=response.id)
     return [instance.vault.open(bytes(row["sealed"]), f"feedback:{response.id}").decode() for row in rows]
-
-
-STORY: Final = """
-select story.asker_agreed, story.helper_agreed, story.sealed
-from story
-where story.response_id = :response_id
-"""
-
-TELL: Final = """
-insert into story (response_id, asker_agreed, helper_agreed, sealed)
-values (:response_id, :asker_agreed, :helper_agreed, :sealed)
-on conflict (response_id) do update
-set asker_agreed = excluded.asker_agreed, helper_agreed = excluded.helper_agreed, sealed = excluded.sealed
-"""
-
-
-async def tell_story(tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str | None = None, *, credit: str | None = None) -> Story:
-    """One side proposes an outcome story (`text`), or agrees to the one there is; another text needs the other's consent anew.
-
-    `credit` is the name under which this side agrees to be named; without it they are not. Raises `CannotAnswer`.
-    """
-    asks = response.of_asker(actor)
-    if response.state != "completed" or not (asks or response.of_helper(actor)):
-        raise CannotAnswer("a story is told by the two sides of what was completed")
-    before = await story(tx, instance, response)
-    words = (text or "").strip() or (before.text if before else "")
-    if not words or len(words) > MOST_TEXT:
-        raise CannotAnswer(f"a story has 1 to {MOST_TEXT} letters")
-    if response.side != "both":
-        name = crossing.new_name(instance, "stories")
-        await conversations.pass_on(tx, instance, actor, response, Matter("story", "agree", name, (credit or "").strip()[:MOST_CREDIT], words))
-    now = await _agreed(tx, instance, response, words, asks=asks, credit=credit)
-    other = await known.by_uri(tx, response.words.helper if asks else response.words.asker)
-    if other is not None and other.local and not now.told:
-        await notifications.tell(tx, instance, other.id, "story.asked", response.id)
-    return now
-
-
-async def story_told(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, response: Response, matter: Matter) -> None:
-    """The other side, on its server, proposes a story or agrees to these very words."""
-    if response.state != "completed" or not matter.text or len(matter.text) > MOST_TEXT:
-        return
-    now = await _agreed(tx, instance, response, matter.text, asks=response.of_asker(author), credit=matter.to or None)
-    if not now.told:
-        await notifications.tell(tx, instance, owner.id, "story.asked", response.id)
-
-
-async def _agreed(tx: Transaction, instance: "Instance", response: Response, words: str, *, asks: bool, credit: str | None) -> Story:
-    """Notes that one side agrees to these words, and to be named as `credit`; the other side's consent stands only for the same words."""
-    before = await story(tx, instance, response)
-    same = before is not None and before.text == words
-    asker_agreed = asks or (same and before is not None and before.asker_agreed)
-    helper_agreed = not asks or (same and before is not None and before.helper_agreed)
-    named = await _credits(tx, instance, response)
-    named.pop("asker" if asks else "helper", None)
-    if credit:
-        named["asker" if asks else "helper"] = credit.strip()[:MOST_CREDIT]
-    sealed = instance.vault.seal(json.dumps({"text": words, "credits": named}, ensure_ascii=False).encode(), f"story:{response.id}")
-    await tx.execute(TELL, response_id=response.id, asker_agreed=int(asker_agreed), helper_agreed=int(helper_agreed), sealed=sealed)
-    return Story(words, asker_agreed, helper_agreed, tuple(named.values())[:MOST_CREDITS])
-
-
-async def story(tx: Transaction, instance: "Instance", response: Response) -> Story | None:
-    """The outcome story of one answer, told or not yet."""
-    row = await tx.one(STORY, response_id=response.id)
-    if row is None:
-        return None
-    said = json.loads(instance.vault.open(bytes(row["sealed"]), f"story:{response.id}"))
-    return Story(said["text"], bool(row["asker_agreed"]), bool(row["helper_agreed"]), tuple(said["credits"].values())[:MOST_CREDITS])
-
-
-async def _credits(tx: Transaction, instance: "Instance", response: Response) -> dict[str, str]:
-    row = await tx.one(STORY, response_id=response.id)
-    if row is None:
-        return {}
-    named: dict[str, str] = json.loads(instance.vault.open(bytes(row["sealed"]), f"story:{response.id}"))["credits"]
-    return named

@@ -15,7 +15,7 @@ import structlog
 
 from actors import known, quiet
 from actors.known import Actor
-from fedmatch.board import admissions, answers, conversations, crossing, fit, guests, introductions, listings, notifications, outcomes, trays
+from fedmatch.board import admissions, answers, conversations, crossing, fit, guests, introductions, listings, notifications, outcomes, stories, trays
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from outbox import posts
@@ -228,7 +228,7 @@ async def _matter(tx: Transaction, instance: "Instance", author: Actor, owner: A
         case "guest":
             await admissions.told(tx, instance, author, owner, held, matter)
         case "story":
-            await introductions.story_told(tx, instance, author, owner, held, matter)
+            await stories.heard(tx, instance, author, owner, held, matter)
         case _:
             assert_never(matter.kind)
 

@@ -1,6 +1,6 @@
 """What is asked for, what is offered? `fedmatch listing`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from fedmatch.board.checks import Questions
     from fedmatch.board.drafts import Widening
     from fedmatch.board.listings import Json, Listing
+    from fedmatch.board.stories import Story
     from fedmatch.board.terms import Terms
     from schemas.objects import Need, Proposal
     from schemas.storage import Transaction
@@ -374,18 +375,18 @@ def show(which: str, name: str | None) -> None:
     """Show one request or offer."""
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import readers
+        from fedmatch.board import readers, stories
 
         one = await _find(instance, which)
         if name is None:
-            _show(one, await _home(instance, one))
+            _show(one, await _home(instance, one), await instance.database.read(stories.told, instance, one.url))
             return
         reader = await person(instance, name)
         seen = await instance.database.write(readers.open_for, instance, reader, one)
         if seen is None:
             fail(f"there is no request or offer {which} here; `fedmatch listing list --network` shows what is known")
         hint(None if seen == one else "You opened 20 today; of this one the coarse fields are shown. Tomorrow it can be read.")
-        _show(seen, [])
+        _show(seen, [], await instance.database.read(stories.told, instance, one.url) if seen == one else ())
 
     within(work)
 
@@ -410,10 +411,11 @@ async def _home(instance: "Instance", one: "Listing") -> list[tuple[str, str]]:
     return await instance.database.read(look)
 
 
-def _show(one: "Listing", more: list[tuple[str, str]]) -> None:
-    form = one.json()
-    lines = [(name, _line(value)) for name, value in form.items() if value not in (None, [], "")]
-    whole = [*lines, *more]
+def _show(one: "Listing", more: list[tuple[str, str]], told: "Sequence[Story]" = ()) -> None:
+    form: dict[str, Json] = {**one.json(), "outcome": [dict(story.json()) for story in told]}
+    lines = [(name, _line(value)) for name, value in form.items() if name != "outcome" and value not in (None, [], "")]
+    came = [("outcome", " - ".join((story.text, *story.credits))) for story in told]
+    whole = [*lines, *more, *came]
     width = max(len(name) for name, _ in whole) + 2
     say(form, "\n".join(f"{name + ':':<{width}}{value}" for name, value in whole))
 

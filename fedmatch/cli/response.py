@@ -214,25 +214,35 @@ def feedback(which: str, name: str, text: str) -> None:
 @AS
 @click.option("--text", help="The story; without it you agree to the one there is. `-` reads standard input.")
 @click.option("--credit", metavar="NAME", help="How you wish to be named in it; without it you are not.")
-def story(which: str, name: str, text: str | None, credit: str | None) -> None:
-    """Propose, or agree to, a story of the outcome; it may be told only when both sides agreed."""
+@click.option("--anyway", is_flag=True, help="Propose words that may lead to somebody.")
+@click.option("--withdraw", "back", is_flag=True, help="Take your consent back: it is shown no more, here or there.")
+def story(which: str, name: str, text: str | None, credit: str | None, anyway: bool, back: bool) -> None:
+    """Propose, or agree to, a story of the outcome. When both sides agreed it stands with the listing, for all who may read that, until one takes it back."""
     words = None if text is None else text_of(text)
+    if back and (words is not None or credit is not None):
+        fail("--withdraw stands alone")
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import answers, introductions
+        from fedmatch.board import answers, crossing, stories
 
         me = await person(instance, name)
 
-        async def body(tx: "Transaction") -> introductions.Story:
+        async def body(tx: "Transaction") -> "tuple[stories.Story | None, bool, str | None]":
             held, actor = await _find(tx, instance, which, me)
-            return await introductions.tell_story(tx, instance, actor, held, words, credit=credit)
+            if back:
+                heard = await stories.withdraw(tx, instance, actor, held)
+                return await stories.of(tx, instance, held), heard, answers.readable_by(held)
+            return await stories.tell(tx, instance, actor, held, words, credit=credit, anyway=anyway), True, None
 
         try:
-            made = await instance.database.write(body)
-        except answers.CannotAnswer as error:
+            made, heard, host = await instance.database.write(body)
+        except (answers.CannotAnswer, crossing.CannotReach) as error:
             fail(str(error))
-        form: dict[str, Json] = {"text": made.text, "told": made.told, "credits": list(made.credits)}
-        say(form, "Both sides agreed; it may be told." if made.told else "Kept; the other side is asked.")
+        instance.wake("delivery")
+        instance.wake("job")
+        hint(None if heard else f"{host} is no trusted peer any more and could not be told; ask its administrators to take it off.")
+        form: dict[str, Json] = {"text": made.text if made else None, "told": bool(made and made.told), "credits": list(made.credits) if made else []}
+        say(form, "Taken back." if back else "Both sides agreed; it stands with the listing." if form["told"] else "Kept; the other side is asked.")
 
     within(work)
 

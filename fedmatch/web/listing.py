@@ -1,5 +1,6 @@
 """How does a request or an offer look to whoever follows a link to it? The whole of it, a card of it, and the page to recommend it to somebody."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final
@@ -10,8 +11,9 @@ from quart import Response, abort
 from actors import hosts, known
 from actors.known import Actor
 from fedmatch import times
-from fedmatch.board import listings
+from fedmatch.board import listings, stories
 from fedmatch.board.listings import OPEN, Listing
+from fedmatch.board.stories import Story
 from fedmatch.web import frame
 from fedmatch.web.actor import ActorView
 from fedmatch.web.frame import Frame
@@ -101,6 +103,7 @@ def view(instance: "Instance", listing: Listing, said: Spoken) -> ListingView:
         for tag, title, text in [(listing.language, listing.title, listing.text), *((one.language, one.title, one.text) for one in listing.translations)]
     )
     title, text, tongue = _in(listing, said)
+    versions = tuple(sorted(versions, key=lambda one: one.language != (tongue or "")))  # what the reader reads best stands first
     end = listing.proposal.ends
     return ListingView(
         path=here(instance, listing.url) if listing.local else f"/listings/{listing.id}",
@@ -177,11 +180,11 @@ def _checked(instance: "Instance", vouch: Vouch, said: Spoken) -> Checked:
     return Checked(instance.config.name if host in known.ours(instance) else host, said.month(vouch.expires))
 
 
-def shown(made: Frame, author: Actor | None, listing: Listing) -> Response:
-    """The page of a listing; `author` None where it comes from elsewhere."""
+def shown(made: Frame, author: Actor | None, listing: Listing, told: Sequence[Story] = ()) -> Response:
+    """The page of a listing with what was `told` of its outcome; `author` None where it comes from elsewhere."""
     said = frame.spoken()
     seen = view(made.instance, listing, said)
-    response = made.page("listing.html", actor=None if author is None else ActorView.of(author), listing=seen, description=seen.short)
+    response = made.page("listing.html", actor=None if author is None else ActorView.of(author), listing=seen, description=seen.short, stories=told)
     if not listing.local:
         response.headers["X-Robots-Tag"] = "noindex"  # a copy shall not be found where its origin is not
     return response
@@ -194,7 +197,7 @@ async def copied(made: Frame, number: str) -> Response:
         abort(404)
     if found.local:
         return made.to(here(made.instance, found.url))
-    return shown(made, None, found)
+    return shown(made, None, found, await made.instance.database.read(stories.told, made.instance, found.url))
 
 
 async def _copy(tx: Transaction, instance: "Instance", number: str) -> Listing | None:

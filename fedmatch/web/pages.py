@@ -10,8 +10,9 @@ from actors.endpoints import not_found
 from actors.known import Actor
 from actors.media import wants_activitypub
 from actors.vault import Locked
-from fedmatch.board import listings, services
+from fedmatch.board import listings, services, stories
 from fedmatch.board.listings import Listing
+from fedmatch.board.stories import Story
 from fedmatch.web import feed, frame, listing, post
 from fedmatch.web.board import Board
 from fedmatch.web.frame import Frame
@@ -45,19 +46,20 @@ class Pages:
     async def post(self, _kind: str, wanted: Post) -> Response:
         """A post of ours that everybody may read: a request, an offer, or words."""
 
-        async def look(tx: Transaction) -> tuple[Actor, Listing | None, Poll | None] | None:
+        async def look(tx: Transaction) -> tuple[Actor, Listing | None, Poll | None, tuple[Story, ...]] | None:
             author = await known.by_id(tx, wanted.actor_id)
             if author is None or not await can_read(tx, Anonymous(), wanted.id):
                 return None
             asked = None if wanted.poll is None else await polls.numbers(tx, wanted.id, wanted.poll)
-            return author, await listings.by_id(tx, self._instance, wanted.id), asked
+            offered = await listings.by_id(tx, self._instance, wanted.id)
+            return author, offered, asked, () if offered is None else await stories.told(tx, self._instance, wanted.uri)
 
         found = await self._instance.database.read(look)
         if found is None:
             abort(404)
-        author, offered, asked = found
+        author, offered, asked, told = found
         if offered is not None:
-            return listing.shown(self._frame, author, offered)
+            return listing.shown(self._frame, author, offered, told)
         return post.shown(self._frame, author, wanted, asked)
 
     def answer_errors(self, quart: Quart) -> None:

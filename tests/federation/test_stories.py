@@ -13,7 +13,20 @@ import pytest
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import admissions, answers, conversations, disclosures, identities, introductions, life, listings, notifications, publish, responses
+from fedmatch.board import (
+    admissions,
+    answers,
+    conversations,
+    disclosures,
+    identities,
+    introductions,
+    life,
+    listings,
+    notifications,
+    publish,
+    responses,
+    stories,
+)
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
@@ -376,17 +389,26 @@ async def test_s5_a_song_and_then_its_film(world: World, knowledge: Knowledge) -
     await step(team, responses.complete)
 
     # Then the outcome is told only when both sides agree, and credits only whoever wishes to be named
-    first = await step(team, introductions.tell_story, "A song and a film.", credit="the team", which=-1)
+    first = await step(team, stories.tell, "A song and a film.", credit="the team", which=-1)
     assert not first.told
     (asked,) = await answers_of(songwriter)
-    proposed = await f.instance.database.read(introductions.story, f.instance, asked)
+    proposed = await f.instance.database.read(stories.of, f.instance, asked)
     assert proposed is not None
     assert (proposed.text, proposed.told, proposed.credits) == ("A song and a film.", False, ("the team",))
     assert "story.asked" in await told(songwriter)
-    assert (await step(songwriter, introductions.tell_story)).told
-    at_home = await a.instance.database.read(introductions.story, a.instance, (await answers_of(team))[-1])
+    assert (await step(songwriter, stories.tell)).told
+    at_home = await a.instance.database.read(stories.of, a.instance, (await answers_of(team))[-1])
     assert at_home is not None
     assert (at_home.told, at_home.credits) == (True, ("the team",)), "the songwriter did not opt in to be named"
+    url = (await answers_of(team))[-1].words.listing
+    for site in (a, f):
+        (shown,) = await site.instance.database.read(stories.told, site.instance, url)
+        assert shown.json() == {"text": "A song and a film.", "credits": ["the team"]}
+    # and no longer when one of them takes that back, on either server
+    assert await step(songwriter, stories.withdraw)
+    for site in (a, f):
+        assert await site.instance.database.read(stories.told, site.instance, url) == ()
+    assert "story.withdrawn" in await told(team)
     assert knowledge.known("film_collective") == {"f"}, "who is behind the pseudonym only their own instance knows"
     assert knowledge.left("film_collective") == knowledge.left("I write songs.") == set()
 

@@ -13,7 +13,7 @@ import pytest
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import life, publish, services
+from fedmatch.board import answers, life, publish, responses, services, stories
 from fedmatch.safety import vouches
 from fedmatch.web import board, frame, language
 from fedmatch.web.language import OFFERED, Spoken, asked
@@ -220,6 +220,8 @@ async def test_a_listing_says_everything_in_each_of_its_languages(house: Instanc
     persian = await ask(house, f"{path}?lang=fa")
     sound(persian, house, "fa")
     assert "۳ × editors" in persian.text
+    assert re.findall(r"<h[12][^>]*>(?:وکیل|A lawyer)</h[12]>", persian.text) == ["<h1>وکیل</h1>", '<h2 class="title">A lawyer</h2>'], "theirs comes first"
+    assert re.findall(r"<h[12][^>]*>(?:وکیل|A lawyer)</h[12]>", page.text)[0] == "<h1>A lawyer</h1>"
     assert "وکیل" in titles(await ask(house, "/board?lang=fa"))
     assert not re.search(r"T\d\d:\d\d", page.text), "no page tells the minute"
     await house.database.write(life.fulfil, house, made.id)
@@ -349,3 +351,28 @@ def test_every_word_stands_out_from_its_ground_by_day_and_by_night() -> None:
         for ink, ground in pairs:
             light, dark = sorted((relative(colors[ink]), relative(colors[ground])), reverse=True)
             assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground, round((light + 0.05) / (dark + 0.05), 2))
+
+
+async def test_what_both_agreed_to_tell_stands_on_the_page_until_one_takes_it_back(house: Instance) -> None:
+    alice, bob = await person(house, "alice"), await person(house, "bob")
+    made = await publish.listing(house, alice, replace(REQUEST, title="A lawyer"), "en", audience="public")
+
+    async def told(tx: Transaction) -> answers.Response:
+        sent = await responses.answer(tx, house, bob, made, "I can.")
+        held = await responses.accept(tx, house, alice, await responses.open_(tx, house, alice, sent))
+        held = await responses.complete(tx, house, alice, held)
+        await stories.tell(tx, house, alice, held, "She <b>stays</b>.", credit="Alice <i>")
+        await stories.tell(tx, house, bob, held)
+        return held
+
+    held = await house.database.write(told)
+    path = made.url.removeprefix(house.config.base_url)
+    for code, heading in (("en", "What came of it"), ("fa", "چه حاصل شد")):
+        page = await ask(house, f"{path}?lang={code}")
+        sound(page, house, code)
+        assert heading in page.text
+        assert "She &lt;b&gt;stays&lt;/b&gt;." in page.text
+        assert "Alice &lt;i&gt;" in page.text
+
+    await house.database.write(stories.withdraw, house, bob, held)
+    assert "stays" not in (await ask(house, path)).text

@@ -75,7 +75,20 @@ def test_an_answer_from_the_first_word_to_the_last(house: Path) -> None:
     assert ok("response", "complete", sent["id"], "--as", "alice")["state"] == "completed"
     ok("response", "feedback", sent["id"], "--as", "bob", "--text", "Well.")
     assert ok("response", "story", sent["id"], "--as", "bob", "--text", "It was told.") == {"text": "It was told.", "told": False, "credits": []}
+    assert ok("listing", "show", asked["id"])["outcome"] == []
     assert ok("response", "story", sent["id"], "--as", "alice", "--credit", "Alice")["told"]
+    # Told, it stands with the listing, until either takes that back
+    assert ok("listing", "show", asked["id"])["outcome"] == [{"text": "It was told.", "credits": ["Alice"]}]
+    assert "It was told. - Alice" in run("listing", "show", asked["id"]).stdout
+    assert not ok("response", "story", sent["id"], "--as", "bob", "--withdraw")["told"]
+    assert ok("listing", "show", asked["id"])["outcome"] == []
+    assert run("response", "story", sent["id"], "--as", "bob", "--withdraw").exit_code == 1
+    # What leads to somebody is asked about first
+    asks = run("response", "story", sent["id"], "--as", "bob", "--text", "Write to bob@ngo.example.")
+    assert asks.exit_code == 1
+    assert "bob@ngo.example" in asks.stderr
+    assert "--anyway" in asks.stderr
+    assert not ok("response", "story", sent["id"], "--as", "bob", "--text", "Write to bob@ngo.example.", "--anyway")["told"]
     assert ok("response", "introduce", sent["id"], "--as", "bob") == []
 
 

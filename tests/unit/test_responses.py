@@ -25,6 +25,7 @@ from fedmatch.board import (
     patience,
     publish,
     responses,
+    stories,
     trays,
     weighing,
 )
@@ -410,11 +411,11 @@ async def test_a_guest_is_let_in_by_both_and_reads_one_conversation(house: House
 
     await do(instance, responses.complete, asker, held)
     await do(instance, introductions.feedback, helper, held, "It went well.")
-    first = await do(instance, introductions.tell_story, asker, held, "A lawyer was found.")
+    first = await do(instance, stories.tell, asker, held, "A lawyer was found.")
     assert not first.told
-    both = await do(instance, introductions.tell_story, helper, held, None, credit="A friend")
+    both = await do(instance, stories.tell, helper, held, None, credit="A friend")
     assert (both.told, both.credits) == (True, ("A friend",))
-    changed = await do(instance, introductions.tell_story, asker, held, "Another story.")
+    changed = await do(instance, stories.tell, asker, held, "Another story.")
     assert not changed.told, "another text needs the other's consent anew"
 
     async def end(tx: Transaction) -> list[conversations.Message]:
