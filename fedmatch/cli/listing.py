@@ -9,6 +9,8 @@ import click
 from fedmatch.cli.house import Group, fail, hint, interactive, person, say, table, text_of, within
 
 if TYPE_CHECKING:
+    Given = str | int | bool | None
+
     from actors.instance import Instance
     from actors.known import Actor
     from fedmatch.board.checks import Questions
@@ -320,25 +322,36 @@ def _print(found: "list[Listing]", empty: str = NOTHING) -> None:
 @click.option("--category", multiple=True, metavar="SLUG", help="A field of help; may be given more than once.")
 @click.option("--skill", multiple=True, metavar="SLUG", help="A skill; may be given more than once.")
 @click.option("--speaks", multiple=True, metavar="CODES", help="Languages to talk in, as in ar,en.")
+@click.option("--language", metavar="CODE", help="The language of the text.")
 @click.option("--region", metavar="CODE", help="The country it is about.")
+@click.option("--helper-region", metavar="CODE", help="Where the helper should be.")
 @click.option("--urgency", type=URGENCY)
+@click.option("--until", metavar="DAY", help="Only what closes on that day or before, as in 2026-12-31.")
+@click.option("--room", type=click.IntRange(1, 1000), metavar="N", help="Only what has room for so many people.")
+@click.option("--checked", is_flag=True, help="Only what comes from people who were checked.")
+@click.option("--anywhere", is_flag=True, help="Only what is open to helpers anywhere, whatever they speak.")
+@click.option("--origin", metavar="HOST", help="Only what was posted on that server.")
+@click.option("--author", metavar="HANDLE", help="Only what NAME or NAME@HOST wrote.")
+@click.option("--state", type=click.Choice(["open", "closed", "any"]), default="open", show_default=True)
+@click.option("--sort", type=click.Choice(["newest", "best"]), default="newest", show_default=True, help="What comes first.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True)
 def search(
     words: tuple[str, ...],
     name: str | None,
     here: bool,
-    kind: str | None,
     category: tuple[str, ...],
     skill: tuple[str, ...],
     speaks: tuple[str, ...],
-    region: str | None,
-    urgency: str | None,
     limit: int,
+    **given: "Given",
 ) -> None:
-    """Search what is open for all of the WORDS; what is not public is searched in memory, as far as one may see it."""
+    """Search for all of the WORDS, of which "several in quotes" are a phrase; what is not public is searched in memory, as far as one may see it."""
 
     async def work(instance: "Instance") -> None:
+        from dataclasses import replace
+
         from fedmatch.board import search as looking
+        from fedmatch.web import filters
         from schemas import vocabulary
 
         reader = None if name is None else await person(instance, name)
@@ -346,12 +359,21 @@ def search(
             slugs = tuple(vocabulary.canonical(slug) for slug in (*_several(category), *_several(skill)))
         except vocabulary.UnknownSlug as error:
             raise click.UsageError(str(error)) from None
-        wanted = looking.Wanted(tuple(word for one in words for word in one.split()), kind, slugs, _several(speaks), region and region.upper(), urgency)
+        spoken = {tag: vocabulary.canonical_language(tag) for tag in _several(speaks)}
+        # As an address says it, so that the command line and the pages understand the same.
+        asked = filters.read({option: "1" if value is True else str(value) for option, value in given.items() if value not in (None, False)})
+        wrong = [*asked.wrong, *(("speaks", tag) for tag, known in spoken.items() if known is None)]
+        if wrong:
+            option, value = wrong[0]
+            raise click.UsageError(f"--{option.replace('_', '-')} {value}: not understood; `fedmatch listing search --help` shows what it takes")
+        wanted = replace(asked.wanted, words=looking.typed(" ".join(words)), slugs=slugs, speaks=tuple(tag for tag in spoken.values() if tag))
+        if "author" in asked.kept:
+            wanted = replace(wanted, actor_id=await instance.database.read(filters.author, instance, asked.kept["author"]) or 0)
 
         async def look(tx: "Transaction") -> "list[Listing]":
             if instance.vault.locked:
-                return await looking.public(tx, instance, wanted, network=not here, limit=limit)
-            return await looking.search(tx, instance, wanted, network=not here, reader=reader, limit=limit)
+                return await looking.public(tx, instance, wanted, network=not here, limit=limit, sort=asked.sort)
+            return await looking.search(tx, instance, wanted, network=not here, reader=reader, limit=limit, sort=asked.sort)
 
         hint("The vault is locked: only public ones are searched." if instance.vault.locked else None)
         _print(await instance.database.read(look), NO_HIT)

@@ -40,6 +40,28 @@ def test_every_option_is_taken_and_shown(house: Path) -> None:  # noqa: F811  # 
     assert ok("listing", "search", "nothing") == []
 
 
+def test_search_takes_every_field_as_a_filter(house: Path) -> None:  # noqa: F811  # the fixture
+    first = ok(*REQUEST, "--audience", "public", stdin=TEXT)
+    more = ("--helper-region", "de", "--only-region", "--capacity", "2", "--until", "2027-06-01", "--expires", "2027-05-01", "--audience", "network")
+    made = ok(*REQUEST, *more, stdin=TEXT)
+    filters = ("--language", "en", "--helper-region", "de", "--until", "2027-06-01", "--room", "2", "--author", "alice", "--state", "any", "--sort", "best")
+    assert ok("listing", "search", '"asylum law"', *filters, "--as", "alice") == [made]
+    assert ok("listing", "search", "--anywhere", "--local") == [first]
+    assert (
+        ok("listing", "search", "--checked") == ok("listing", "search", "--origin", "elsewhere.example") == ok("listing", "search", "--author", "nobody") == []
+    )
+    for wrong in (
+        ("--region", "Atlantis"),
+        ("--language", "+"),
+        ("--until", "soon"),
+        ("--room", "0"),
+        ("--limit", "-1"),
+        ("--sort", "sealed"),
+        ("--author", "@"),
+    ):
+        assert run("listing", "search", *wrong).exit_code == 2, wrong
+
+
 @pytest.mark.parametrize(
     ("words", "says"),
     [

@@ -1,0 +1,226 @@
+"""Does the index find words in every script, the same on both engines, keep up with every change, and hold nothing that was deleted in any file?"""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from actors.instance import Instance
+from fedmatch import app, chores
+from fedmatch.board import index, life, listings, publish, search
+from fedmatch.board.listings import END, Listing
+from fedmatch.board.search import Wanted
+from fedmatch.database import sqlite_text, text
+from schemas.objects import Need, Proposal, Translation
+from tests import postgres
+from tests.houses import REQUEST, open_house, person
+
+OFFER = replace(REQUEST, purpose="offer")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Instance]:
+    """An instance on each engine."""
+    url = "sqlite" if request.param == "sqlite" else await postgres.clean_database(request.getfixturevalue("postgresql_url"))
+    instance = await open_house(tmp_path, url)
+    yield instance
+    await app.close(instance)
+    if url != "sqlite":
+        await postgres.drop(url)
+
+
+async def say(instance: Instance, proposal: Proposal, language: str = "en", audience: listings.AudienceName = "public") -> Listing:
+    author = await person(instance, f"p{instance.ids.new() % 10**9}")
+    return await publish.listing(instance, author, proposal, language, audience=audience)
+
+
+async def found(instance: Instance, *words: str, sort: search.Sort = "newest", **more: object) -> list[str]:
+    wanted = Wanted(words=words, **more)  # type: ignore[arg-type]  # its members
+
+    async def look(tx: listings.Transaction) -> list[Listing]:
+        return await search.public(tx, instance, wanted, sort=sort)
+
+    return sorted(one.title for one in await instance.database.read(look))
+
+
+SAID = {
+    "English": Proposal("request", "A lawyer", "Who knows the asylum law of Sweden? It's for O'Brien.", categories=("LegalAid",)),
+    "Deutsch": Proposal("offer", "Straßenärztin", "Übersetzerin für Kurdisch", categories=("LanguageHelp",)),
+    "Українська": Proposal("request", "Київський адвокат", "Шукаю юриста для біженців", categories=("LegalAid",)),
+    "العربية": Proposal("request", "محامٍ", "مَن يعرف قانون اللجوء؟ كتـــاب", categories=("LegalAid",)),
+    "فارسی": Proposal("request", "کمک", "به یک پزشک نیاز داریم، می‌خواهم کتاب‌ها", categories=("LegalAid",)),
+    "中文": Proposal("offer", "律师", "我们为难民提供法律援助", categories=("LegalAid",)),
+}
+ASKED = [
+    (("LAWYER",), {"English"}),
+    (("law",), {"English"}),
+    (("la",), set()),
+    (("asylum", "sweden"), {"English"}),
+    (("asylum", "norway"), set()),
+    (("asylum law",), {"English"}),
+    (("law asylum",), set()),
+    (("strassenärztin",), {"Deutsch"}),
+    (("ubersetzerin",), {"Deutsch"}),
+    (("київськ",), {"Українська"}),
+    (("біженців",), {"Українська"}),
+    (("محام",), {"العربية"}),
+    (("اللجوء",), {"العربية"}),
+    (("يك",), {"فارسی"}),
+    (("难民",), {"中文"}),
+    (("律师", "法律援助"), {"中文"}),
+    (("难民律师",), set()),
+    (("LegalAid",), {"English", "Українська", "العربية", "فارسی", "中文"}),
+]
+
+
+async def test_words_of_every_script_are_found_the_same_on_both_engines(house: Instance) -> None:
+    titles = {}
+    tags = {"English": "en", "Deutsch": "de", "Українська": "uk", "العربية": "ar", "فارسی": "fa", "中文": "zh"}
+    for name, proposal in SAID.items():
+        made = await say(house, proposal, tags[name])
+        titles[made.title] = name
+    for words, names in ASKED:
+        for sort in ("newest", "best"):
+            assert {titles[title] for title in await found(house, *words, sort=sort)} == names, words  # type: ignore[arg-type]  # one of two
+        every = [await house.database.read(listings.newest, house)]
+        by_hand = {titles[one.title] for one in every[0] if search.matches(one, Wanted(words=words))}
+        assert by_hand == names, words
+
+
+async def test_a_listing_is_found_by_all_that_it_says_and_as_it_is_now(house: Instance) -> None:
+    rich = replace(
+        REQUEST, title="Radio", text="Studio", translations=(Translation("fr", "Poste", "Atelier sonore"),), needs=(Need("Antennenbauer", 2),)
+    )  # fmt: skip
+    made = await say(house, rich)
+    for word in ("radio", "studio", "poste", "sonore", "antennenbauer", "asylum", "legal"):
+        assert await found(house, word) == ["Radio"], word
+    changed = await publish.edit(house, made, replace(made.proposal, title="Television", text="Studio", translations=()))
+    assert await found(house, "radio") == []
+    assert await found(house, "studio") == ["Television"]
+    await house.database.write(life.pause, house, changed.id)
+    assert await found(house, "studio") == []
+    assert await found(house, "studio", state="closed") == ["Television"]
+    await house.database.write(life.reopen, house, changed.id)
+    assert await found(house, "studio") == ["Television"]
+    await publish.withdraw(house, changed)
+    assert await found(house, "studio", state="any") == []
+
+
+async def test_alike_are_open_ones_of_the_other_kind_the_nearest_first(house: Instance) -> None:
+    """Public ones from the index, the others from memory; neither the locked nor the closed ones."""
+    asked = await say(house, replace(REQUEST, title="Swedish asylum law", text="Appeal to the migration court in Malmö"))
+    near = await say(house, replace(OFFER, title="Asylum appeals in Sweden", text="I take cases to the migration court, also in Malmö"))
+    hidden = await say(house, replace(OFFER, title="Malmö, migration court", text="Appeals"), audience="local")
+    await say(house, replace(OFFER, title="Zzzz", text="Qqqq"))
+    closed = await say(house, replace(OFFER, title="Asylum appeals in Sweden", text="I take cases to the migration court, also in Malmö"))
+    await house.database.write(life.fulfil, house, closed.id)
+    assert await house.database.read(index.alike, house, asked, "offer", 10) == [near.id, hidden.id]
+    assert await house.database.read(index.alike, house, asked, "offer", 1) == [near.id]
+    assert await house.database.read(index.alike, house, near, "request", 10) == [asked.id]
+    assert await house.database.read(index.alike, house, asked, "request", 10) == []
+    await publish.withdraw(house, hidden)
+    assert await house.database.read(index.alike, house, asked, "offer", 10) == [near.id]
+    house.vault.lock()
+    assert await house.database.read(index.alike, house, asked, "offer", 10) == [near.id]
+    assert index.NAME not in house.memory
+
+
+async def test_an_index_that_was_made_otherwise_is_made_anew_while_others_go_on(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number in range(7):
+        await say(house, replace(REQUEST, title=f"Old {number}"))
+    secret = (await house.database.read(text_state))["secret"]
+    monkeypatch.setattr(text, "FORMAT", 2)
+    monkeypatch.setattr(index, "CHUNK", 3)
+    await text.prepare(house.database)  # type: ignore[arg-type]  # an engine
+    assert await found(house, "old") == []
+    await say(house, replace(REQUEST, title="New"))
+    assert await found(house, "asylum") == ["New"]
+    await chores.handlers(house)["index"](house, "all", b"")
+    assert await found(house, "old") == [f"Old {number}" for number in range(7)]
+    assert await found(house, "asylum") == ["New", *(f"Old {number}" for number in range(7))]
+    state = await house.database.read(text_state)
+    assert (state["filled"], state["secret"]) == (text.FULL, secret)
+    await text.prepare(house.database)  # type: ignore[arg-type]  # an engine
+    assert len(await found(house, "old")) == 7
+
+
+async def text_state(tx: listings.Transaction) -> dict[str, object]:
+    row = await tx.one(text.STATE)
+    assert row is not None
+    return {"filled": row["filled"], "secret": bytes(row["secret"])}
+
+
+CANARY = "quetzalcoatlus"
+SECOND = "xylophonist"
+
+
+def traces(folder: Path, *words: str) -> list[str]:
+    """What of these words, or of their grams as an index holds them, stands in a file of the instance."""
+    wanted = {word.encode() for word in words}
+    common = set(text.keys("request", "A lawyer Who knows asylum law? A cook"))
+    wanted |= {f"{key:x}".encode() for word in words for key in text.keys("request", word) if key not in common}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name.startswith("fedmatch.db")]
+    return sorted({word.decode() for path in files for word in wanted if word in path.read_bytes()})
+
+
+async def test_what_was_deleted_or_changed_is_in_no_file_within_one_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Words and grams: FTS5 would keep both in its segments. By withdrawal, by an edit, and with the cascade of a whole account."""
+    monkeypatch.setattr(sqlite_text, "PART", 5)
+    house = await open_house(tmp_path)
+    for number in range(12):
+        await say(house, replace(REQUEST, title=f"A cook {number}"))
+    first = await say(house, replace(REQUEST, text=f"The {CANARY} flies"))
+    second = await say(house, replace(REQUEST, title=f"A {SECOND}"))
+    third = await say(house, replace(REQUEST, title="pterodactylus"))
+    await house.database.erase()
+    assert set(traces(tmp_path, CANARY, SECOND, "pterodactylus")) > {CANARY, SECOND, "pterodactylus"}
+
+    await publish.withdraw(house, first)
+    await publish.edit(house, second, replace(second.proposal, title="A cook"))
+    await house.database.write(cascade, third.actor_id)
+    await chores.handlers(house)["erase"](house, "all", b"")
+    # The first of them was also an edited post: its old text is the post's business, and gone with it.
+    assert traces(tmp_path, CANARY, SECOND, "pterodactylus") == []
+    assert await found(house, "cook") == sorted([f"A cook {number}" for number in range(12)] + ["A cook"])
+    await app.close(house)
+
+
+async def cascade(tx: listings.Transaction, actor_id: int) -> None:
+    await tx.execute("delete from post where actor_id = :actor_id", actor_id=actor_id)
+
+
+async def test_parts_follow_the_keys_whichever_way_texts_come(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sqlite_text, "PART", 4)
+    tx = await sqlite_text.in_memory()
+    texts = sqlite_text.SqliteText()
+    keys = [50, 51, 52, 53, 60, 61, 40, 41, 30, 55, 56, 62, 63, 64, 20, 10, 45]
+    for key in keys:
+        await texts.put(tx, text.Entry(key, ("word",), (), (f"w{key}",), (text.facet("all", ""),), "offer", f"gram{key} common"))
+    asked = text.Query((text.Term(("word",)),))
+    assert await texts.newest(tx, asked, END, 100) == sorted(keys, reverse=True)
+    assert await texts.newest(tx, asked, 52, 3) == [51, 50, 45]
+    assert sorted(key for _, key in await texts.best(tx, asked)) == sorted(keys)
+    assert [key for _, key in await texts.alike(tx, "offer", "gram45", 1)] == [45]
+    for key in keys:
+        assert await texts.remove(tx, key)
+        assert not await texts.remove(tx, key)
+    while await texts.clean(tx):
+        continue
+    assert await texts.newest(tx, asked, END, 100) == []
+
+
+async def test_what_is_not_public_is_in_no_index_on_disk(tmp_path: Path) -> None:
+    house = await open_house(tmp_path)
+    hidden = await say(house, replace(REQUEST, title=CANARY), audience="local")
+    shown = await say(house, replace(REQUEST, title=f"About a {SECOND}"))
+
+    async def look(tx: listings.Transaction, word: str) -> list[int]:
+        return [one.id for one in await search.search(tx, house, Wanted(words=(word,)))]
+
+    assert await house.database.read(look, CANARY) == [hidden.id]
+    assert await house.database.read(look, "asylum") == sorted([hidden.id, shown.id], reverse=True)
+    await house.database.erase()
+    assert traces(tmp_path, CANARY) == []
+    assert SECOND in traces(tmp_path, SECOND)
+    await app.close(house)
