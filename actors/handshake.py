@@ -33,7 +33,7 @@ from actors.signatures.proofs import BadProof
 from schemas import peering, publickeys
 from schemas.activities import Accept, Activity, Follow, Reject, Undo, parse_actor
 from schemas.documents import moment
-from schemas.events import PeerLost, PeerTrusted, VouchesChanged
+from schemas.events import Farewell, PeerLost, PeerTrusted, VouchesChanged
 from schemas.objects import ActorDocument
 from schemas.peering import AgreementKey, Greeting, Rotation
 from schemas.reading import Document, Iri, Unreadable
@@ -573,9 +573,11 @@ async def end(tx: Transaction, instance: "Instance", host: str, level: "Level", 
         application = await known.application(tx)
         ours = Follow(id=partner.follow, actor=application.uri, object=partner.application)
         says = (*says, Undo(id=Iri(f"{application.uri}#undoes/{secrets.token_hex(8)}"), actor=application.uri, object=ours, to=(partner.application,)))
+    key = None if level == "blocked" else await sealing_to(tx, partner.host_id)
+    farewell = None if key is None else Farewell(partner.application, partner.inbox, key)
     await _replace(tx, instance, partner.host_id, "pinned", ())
     await tx.execute(ENDED, host_id=partner.host_id)
-    await instance.tell(tx, PeerLost(partner.host_id, partner.host, level, why))
+    await instance.tell(tx, PeerLost(partner.host_id, partner.host, level, why, farewell))
     await instance.tell(tx, VouchesChanged(None, partner.application))
     return says
 

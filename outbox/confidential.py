@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import handshake, known, peers, sealing, trust
+from actors import handshake, hosts, known, peers, sealing, trust
 from actors.fetch import FetchFailed
 from actors.keys import NoKey
 from actors.known import Actor
@@ -22,6 +22,7 @@ from outbox import publish as outgoing
 from outbox.address import Inbox
 from schemas import documents, sealed
 from schemas.activities import Activity, Create, Delete, Update
+from schemas.events import Farewell
 from schemas.peering import AgreementKey
 from schemas.reading import Iri
 from schemas.sealed import MOST_INNER, TooLong
@@ -50,18 +51,20 @@ async def publish(
     object: Iri,
     ordering_key: str,
     not_before: int | None = None,
+    waits: bool = False,
 ) -> int:
     """Sends `activity` of our `sender`, whole, to the one peer `host_id`, and gives the id of the outgoing row. Call `instance.wake("delivery")` afterwards.
 
     It may name nobody but that peer's Application and people here and there; `object` (what it is about) is written nowhere. Activities with one `ordering_key`
     (which holds the peer's host name) arrive in the order of these calls; a Delete replaces what was not delivered yet, an Update replaces undelivered Updates.
-    `not_before`: the moment, in milliseconds UTC, before which it does not leave; until then `recall` takes it back.
+    `not_before`: the moment, in milliseconds UTC, before which it does not leave; until then `recall` takes it back. One that `waits` is taken for a peer that
+    is not trusted now, too, and leaves when it is again; never in the open.
     Raises `NotTrusted`, `Locked`, and `schemas.sealed.TooLong` for more than 45 kB.
     """
     if activity.id is None or not sender.local:
         raise ValueError("what travels sealed has an id and is said by somebody here")
     partner = await peers.partner(tx, host_id)
-    if partner is None or not partner.ready:
+    if partner is None or not (partner.ready or waits):
         raise NotTrusted(f"host {host_id} is not trusted by an admin here, or did not accept this instance; see `fedmatch peers list`")
     body = documents.dumps(documents.activity(activity))
     if len(body) > MOST_INNER:
@@ -82,6 +85,29 @@ async def publish(
         ordering_key=key,
         confidential=True,
         not_before=not_before,
+    )
+
+
+async def part(tx: Transaction, instance: "Instance", sender: Actor, activity: Activity, host: str, farewell: Farewell, *, ordering_key: str) -> int:
+    """Sends a last `activity` to a peer that an admin trusts no more, sealed at once to the key that was pinned until then: whoever has its name, and not that
+    key, reads nothing. Gives the id of the outgoing row. Raises `Locked`, `keys.NoKey`, `sealing.DoesNotOpen`, `hosts.BadUrl`.
+    """
+    if activity.id is None or not sender.local:
+        raise ValueError("what travels sealed has an id and is said by somebody here")
+    application = await known.application(tx)
+    uri = Iri(f"{instance.config.base_url}/sealed/{secrets.token_hex(16)}")
+    body = documents.dumps(documents.activity(activity))
+    envelope = sealing.seal(body, Way(uri, instance.config.authority, host), await sealing.current(tx, instance), farewell.key)
+    return await outgoing.queue(
+        tx,
+        instance,
+        application,
+        documents.dumps(sealed.outer(uri, application.uri, farewell.application, envelope)),
+        [Inbox(farewell.inbox, await hosts.ensure(tx, instance, hosts.authority(farewell.inbox)))],
+        uri=uri,
+        kind=sealed.KIND,
+        object=farewell.application,
+        ordering_key=_key(instance, host, ordering_key),
     )
 
 
@@ -168,6 +194,28 @@ async def say(tx: Transaction, instance: "Instance", partner: peers.Partner, say
             object=partner.application,
             ordering_key=f"peer {partner.host}",
         )
+
+
+UNSAID: Final = """
+update delivery
+set state = 'superseded', finished_at = :now
+where ordering_key = :ordering_key
+  and state = 'waiting'
+  and lease_until <= :now
+  and outgoing_id in (
+    select outgoing.id
+    from outgoing
+    where outgoing.ordering_key = :ordering_key
+      and outgoing.kind = 'Delete'
+  )
+"""
+
+
+async def keep(tx: Transaction, instance: "Instance", host: str, ordering_key: str) -> None:
+    """Takes a Delete back that waited for the peer `host` under this key: it is trusted again, and may keep what it holds. Raises `Locked`."""
+    key = _key(instance, host, ordering_key)
+    if await tx.execute(UNSAID, ordering_key=key, now=instance.clock.ms()):
+        await tx.execute(outgoing.ERASE_BODIES, ordering_key=key)
 
 
 RESUME: Final = """

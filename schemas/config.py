@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final, Literal, TypeVar, cast, get_args
 from urllib.parse import urlsplit
 
+from schemas import vocabulary
 from schemas.peering import InstanceTerms
 
 T = TypeVar("T")
@@ -255,7 +256,7 @@ KEYS: Final[Mapping[str, str]] = {
     "terms.review": 'review = "Everything is read by us before it is published."',
     "terms.readers": 'readers = "Helpers we met in person."',
     "terms.retention": 'retention = "Closed requests are deleted after 30 days."',
-    "terms.jurisdiction": 'jurisdiction = "DE"',
+    "terms.jurisdiction": 'jurisdiction = ["DE"]',
     "development.allow_networks": 'allow_networks = ["127.0.0.0/8", "::1/128"]',
     "development.plain_http": "plain_http = true",
 }
@@ -319,7 +320,7 @@ class _Reader:
                 review=self.get("terms.review", str, "", most=2000),
                 readers=self.get("terms.readers", str, "", most=2000),
                 retention=self.get("terms.retention", str, "", most=2000),
-                jurisdiction=self.get("terms.jurisdiction", str, "", most=2000),
+                jurisdiction=self.countries("terms.jurisdiction"),
             ),
         )
         if self.problems:
@@ -435,6 +436,12 @@ class _Reader:
             except ValueError as error:
                 self.problem(key, f"holds {text!r}, which is no address or network ({error}); write for example {KEYS[key]}")
         return tuple(found)
+
+    def countries(self, key: str) -> str:
+        codes = [code.strip().upper() for code in self.texts(key)]
+        if wrong := [code for code in codes if not vocabulary.is_region(code)]:
+            self.problem(key, f"holds {wrong[0]!r}, which is no country; name each by its two letters (ISO 3166), as in {KEYS[key]}")
+        return ", ".join(dict.fromkeys(codes))
 
     def proxies(self) -> tuple[str, ...]:
         self.networks("server.trusted_proxies")
@@ -706,8 +713,9 @@ review = ""
 readers = ""
 # How long what is closed or finished is kept.
 retention = ""
-# Under which law the machine and its operators are.
-jurisdiction = ""
+# Under which laws the machine and its operators are: countries by their two letters (ISO 3166), as in ["DE", "SE"]. Default none,
+# and then no request that excludes any country comes here.
+jurisdiction = []
 
 @DEVELOPMENT@'''
 

@@ -8,6 +8,7 @@ from enum import Enum, auto
 from typing import Protocol
 
 from schemas.objects import Agreement, Note, Visibility
+from schemas.peering import AgreementKey
 from schemas.reading import Iri
 from schemas.storage import Transaction
 
@@ -170,13 +171,26 @@ class PeerTrusted:
 
 
 @dataclass(frozen=True, slots=True)
+class Farewell:
+    """How a peer that an admin trusts no more is told the last thing: sealed to the key that was pinned until now, at its Application's inbox."""
+
+    application: Iri
+    inbox: Iri
+    key: AgreementKey
+
+
+@dataclass(frozen=True, slots=True)
 class PeerLost:
-    """A peer was trusted and is no more: by an admin, or because its Application shows another key than the pinned one."""
+    """A peer was trusted and is no more: by an admin, or because its Application shows another key than the pinned one.
+
+    `farewell` is None where nothing may be said to it: it is blocked, or nobody knows who answers behind its name.
+    """
 
     host_id: int
     host: str
     level: str
     why: str
+    farewell: Farewell | None = None
 
 
 @dataclass(frozen=True, slots=True)

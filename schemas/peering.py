@@ -57,6 +57,12 @@ class InstanceTerms:
     retention: str = ""
     jurisdiction: str = ""
 
+    @property
+    def countries(self) -> tuple[str, ...]:
+        """The countries of `jurisdiction`, ISO 3166 codes with commas between; none if anything else stands there, for half an answer is none."""
+        codes = tuple(code.strip().upper() for code in self.jurisdiction.split(",") if code.strip())
+        return codes if all(vocabulary.is_region(code) for code in codes) else ()
+
 
 @dataclass(frozen=True, slots=True)
 class Rotation:

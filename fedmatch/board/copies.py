@@ -1,8 +1,9 @@
 """Which trusted peers hold a listing that is not public? Each gets a copy of its own, sealed and addressed to its Application alone; none learns of another."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 
 from actors import known, peers
@@ -17,10 +18,8 @@ from fedmatch.board.terms import Terms
 from fedmatch.jobs import enqueue
 from fedmatch.safety import vouches
 from outbox import confidential
-from outbox import publish as outbox
-from outbox.address import Audience
 from schemas.activities import Activity, Create, Delete, Update
-from schemas.events import PeerLost, PeerTrusted, VouchesChanged
+from schemas.events import Farewell, PeerLost, PeerTrusted, VouchesChanged
 from schemas.objects import Circle, Note, Tombstone
 from schemas.reading import Iri
 from schemas.storage import Transaction
@@ -49,6 +48,13 @@ where listing_copy.post_id = :post_id
 order by host.name
 """
 
+HAD: Final = """
+select listing_copy.sent_at
+from listing_copy
+where listing_copy.post_id = :post_id
+  and listing_copy.host_id = :host_id
+"""
+
 GIVE: Final = """
 insert into listing_copy (post_id, host_id, sent_at)
 values (:post_id, :host_id, :now)
@@ -68,6 +74,14 @@ update listing_copy
 set ended_at = :now
 where host_id = :host_id
   and ended_at is null
+"""
+
+ENDED: Final = """
+select listing_copy.post_id
+from listing_copy
+where listing_copy.host_id = :host_id
+  and listing_copy.ended_at is not null
+order by listing_copy.post_id
 """
 
 UNTOLD: Final = """
@@ -124,12 +138,12 @@ where actor.host_id = :host_id
 def readable_at(partner: Partner, listing: Listing, wishes: Terms) -> int | None:
     """The level that helpers of this peer need by its own word, 0 for all of them; None if nothing of the listing may go there.
 
-    Nothing goes where the author excluded the country it answers to, or where the floor cannot be met: another issuer is named, or the peer's word does not
-    count that far here.
+    Nothing goes where the author excluded a country it answers to, or any country while it does not say which ones it answers to; nor where the floor cannot be
+    met: another issuer is named, or the peer's word does not count that far here.
     """
     if listing.audience not in ("network", "peers") or (listing.audience == "peers" and partner.host not in listing.named):
         return None
-    if wishes.excludes(partner.terms.jurisdiction):
+    if wishes.keeps_from(partner.terms.countries):
         return None
     floor = wishes.readers
     if floor.level == 0:
@@ -154,13 +168,17 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
         if (there and updated is None) or (not there and listing.state not in listings.OPEN):
             continue
         note = _note(instance, author, listing, partner, level)
-        activity: Activity
-        if there:
-            activity = Update(id=Iri(f"{note.id}#updates/{updated}"), actor=author.uri, object=note, to=note.to, published=note.updated)
-        else:
-            activity = Create(id=Iri(f"{note.id}/activity"), actor=author.uri, object=note, to=note.to, published=note.published)
+        says: list[Activity] = []
+        if not there:
+            says.append(Create(id=Iri(f"{note.id}/activity"), actor=author.uri, object=note, to=note.to, published=note.published))
+            # Whoever had it before may have kept it, and what they know already they do not take twice.
+            there = listing.updated is not None and await tx.one(HAD, post_id=listing.id, host_id=partner.host_id) is not None
             await tx.execute(GIVE, post_id=listing.id, host_id=partner.host_id, now=instance.clock.ms())
-        await confidential.publish(tx, instance, author, activity, partner.host_id, object=note.id, ordering_key=_key(note.id, partner.host))
+        if there:
+            when = updated or listing.updated
+            says.append(Update(id=Iri(f"{note.id}#updates/{when}"), actor=author.uri, object=note, to=note.to, published=note.updated))
+        for activity in says:
+            await confidential.publish(tx, instance, author, activity, partner.host_id, object=note.id, ordering_key=_key(note.id, partner.host))
         for vouch in listing.vouches:
             await vouches.given(tx, instance, vouch, partner.host_id)
 
@@ -189,22 +207,26 @@ def _key(uri: Iri, host: str) -> str:
 
 
 async def take_back(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, host_id: int, host: str) -> None:
-    """Asks one peer to delete its copy; an undelivered Create becomes the Delete alone. Whoever is trusted no more is asked in the open: it names an id."""
+    """Asks one peer to delete its copy; an undelivered Create becomes the Delete alone.
+
+    It is only ever asked sealed, for the Delete names the listing and its author. Where nobody knows who answers behind a name it waits until an admin does;
+    whoever loses us out of sight forgets by itself (fedmatch/safety/retention.py).
+    """
+    gone = await _gone(tx, instance, author, uri, host_id)
+    await confidential.publish(tx, instance, author, gone, host_id, object=uri, ordering_key=_key(uri, host), waits=True)
+
+
+async def _gone(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, host_id: int) -> Delete:
     application = await tx.one(APPLICATION, host_id=host_id)
     target = None if application is None else await known.by_id(tx, application["id"])
     now = instance.clock.now().replace(microsecond=0)
-    gone = Delete(
+    return Delete(
         id=Iri(f"{uri}#delete/{instance.ids.new()}"),
         actor=author.uri,
         object=Tombstone(uri, former_type="Note"),
         to=() if target is None else (target.uri,),
         published=now,
     )
-    try:
-        await confidential.publish(tx, instance, author, gone, host_id, object=uri, ordering_key=_key(uri, host))
-    except confidential.NotTrusted:
-        if target is not None:
-            await outbox.publish(tx, instance, author, gone, Audience(actors=(target.id,)), object=uri, ordering_key=_key(uri, host))
 
 
 async def take_all_back(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, post_id: int) -> None:
@@ -221,8 +243,33 @@ async def ever(tx: Transaction, post_id: int) -> list[tuple[str, int, int | None
 # -- what happens between us and our peers -------------------------------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Way:
+    """How a lost peer is asked: not at all; sealed to the key that was pinned (`farewell`); or when it is trusted again. Nothing here is a secret."""
+
+    asked: bool = False
+    farewell: Farewell | None = None
+
+
+async def _ask(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, host_id: int, host: str, way: _Way) -> None:
+    if way.farewell is not None:
+        await confidential.part(tx, instance, author, await _gone(tx, instance, author, uri, host_id), host, way.farewell, ordering_key=_key(uri, host))
+    elif way.asked:
+        try:
+            await take_back(tx, instance, author, uri, host_id, host)
+        except confidential.NotTrusted:
+            log.info("board.copy_not_taken_back", host=host_id)  # an admin forgot it altogether since
+
+
 async def trusted(instance: "Instance", tx: Transaction, event: PeerTrusted) -> None:
-    """A peer is trusted, perhaps again: what is open and meant for it goes there soon."""
+    """A peer is trusted, perhaps again: what is open and meant for it goes there soon, and of that it keeps what it holds: no Delete that waited is sent."""
+    partner = await peers.partner(tx, event.host_id)
+    for row in await tx.all(ENDED, host_id=event.host_id):
+        listing = await listings.by_id(tx, instance, row["post_id"])
+        if partner is None or listing is None or listing.state not in listings.OPEN:
+            continue
+        if readable_at(partner, listing, await terms.of(tx, instance, listing.id)) is not None:
+            await confidential.keep(tx, instance, partner.host, _key(listing.url, partner.host))
     await enqueue(tx, instance, "share", "all", instance.clock.ms())
 
 
@@ -240,7 +287,8 @@ async def lost(instance: "Instance", tx: Transaction, event: PeerLost) -> None:
     """A peer is trusted no more: from now on nothing counts as readable there; its copies are taken back, and authors told, by a job. Staff hears at once."""
     await notifications.tell_staff(tx, instance, "peer.lost", event.host)
     if await tx.execute(LOST, host_id=event.host_id, now=instance.clock.ms()):
-        await enqueue(tx, instance, "unshare", str(event.host_id), instance.clock.ms())
+        way = _Way(event.level != "blocked", event.farewell)
+        await enqueue(tx, instance, "unshare", str(event.host_id), instance.clock.ms(), msgspec.json.encode(way))
 
 
 async def share(instance: "Instance", _key: str, _payload: bytes) -> None:
@@ -264,19 +312,23 @@ async def _share(tx: Transaction, instance: "Instance", id: int) -> None:
         await bring_up_to_date(tx, instance, author, listing)
 
 
-async def unshare(instance: "Instance", key: str, _payload: bytes) -> None:
+async def unshare(instance: "Instance", key: str, payload: bytes) -> None:
     """The job: a lost peer is asked to delete what it holds, and each author is told what was readable there until when."""
-    while await instance.database.write(_unshare, instance, int(key)):
+    if instance.vault.locked:
+        await instance.database.write(enqueue, instance, "unshare", key, instance.clock.ms() + chores.LOCKED_MS, payload)
+        return
+    way = msgspec.json.decode(payload, type=_Way) if payload else _Way()
+    while await instance.database.write(_unshare, instance, int(key), way):
         instance.wake("delivery")
 
 
-async def _unshare(tx: Transaction, instance: "Instance", host_id: int) -> int:
+async def _unshare(tx: Transaction, instance: "Instance", host_id: int, way: _Way) -> int:
     rows = await tx.all(UNTOLD, host_id=host_id, limit=CHUNK)
     for row in rows:
         listing = await listings.by_id(tx, instance, row["post_id"])
         author = None if listing is None else await known.by_id(tx, listing.actor_id)
         if listing is not None and author is not None:
-            await take_back(tx, instance, author, listing.url, host_id, row["host"])
+            await _ask(tx, instance, author, listing.url, host_id, row["host"], way)
             await notifications.tell(tx, instance, author.id, "peer.lost", f"{listing.id} {row['host']} {times.rfc3339(row['ended_at'])}")
         await tx.execute(TOLD, post_id=row["post_id"], host_id=host_id)
     if rows:

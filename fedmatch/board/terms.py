@@ -1,5 +1,6 @@
 """What does the author of a listing demand that nobody else may hear? Floors, excluded countries, consent, embargo: sealed, and only at home."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal, get_args
@@ -36,9 +37,13 @@ class Terms:
     on_behalf_of: str | None = None
     consent: Consent | None = None
 
-    def excludes(self, country: str) -> bool:
-        """Whether whoever answers to `country` (ISO 3166, as a peer states it of itself) is to have nothing of it."""
-        return country.strip().upper() in self.excluded
+    def excludes(self, countries: Sequence[str]) -> bool:
+        """Whether somebody who answers to one of these countries (ISO 3166, as a peer states them of itself) is to take no part in it."""
+        return not set(self.excluded).isdisjoint(countries)
+
+    def keeps_from(self, countries: Sequence[str]) -> bool:
+        """Whether whoever answers to these countries is to have nothing of it. Who states none may answer to any: as soon as one is excluded, so is that."""
+        return bool(self.excluded) and (not countries or self.excludes(countries))
 
 
 DEFAULT: Final = Terms()

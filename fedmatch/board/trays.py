@@ -96,7 +96,7 @@ async def put(
         return why
     wishes = await terms.of(tx, instance, listing.id)
     partner = None if helper.host_id is None else await peers.partner(tx, helper.host_id)
-    if partner is not None and wishes.excludes(partner.terms.jurisdiction):
+    if partner is not None and wishes.excludes(partner.terms.countries):
         return "fit"  # the refusal that says least: which countries are excluded nobody is to hear
     standing = await vouches.standing(tx, instance, helper, words.vouches)
     if not standing.meets(wishes.answers.level, wishes.answers.issuers):

@@ -71,7 +71,7 @@ ANEW = "It was posted anew: the old one was withdrawn from everybody who may hol
 @click.option("--then-network", is_flag=True, help="If it is for this instance alone: all trusted peers get it once a reviewer let it pass, or at once.")
 @click.option("--floor", metavar="N[:ISSUER,...]", help="How well readers must be vouched for, if it is not public (default 1; 0 is every helper).")
 @click.option("--answer-floor", metavar="N[:ISSUER,...]", help="How well somebody must be vouched for to answer (default 0).")
-@click.option("--exclude", multiple=True, metavar="CODES", help="Countries where no trusted peer gets it, as in RU,CN. Nobody else hears of this.")
+@click.option("--exclude", multiple=True, metavar="CODES", help="Countries, as in RU,CN: no peer that answers to one, or states none, gets it. Nobody hears of this.")
 @click.option("--embargo", metavar="DATE", help="Nothing of it leaves before then.")
 @click.option("--follow-up-of", metavar="ID_OR_URL", help="The listing that it follows up on.")
 @click.option("--link-identities", is_flag=True, help="Follow up on a listing of another identity of yours: everybody sees that they belong together.")
@@ -179,10 +179,23 @@ def post(
         except (publish.CannotPublish, identities.CannotHide) as error:
             fail(str(error))
         hint(window.warning if window is not None else None)
+        hint(await instance.database.read(_kept_from, wishes, reach))
         hint(STAYS.format(id=made.id) if widen == "ask" else border.notice(instance) if reach == "public" else None)
         say(made.json(), made.url or f"{made.state}: {made.id}")
 
     within(work)
+
+
+async def _kept_from(tx: "Transaction", wishes: "Terms", reach: str) -> str | None:
+    """A word on trusted peers that get nothing because they state no country; None where there are none."""
+    from actors import peers
+
+    if reach not in ("network", "peers") or not wishes.excluded:
+        return None
+    silent = [partner.host for partner in await peers.trusted(tx) if not partner.terms.countries]
+    if not silent:
+        return None
+    return f"{', '.join(silent)}: as long as they do not state which countries they answer to, nothing goes there of what excludes any"
 
 
 async def _operator(instance: "Instance", group: "Actor", by: str | None) -> "Actor | None":

@@ -301,18 +301,22 @@ async def test_a_blocked_peer_is_told_nothing_while_staff_and_the_author_hear_of
 
 
 async def test_an_excluded_country_gets_no_copy_and_answers_nothing(world: World) -> None:
-    amina, helper = await world.person("amina@a"), await world.person("helper@b")
-    b = await world.site("b2", jurisdiction='"de"')
-    await befriend(world, amina.site, b)
-    await befriend(world, amina.site, helper.site)
-    stranger = await world.person("other@b2")
+    amina = await world.person("amina@a")
+    sites = {name: await world.site(name, jurisdiction=said) for name, said in (("ours", '["SE"]'), ("theirs", '["NO", "de"]'), ("silent", "[]"))}
+    helpers = {name: await world.person(f"helper@{name}") for name in sites}
+    for site in sites.values():
+        await befriend(world, amina.site, site)
     wishes = Terms(readers=Floor(0), excluded=("DE",))
     await ask(amina, "network", wishes)
     public = await ask(amina, "public", wishes)
     await world.settle()
-    assert [one["audience"] for one in await held(helper.site)] == ["network"]
-    assert await held(b) == []
-    for who in (helper, stranger):
+    # Who answers to it gets nothing, and who does not say what it answers to may answer to it
+    assert {name: [one["audience"] for one in await held(site)] for name, site in sites.items()} == {"ours": ["network"], "theirs": [], "silent": []}
+    await ask(amina, "network")
+    await world.settle()
+    assert {name: len(await held(site)) for name, site in sites.items()} == {"ours": 2, "theirs": 1, "silent": 1}, "of what excludes nobody all get a copy"
+    # What everybody may read nobody is kept from; only who says that they answer to it gives no answer
+    for who in helpers.values():
         await publish.bring(who.site.instance, public.url)
         there = await who.site.instance.database.read(listings.find, who.site.instance, public.url)
         assert there is not None
@@ -320,8 +324,9 @@ async def test_an_excluded_country_gets_no_copy_and_answers_nothing(world: World
         who.site.instance.wake("delivery")
     await world.settle()
     got = await amina.site.instance.database.read(answers.of_actor, amina.site.instance, amina.actor)
-    assert [one.words.helper_handle for one in got] == [helper.handle]
-    (refused,) = await b.instance.database.read(answers.of_actor, b.instance, stranger.actor)
+    assert {one.words.helper_handle for one in got} == {helpers["ours"].handle, helpers["silent"].handle}
+    b = sites["theirs"]
+    (refused,) = await b.instance.database.read(answers.of_actor, b.instance, helpers["theirs"].actor)
     assert (refused.state, refused.words.reason) == ("declined", "fit"), "which countries are excluded it does not hear"
 
 

@@ -412,7 +412,7 @@ async def test_keys_that_change_between_words_and_trust_are_not_pinned(world: Wo
 
 async def test_terms_are_read_before_trust(world: World) -> None:
     a = await world.site("a")
-    b = await world.site("b", jurisdiction='"DE"', readers='"Helpers we met."')
+    b = await world.site("b", jurisdiction='["DE"]', readers='"Helpers we met."')
     added = await peering.add(a.instance, b.host)
     assert (added.terms.jurisdiction, added.terms.readers, added.terms.review) == ("DE", "Helpers we met.", "")
 
