@@ -54,7 +54,8 @@ async def test_pages_in_a_real_browser(house: Instance) -> None:
             for code, width, dark in (("en", 320, False), ("fa", 320, True), ("ar", 1280, False)):
                 at = f"{base}{page}?lang={code}"
                 await tab.open(at, width=width, dark=dark)
-                assert [url for url in tab.requests if not url.startswith(f"{base}/")] == [], at
+                # The browser draws the sign in a field for a day by an address that holds the picture itself: that asks nobody.
+                assert [url for url in tab.requests if not url.startswith((f"{base}/", "data:image/svg+xml;"))] == [], at
                 assert [error for error in tab.errors if page != "/nothing" or "404" not in error] == [], at
                 assert await tab.value(ASIDE) == 0, at
                 assert await tab.value("getComputedStyle(document.body).direction") == ("ltr" if code == "en" else "rtl"), at
