@@ -87,6 +87,7 @@ class MatchingConfig:
     engine: MatchingEngine = "auto"
     tags: float = 1.0
     words: float = 1.0
+    themes: float = 0.75
     likeness: float = 0.5
     likeness_centred: float = 0.5
     language: float = 0.3
@@ -239,6 +240,7 @@ KEYS: Final[Mapping[str, str]] = {
     "matching.engine": 'engine = "auto"',
     "matching.tags": "tags = 1.0",
     "matching.words": "words = 1.0",
+    "matching.themes": "themes = 0.75",
     "matching.likeness": "likeness = 0.5",
     "matching.likeness_centred": "likeness_centred = 0.5",
     "matching.language": "language = 0.3",
@@ -672,6 +674,8 @@ engine = "auto"
 tags = 1.0
 # Words alike, letter by letter. Default 1.0.
 words = 1.0
+# What both texts seem to be about, by cue words in ten languages. Default 0.75.
+themes = 0.75
 # Meaning alike, as the model of the extra `semantic` has it. Default 0.5.
 likeness = 0.5
 # The same, with what is only its language taken out. Default 0.5.

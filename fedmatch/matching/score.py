@@ -11,6 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Final
 
+from fedmatch.matching import skills
 from fedmatch.matching.explain import Reason
 from schemas.config import MatchingConfig
 
@@ -30,7 +31,8 @@ LEAST_PART: Final = 0.05
 class Subject:
     """What matching knows of a listing. `grams` of title and text; `published` in milliseconds UTC; `exposures`: how often its author was suggested of late.
 
-    `likeness` is how close a model finds it to the wanted one, raw and with the mean of its language removed; None where no model was asked.
+    `themes` is what its text seems to be about (`skills.themes`). `likeness` is how close a model finds it to the wanted one, raw and with the mean of its
+    language removed; None where no model was asked.
     `vouched_by` are the names of instances that vouch for its author and count here. Skills and categories are canonical slugs.
     """
 
@@ -47,6 +49,7 @@ class Subject:
     published: int = 0
     exposures: float = 0.0
     likeness: tuple[float, float] | None = None
+    themes: Mapping[int, float] = field(default_factory=dict)
 
     @property
     def languages(self) -> frozenset[str]:
@@ -61,6 +64,7 @@ class Weights:
 
     tags: float = 1.0
     words: float = 1.0
+    themes: float = 0.75
     likeness: float = 0.5
     likeness_centred: float = 0.5
     language: float = 0.3
@@ -94,6 +98,7 @@ def rank(wanted: Subject, candidates: Sequence[Subject], weights: Weights, now_m
     compared: dict[str, tuple[float, Sequence[float] | None]] = {
         "tags": (weights.tags, [tags(wanted, one) for one in ordered]),
         "words": (weights.words, bm25(wanted.grams, [one.grams for one in ordered])),
+        "themes": (weights.themes, [skills.alike(wanted.themes, one.themes) for one in ordered] if wanted.themes else None),
         "likeness": (weights.likeness, _known([one.likeness[0] if one.likeness else None for one in ordered])),
         "likeness_centred": (weights.likeness_centred, _known([one.likeness[1] if one.likeness else None for one in ordered])),
     }
@@ -105,7 +110,9 @@ def rank(wanted: Subject, candidates: Sequence[Subject], weights: Weights, now_m
         parts[place] |= _added(wanted, one, weights, now_ms)
     scored = [(sum(parts[place].values()), one, parts[place]) for place, one in enumerate(ordered)]
     scored.sort(key=lambda each: (-round(each[0], 9), each[1].exposures, -each[1].published, each[1].id))
-    return [Scored(one.id, score, mine, reasons(wanted, one, mine)) for score, one, mine in scored[:limit]]
+    # What all candidates have in common with the wanted one orders nothing; that it is common stays a reason.
+    tied = weights.tags if "tags" not in parts[0] else 0.0
+    return [Scored(one.id, score, mine, reasons(wanted, one, mine, tied)) for score, one, mine in scored[:limit]]
 
 
 def tags(wanted: Subject, one: Subject) -> float:
@@ -168,28 +175,42 @@ def _region(wanted: Subject, one: Subject) -> str | None:
     return None
 
 
-def reasons(wanted: Subject, one: Subject, parts: Mapping[str, float]) -> tuple[Reason, ...]:
-    """Why: what contributed most, as codes. Where no language is shared, that stands last; where nothing else is to be said, that it is open."""
+def _themes(wanted: Subject, one: Subject) -> tuple[str, ...]:
+    """The skill that both texts seem to be about most, if there is one and no author named it."""
+    shared = {place: value * one.themes[place] for place, value in wanted.themes.items() if place in one.themes}
+    if not shared:
+        return ()
+    slug = skills.SLUGS[max(shared, key=lambda place: (shared[place], -place))]
+    return () if slug in wanted.skills and slug in one.skills else (slug,)
+
+
+def reasons(wanted: Subject, one: Subject, parts: Mapping[str, float], tied: float = 0.0) -> tuple[Reason, ...]:
+    """Why: what contributed most, as codes. Where no language is shared, that stands last; where nothing else is to be said, that it is open.
+
+    `tied` is what common tags count as a reason where all candidates have as many, so that they contribute to no order.
+    """
+    told_parts = {**parts, "tags": tied} if tied else parts
     asks = wanted.kind == "request"
-    skills = tuple(sorted(wanted.skills & one.skills))
+    shared = tuple(sorted(wanted.skills & one.skills))
     fields = tuple(sorted(wanted.categories & one.categories))
     found: list[Reason] = []
     told: dict[str, Callable[[], Reason | None]] = {
         "tags": lambda: (
-            Reason("skills.offered" if asks else "skills.asked", {"skills": skills}, parts["tags"])
-            if skills
-            else Reason("field", {"fields": fields}, parts["tags"])
+            Reason("skills.offered" if asks else "skills.asked", {"skills": shared}, told_parts["tags"])
+            if shared
+            else Reason("field", {"fields": fields}, told_parts["tags"])
             if fields
             else None
         ),
         "words": lambda: Reason("words", {}, parts["words"]) if wanted.grams.keys() & one.grams.keys() else None,
+        "themes": lambda: Reason("themes", {"skills": both}, parts["themes"]) if (both := _themes(wanted, one)) else None,
         "likeness": lambda: Reason("meaning", {}, parts["likeness"] + parts.get("likeness_centred", 0.0)),
         "language": lambda: Reason("language", {"languages": tuple(sorted(wanted.languages & one.languages))}, parts["language"]),
         "region": lambda: Reason("region", {"region": _region(wanted, one) or ""}, parts["region"]),
         "vouched": lambda: Reason("vouched", {"issuers": one.vouched_by}, parts["vouched"]),
     }
     for name, reason in told.items():
-        if parts.get(name, 0.0) >= LEAST_PART and (made := reason()) is not None:
+        if told_parts.get(name, 0.0) >= LEAST_PART and (made := reason()) is not None:
             found.append(made)
     found.sort(key=lambda reason: -reason.contribution)
     if "interpreter" in parts:

@@ -1,0 +1,100 @@
+"""Which skills is a text about? Cue words of every skill in ten languages, compared gram by gram: for chips that somebody may choose from. Pure.
+
+The cues stand in fedmatch/locale/skills.json beside the labels of the taxonomy. All languages are one document a skill, so no language has to be known.
+"""
+
+import json
+import math
+from collections import Counter, defaultdict
+from collections.abc import Mapping, Sequence
+from functools import cache
+from importlib.resources import files
+from typing import Final
+
+from fedmatch.matching import terms
+from schemas import vocabulary
+
+CHIPS: Final = 5
+K1: Final = 1.2
+B: Final = 0.75
+SHARP: Final = 2.0
+"""How much the skill a text is most about stands out in `themes`."""
+LIKENESS: Final = 1.0
+"""How much a model's word counts beside the cues', each reckoned in standard deviations."""
+LONGEST: Final = 20_000
+"""Letters that are looked at."""
+
+SLUGS: Final[tuple[str, ...]] = tuple(skill.slug for category in vocabulary.categories() for skill in category.skills)
+
+
+def suggested(text: str, limit: int = CHIPS, likeness: Mapping[str, float] | None = None) -> tuple[str, ...]:
+    """At most `limit` slugs of skills the text seems to be about, the likeliest first; none for a text that says nothing of any.
+
+    `likeness` is what a model finds each skill to be like, by slug. Nothing is applied by this: somebody chooses.
+    """
+    found = weigh(terms.grams(text[:LONGEST]))
+    if not any(found) and not likeness:
+        return ()
+    values: Sequence[float] = found
+    if likeness:
+        liked = _standard([likeness.get(slug, 0.0) for slug in SLUGS])
+        values = [cue + LIKENESS * like for cue, like in zip(_standard(found), liked, strict=True)]
+    best = sorted(range(len(SLUGS)), key=lambda place: (-values[place], SLUGS[place]))
+    return tuple(SLUGS[place] for place in best[:limit] if likeness or found[place] > 0)
+
+
+def weigh(grams: Mapping[str, int]) -> list[float]:
+    """How much of the cues of each skill, in the order of `SLUGS`, stands in these grams (BM25, the skills being the documents)."""
+    index = _index()
+    found = [0.0] * len(SLUGS)
+    for gram in grams:
+        for place, weight in index.get(gram, ()):
+            found[place] += weight
+    return found
+
+
+def themes(grams: Mapping[str, int]) -> Mapping[int, float]:
+    """What a text is about, as a direction of length 1 in the space of skills, by place in `SLUGS`; the same theme in two languages points the same way.
+
+    Empty for a text without any cue. Only the dozen strongest are kept.
+    """
+    found = weigh(grams)
+    most = max(found)
+    if most <= 0:
+        return {}
+    sharp = sorted(((value / most) ** SHARP, place) for place, value in enumerate(found) if value > 0)[-12:]
+    length = math.sqrt(math.fsum(value * value for value, _ in sharp))
+    return {place: value / length for value, place in sharp}
+
+
+def alike(one: Mapping[int, float], other: Mapping[int, float]) -> float:
+    """How far two themes point the same way: 0 to 1."""
+    if len(other) < len(one):
+        one, other = other, one
+    return math.fsum(value * other[place] for place, value in one.items() if place in other)
+
+
+@cache
+def _index() -> Mapping[str, tuple[tuple[int, float], ...]]:
+    """By gram, the skills in whose words it stands, and what it weighs for each."""
+    cues: Mapping[str, Mapping[str, Sequence[str]]] = json.loads(files("fedmatch").joinpath("locale", "skills.json").read_text(encoding="utf-8"))["cues"]
+    texts = []
+    for slug in SLUGS:
+        told = [*vocabulary.skill(slug).labels.values(), *(cue for language in cues.values() for cue in language[slug])]
+        texts.append(terms.grams(" ".join(told)))
+    lengths = [sum(text.values()) for text in texts]
+    mean = sum(lengths) / len(lengths)
+    held = Counter(gram for text in texts for gram in text)
+    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    for place, text in enumerate(texts):
+        damping = K1 * (1 - B + B * lengths[place] / mean)
+        for gram, number in text.items():
+            rarity = math.log(1 + (len(texts) - held[gram] + 0.5) / (held[gram] + 0.5))
+            found[gram].append((place, rarity * number * (K1 + 1) / (number + damping)))
+    return {gram: tuple(each) for gram, each in found.items()}
+
+
+def _standard(values: Sequence[float]) -> list[float]:
+    mean = math.fsum(values) / len(values)
+    spread = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / len(values)) or 1.0
+    return [(value - mean) / spread for value in values]
