@@ -55,6 +55,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "identity": identities.settle,
         "retention": retention.sweep,
         "index": _index,
+        "vectors": _vectors,
     }
 
 
@@ -65,6 +66,7 @@ async def begin(tx: Transaction, instance: "Instance") -> None:
     await enqueue(tx, instance, "peers", "all", instance.clock.ms() + LOOK_EVERY_MS)
     await retention.soon(tx, instance)
     await enqueue(tx, instance, "index", "all", instance.clock.ms())
+    await enqueue(tx, instance, "vectors", "all", instance.clock.ms() + LOCKED_MS)  # the extra may have been installed since
     await identities.begin(tx, instance)
     await border.settle_soon(tx, instance)  # the mode may be another one since the last start
 
@@ -166,6 +168,13 @@ async def _index(instance: "Instance", _key: str, _payload: bytes) -> None:
     from fedmatch.board import index  # it asks for jobs itself
 
     await index.fill(instance)
+
+
+async def _vectors(instance: "Instance", key: str, payload: bytes) -> None:
+    """Numbers for listings that have none yet, if the extra `semantic` is there."""
+    from fedmatch.board import vectors  # it asks for jobs itself
+
+    await vectors.fill(instance, key, payload)
 
 
 async def _erase_again(tx: Transaction, instance: "Instance") -> None:

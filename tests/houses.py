@@ -11,9 +11,9 @@ from schemas.objects import Proposal
 from tests.world import Clock, write_config
 
 
-async def open_house(folder: Path, database: str = "sqlite", clock: Clock | None = None) -> Instance:
-    """An instance of its own on an engine of its own."""
-    config: Config = write_config(folder, database=database)
+async def open_house(folder: Path, database: str = "sqlite", clock: Clock | None = None, **changes: str) -> Instance:
+    """An instance of its own on an engine of its own, with some values of its file replaced."""
+    config: Config = write_config(folder, database=database, **changes)
     return await app.build(config, clock=clock)
 
 

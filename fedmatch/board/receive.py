@@ -10,7 +10,7 @@ import structlog
 
 from actors import generations, known
 from fedmatch import chores, times
-from fedmatch.board import listings
+from fedmatch.board import listings, vectors
 from fedmatch.board.listings import AudienceName
 from fedmatch.safety import border, vouches
 from schemas.events import Answer, Boosted, PostArrived, PostChanged, PostGone, PostStored
@@ -134,8 +134,11 @@ async def _addressed_read(instance: "Instance", tx: Transaction, event: PostStor
 
 async def gone(instance: "Instance", tx: Transaction, event: PostGone) -> None:
     """A deleted post: its rows go with it, and soon its words go from every file and from memory."""
-    if await listings.audience_of(tx, event.post_id) not in (None, "public"):
+    audience = await listings.audience_of(tx, event.post_id)
+    if audience not in (None, "public"):
         await generations.bump(tx, "board")
+    if audience is not None:
+        await vectors.forget(tx, instance, event.post_id)
     await chores.erase_soon(tx, instance)
 
 
