@@ -104,7 +104,7 @@ async def request(tx: Transaction, instance: "Instance", follower: Actor, follow
     if follower.id == followed.id or followed.kind == "Application" or followed.state == "gone" or followed.moved_to is not None:
         raise CannotFollow(f"actor {followed.id} cannot be followed")
     if quiet.keeps(followed):
-        raise CannotFollow("its followers are kept as hashes, for people of other servers; here read the board: `fedmatch listing list`")
+        raise CannotFollow("its followers are kept as hashes (actors/quiet.py)")
     if await blocks.either(tx, follower.id, followed.id):
         raise CannotFollow(f"between actor {follower.id} and actor {followed.id} is a block")
     edge = await between(tx, follower.id, followed.id)

@@ -4,6 +4,8 @@
     place     where to send to: the shared inbox of the follower's server; without one `sealed:MARK`, and the address itself rests sealed
     person    the same hash in every row of one follower, sealed: with the key one sees which rows are one person's, but not whose
 
+People of this instance follow by their mark alone (`quiet_member`); what their Services say is looked up when they read, and no row of a home says so.
+
 Taken from a disk without the key: how many follow what, from which servers. With the key: also inboxes of servers that have no shared one.
 Follows and their taking back converge in any order as all others do (actors/said.py), remembered by keyed hashes on the row of the Service.
 """
@@ -110,9 +112,8 @@ where quiet_follower.actor_id = :actor_id
 """
 
 COUNT: Final = """
-select count(*) as total
-from quiet_follower
-where quiet_follower.actor_id = :actor_id
+select (select count(*) from quiet_follower where quiet_follower.actor_id = :actor_id)
+  + (select count(*) from quiet_member where quiet_member.actor_id = :actor_id) as total
 """
 
 
@@ -171,10 +172,66 @@ async def undone(tx: Transaction, instance: "Instance", by: Actor, undo: Undo, a
     return True
 
 
+JOIN: Final = """
+insert into quiet_member (actor_id, mark)
+values (:actor_id, :mark)
+on conflict (actor_id, mark) do nothing
+"""
+
+LEAVE: Final = """
+delete from quiet_member
+where actor_id = :actor_id
+  and mark = :mark
+"""
+
+JOINED: Final = """
+select actor.*
+from actor
+where actor.local = 1
+  and actor.kind = 'Service'
+  and actor.state = 'active'
+  and exists (
+    select 1
+    from quiet_member
+    where quiet_member.actor_id = actor.id
+  )
+order by actor.username
+"""
+
+MARKS: Final = """
+select quiet_member.actor_id, quiet_member.mark
+from quiet_member
+where quiet_member.actor_id = :actor_id
+  and quiet_member.mark = :mark
+"""
+
+
+async def join(tx: Transaction, instance: "Instance", member: Actor, service: Actor) -> None:
+    """Lets somebody of ours follow a Service of ours. Raises `actors.vault.Locked`."""
+    await tx.execute(JOIN, actor_id=service.id, mark=_mark(instance, member.uri, service))
+
+
+async def leave(tx: Transaction, instance: "Instance", member: Actor, service: Actor) -> bool:
+    """Lets them follow it no more; False if they did not. Raises `actors.vault.Locked`."""
+    return bool(await tx.execute(LEAVE, actor_id=service.id, mark=_mark(instance, member.uri, service)))
+
+
+async def joined(tx: Transaction, instance: "Instance", member: Actor) -> list[Actor]:
+    """The Services of ours that somebody of ours follows; none while the vault is locked, for then nobody can tell."""
+    if instance.vault.locked:
+        return []
+    services = [known.from_row(row) for row in await tx.all(JOINED)]
+    return [one for one in services if await tx.one(MARKS, actor_id=one.id, mark=_mark(instance, member.uri, one)) is not None]
+
+
 async def forget(tx: Transaction, instance: "Instance", uri: Iri, *, of: Actor | None = None) -> int:
     """Lets the actor with the id `uri` follow no Service any more (or only not the Service `of`), because it blocks, is blocked, or is gone; how many."""
     services = [of] if of is not None else [known.from_row(row) for row in await tx.all(SERVICES)]
-    return sum([await tx.execute(DELETE, actor_id=service.id, mark=_mark(instance, uri, service)) for service in services])
+    gone = 0
+    for service in services:
+        mark = _mark(instance, uri, service)
+        gone += await tx.execute(DELETE, actor_id=service.id, mark=mark) + await tx.execute(LEAVE, actor_id=service.id, mark=mark)
+    return gone
 
 
 HOSTS: Final = """

@@ -154,6 +154,7 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
             _hears(instance, events.PostGone, heard.closed),
             _hears(instance, events.PostGone, identities.gone),
         ),
+        events.Withdrawn: (_hears(instance, events.Withdrawn, topics.withdrawn),),
         events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
         events.Followed: (_hears(instance, events.Followed, border.followed),),
         events.Reported: (_hears(instance, events.Reported, reports.received),),

@@ -4,6 +4,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors import follows, hosts, known, quiet, remote
+from actors.endpoints import Busy
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import chores
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
 HANDLE: Final = re.compile(r"(?:acct:)?@?([A-Za-z0-9_.-]+)(?:@([^\s@/]+))?")
 """A handle as people type it: `alice`, `@alice@host`, `alice@host:8001`, `acct:alice@host`."""
 
+_PAGE: Final = re.compile(r"/(?:users/|@)([A-Za-z0-9_.-]+)/?")
+
 BUDGET: Final = 10
 """Fetches one look-up may cost: WebFinger on two hosts, host-meta, the actor, redirects."""
 
@@ -27,8 +30,12 @@ class NotFound(LookupError):
 
 
 async def find(instance: "Instance", handle: str) -> Actor:
-    """The actor behind a handle as people type it, ours or theirs, looked up by WebFinger if it is not known yet; raises `NotFound`."""
-    parts = HANDLE.fullmatch(handle.strip())
+    """The actor behind a handle as people type it, or behind the address of its page here, looked up by WebFinger if it is not known yet; raises `NotFound`.
+
+    A Service of ours is made when its name is first looked up, as for people of other servers.
+    """
+    page = _PAGE.fullmatch(handle.strip().removeprefix(instance.config.base_url)) if handle.strip().startswith(f"{instance.config.base_url}/") else None
+    parts = HANDLE.fullmatch(page[1] if page else handle.strip())
     try:
         name, host = (parts[1], hosts.host_name(parts[2]) if parts[2] else None) if parts else ("", None)
     except hosts.BadUrl:
@@ -37,6 +44,8 @@ async def find(instance: "Instance", handle: str) -> Actor:
         raise NotFound(f"{handle!r} is no handle; write name@host")
     if host is None or host in known.ours(instance):
         actor = await instance.database.read(known.by_name, name)
+        if actor is None and (service := await _service(instance, name)) is not None:
+            actor = await instance.database.read(known.by_name, service)
         if actor is None or not actor.active:
             raise NotFound(f"there is no {name} here; `fedmatch user list` shows who is")
         return actor
@@ -53,10 +62,20 @@ async def find(instance: "Instance", handle: str) -> Actor:
     return found
 
 
+async def _service(instance: "Instance", name: str) -> str | None:
+    from fedmatch.board.services import Caller  # it stands above this room's plain people
+
+    try:
+        return await Caller(instance)(name)
+    except Busy as error:
+        raise NotFound(f"{name} is being made just now; ask again in a few seconds") from error
+
+
 async def follow(instance: "Instance", follower: Actor, followed: Actor) -> Literal["requested", "accepted"]:
     """Asks to follow, or says how an earlier request stands; raises `NotFound` for somebody nobody can follow."""
     if quiet.keeps(followed):
-        raise NotFound(f"@{followed.handle} is for people of other servers; here read the board itself: `fedmatch listing list --network`")
+        await instance.database.write(quiet.join, instance, follower, followed)
+        return "accepted"
     try:
         state = await instance.database.write(_follow, instance, follower, followed)
     except follows.CannotFollow as error:

@@ -2,6 +2,7 @@
 
 Only what proves itself goes on, byte for byte as it came: a public Create, Update or Delete of a reply to a public post of ours, with an FEP-8b32 proof by its
 author. Servers that read no proofs ask its origin. What the product takes for itself (a public answer to a request) is stored nowhere and goes nowhere.
+Of a proven Delete of somebody's public post the product is told, so that those who heard of it from here hear of that, too.
 """
 
 from dataclasses import dataclass, replace
@@ -19,6 +20,7 @@ from inbox.verify import MOST_PROVEN, Verified
 from outbox import posts, publish
 from outbox.address import Audience
 from schemas.activities import Activity, Create, Delete, Update
+from schemas.events import Withdrawn
 from schemas.objects import Note
 from schemas.reading import Iri
 from schemas.storage import Transaction
@@ -62,6 +64,21 @@ async def answered(tx: Transaction, instance: Instance, verified: Verified, acti
     return Answered(author, reply)
 
 
+async def withdrawn(tx: Transaction, instance: Instance, verified: Verified, activity: Activity) -> None:
+    """Tells the product of a Delete that whoever announced the post may send on, before it is acted upon: its followers' servers hold it too."""
+    if not isinstance(activity, Delete) or activity.id is None or "proof" not in verified.document or not 0 < len(verified.body) <= publish.MOST_BODY:
+        return
+    held = await posts.by_uri(tx, activity.object.id)
+    if held is None or held.local or not held.public or held.actor_id != verified.actor.id or not await _proves(tx, instance, verified):
+        return
+    await instance.tell(tx, Withdrawn(held.id, held.uri, activity.id, verified.body, await _hosts(tx, verified)))
+
+
+async def _hosts(tx: Transaction, verified: Verified) -> frozenset[int]:
+    there = [await tx.one(HOST, name=name) for name in dict.fromkeys((verified.actor.host, verified.carrier)) if name]
+    return frozenset(int(row["id"]) for row in there if row is not None)
+
+
 async def onward(tx: Transaction, instance: Instance, verified: Verified, activity: Activity, what: Answered, effects: Effects) -> Effects:
     """Sends it on as it came, signed as the author who was answered, if it was taken here; the hosts that wrote and brought it know it already."""
     held = await posts.by_uri(tx, what.reply)
@@ -71,7 +88,6 @@ async def onward(tx: Transaction, instance: Instance, verified: Verified, activi
     verdict = instance.trust.verdict(verified.actor.host, "receive")
     if verdict.limited or verdict.held:
         return effects
-    there = [await tx.one(HOST, name=name) for name in dict.fromkeys((verified.actor.host, verified.carrier)) if name]
     sent = await publish.forward(
         tx,
         instance,
@@ -80,7 +96,7 @@ async def onward(tx: Transaction, instance: Instance, verified: Verified, activi
         uri=activity.id,
         kind=type(activity).__name__,
         audience=Audience(followers_of=(what.author.id,)),
-        leaving_out=frozenset(int(row["id"]) for row in there if row is not None),
+        leaving_out=await _hosts(tx, verified),
         object=what.reply,
     )
     if not sent:

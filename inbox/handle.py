@@ -110,6 +110,8 @@ async def act(tx: Transaction, instance: Instance, verified: Verified, activity:
     if actor.kind == "Application" and (heard := await partners.heard(tx, instance, actor, activity, sealed=verified.sealed)) is not None:
         return heard
     answered = None if verified.sealed else await forward.answered(tx, instance, verified, activity)
+    if not verified.sealed:
+        await forward.withdrawn(tx, instance, verified, activity)
     effects = await _act(tx, instance, actor, verified, activity, found)
     return effects if answered is None else await forward.onward(tx, instance, verified, activity, answered, effects)
 

@@ -63,6 +63,20 @@ class PostGone:
 
 
 @dataclass(frozen=True, slots=True)
+class Withdrawn:
+    """A public post from elsewhere is about to be deleted by its author, in words that prove themselves whoever brings them: `body` as it came.
+
+    Told before `PostGone`. `hosts` wrote and brought it, and know it already.
+    """
+
+    post_id: int
+    uri: Iri
+    activity: Iri
+    body: bytes
+    hosts: frozenset[int]
+
+
+@dataclass(frozen=True, slots=True)
 class Mentioned:
     """A stored post addresses a local actor by a Mention."""
 
@@ -224,6 +238,7 @@ Event = (
     | PostStored
     | PostChanged
     | PostGone
+    | Withdrawn
     | Mentioned
     | Boosted
     | Followed

@@ -4,14 +4,19 @@ Every rule names the paragraph of protocol.md it comes from (docs/FEDERATION.md 
 activities by its own rules: what it shows its people stands in `shown`, what it turned away or silently dropped in `refused`, with the reason.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar
 from urllib.parse import urlsplit
 
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
 from cryptography.hazmat.primitives.serialization import load_pem_public_key
 
+from actors.keys import multibase_bytes
+from actors.signatures import proofs
 from tests.fakepeer import AP, AS2, PUBLIC, FakePeer
 from tests.wire import Asked, Reply, http, reply_json
 
@@ -170,6 +175,8 @@ class Manner:
     wants_signed_gets: bool = False
     confirms_handles: bool = False
     taken: int = 202
+    proofs: bool = False
+    """Whether it believes the author's FEP-8b32 proof in what another actor brings."""
     types: frozenset[str] = frozenset({"Note", "Question"})
     quirks: tuple[Callable[["Personality", Document], None], ...] = field(default=())
     """Looked at before anything is done; each may raise `Drop`."""
@@ -188,6 +195,7 @@ class Personality(FakePeer):
         self.refused: list[Refusal] = []
         self.followers: dict[str, set[str]] = {}
         self.fetched: dict[str, Document] = {}
+        self._carried: dict[int, str] = {}
 
     async def start(self, port: int = 0, name: str = "localhost", address: str = "127.0.0.1") -> "Personality":
         await super().start(port, name, address)
@@ -240,11 +248,44 @@ class Personality(FakePeer):
 
     # How it takes activities.
 
+    async def _signature(self, asked: Asked) -> str:
+        seen = await super()._signature(asked)
+        if seen == "valid" and asked.method == "POST" and (why := await self._of_another(asked)):
+            self._carried[id(asked)] = why
+        return seen
+
+    async def _of_another(self, asked: Asked) -> str:
+        """4.1 step 8: what somebody else signed counts only by a proof of its actor; why it does not, else nothing."""
+        activity, actor = asked.json, str(asked.json.get("actor"))
+        stated = re.search(r'key[iI]d="([^"]+)"', asked.header("signature-input") or asked.header("signature"))
+        if stated is None or stated[1].partition("#")[0] == actor:
+            return ""
+        if not self.manner.proofs:
+            return "signed by another actor"
+        document = await self.look_up(actor)
+        proof = None if isinstance(document, str) else proofs.read(activity, self.now())
+        if isinstance(document, str) or proof is None:
+            return f"no proof: {document if isinstance(document, str) else 'none'}"
+        key = next((one for one in listed(document.get("assertionMethod")) if isinstance(one, dict) and one["id"] == proof.method), None)
+        if key is None or key.get("controller") != actor:
+            return "the actor does not list the key of the proof"
+
+        def verifies(signature: bytes, data: bytes) -> bool:
+            try:
+                Ed25519PublicKey.from_public_bytes(multibase_bytes(key["publicKeyMultibase"])[2:]).verify(signature, data)
+            except InvalidSignature:
+                return False
+            return True
+
+        return "" if proof.holds(verifies) else "the proof does not hold"
+
     def _reply(self, asked: Asked, signature: str) -> Reply:
         usual = super()._reply(asked, signature)
         if asked.method != "POST" or usual.status >= 300 or usual.hang or usual.drop:
             return usual
         try:
+            if why := self._carried.pop(id(asked), ""):
+                raise Drop(202, why)
             self._admit(asked)
             self.judge(asked.json)
         except Drop as drop:
@@ -441,7 +482,7 @@ def a_name_is_a_vote(_: Personality, activity: Document) -> None:
 
 
 class Mastodon(Personality):
-    """4.6 and 4.7: M46, M47."""
+    """4.6: M46."""
 
     manner = Manner(
         actor_rules=(names_activitystreams, is_an_actor, is_at_its_id, has_inbox, has_name, key_is_its_own, url_is_at_home),
@@ -450,6 +491,12 @@ class Mastodon(Personality):
         types=frozenset({"Note", "Question", "Image", "Audio", "Video", "Article", "Page", "Event"}),  # 6.3
         quirks=(type_is_a_string,),
     )
+
+
+class Mastodon47(Mastodon):
+    """4.7: M47. It believes proofs in what is forwarded (3.6)."""
+
+    manner = replace(Mastodon.manner, proofs=True)
 
 
 class GoToSocial(Personality):

@@ -305,8 +305,10 @@ async def remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post
         to=tuple(dict.fromkeys(people_named)),
         published=instance.clock.now().replace(microsecond=0),
     )
+    # With a proof whoever announced a listing elsewhere can bring the Delete to those who heard of it there (topics.withdrawn). It holds no words.
+    proven = not instance.vault.locked and await listings.state_of(tx, held.id) is not None
     await posts.remove(tx, instance, held)
-    await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri)
+    await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=proven)
     log.info("board.deleted", post=held.id, actor=actor.id)
 
 

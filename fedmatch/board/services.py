@@ -137,7 +137,8 @@ class Topic:
 
 LISTED: Final = """
 select actor.username, actor.handle_host,
-  (select count(*) from quiet_follower where quiet_follower.actor_id = actor.id) as followers,
+  (select count(*) from quiet_follower where quiet_follower.actor_id = actor.id)
+    + (select count(*) from quiet_member where quiet_member.actor_id = actor.id) as followers,
   (select count(*) from announcement where announcement.actor_id = actor.id and announcement.state = 'waiting') as waiting
 from actor
 where actor.local = 1

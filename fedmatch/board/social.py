@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import blocks, follows, known, moves, remote
+from actors import blocks, follows, known, moves, quiet, remote
 from actors.known import Actor
 from fedmatch import people
 from fedmatch.board import publish
@@ -177,6 +177,8 @@ async def unfollow(instance: "Instance", actor: Actor, followed: Actor) -> bool:
 
 
 async def _unfollow(tx: Transaction, instance: "Instance", actor: Actor, followed: Actor) -> bool:
+    if quiet.keeps(followed):
+        return await quiet.leave(tx, instance, actor, followed)
     edge = await follows.between(tx, actor.id, followed.id)
     if edge is None or not edge.live:
         return False

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+from actors import quiet
 from actors.known import Actor
 from fedmatch import times
 from outbox import posts
@@ -77,13 +78,35 @@ order by post.id desc
 limit :limit
 """
 
+# As HOME, of what one Service announces.
+ANNOUNCED: Final = f"""
+select shown.*, post.id as key, actor.username, actor.handle_host
+from post
+join post as shown on shown.id = post.boost_of
+join actor on actor.id = shown.actor_id
+where post.actor_id = :service
+  and post.id < :before
+  and actor.state = 'active'
+  and {VISIBLE}
+order by post.id desc
+limit :limit
+"""  # noqa: S608  # only our own constant is put in
+
 END: Final = 2**63 - 1
 
 
 async def home(tx: Transaction, instance: "Instance", reader: Actor, page: Page) -> list[Entry]:
-    """What the people `reader` follows wrote and boosted, what is addressed to it, and its own posts. Raises `actors.vault.Locked` if one is private."""
-    rows = await tx.all(HOME, reader=reader.id, before=page.before or END, limit=page.limit, **seen_by(Member(reader.id)))
-    return [_entry(instance, row) for row in rows]
+    """What the people `reader` follows wrote and boosted, what is addressed to it, and its own posts. Raises `actors.vault.Locked` if one is private.
+
+    What the Services it follows announce stands among it, each listing once; no row says so, and while the vault is locked it is left out.
+    """
+    rows = list(await tx.all(HOME, reader=reader.id, before=page.before or END, limit=page.limit, **seen_by(Member(reader.id))))
+    for service in await quiet.joined(tx, instance, reader):
+        rows += await tx.all(ANNOUNCED, service=service.id, before=page.before or END, limit=page.limit, **seen_by(Member(reader.id)))
+    newest: dict[int, Row] = {}
+    for row in sorted(rows, key=lambda row: -int(row["key"])):
+        newest.setdefault(row["id"], row)
+    return [_entry(instance, row) for row in list(newest.values())[: page.limit]]
 
 
 async def public(tx: Transaction, instance: "Instance", reader: Actor, page: Page) -> list[Entry]:

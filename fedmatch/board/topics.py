@@ -24,7 +24,7 @@ from outbox import publish as outbox
 from outbox.address import Audience
 from outbox.posts import Post
 from schemas.activities import Announce, Undo
-from schemas.events import ActorGone, PostChanged, PostGone, PostStored
+from schemas.events import ActorGone, PostChanged, PostGone, PostStored, Withdrawn
 from schemas.objects import PUBLIC, Proposal
 from schemas.reading import Iri
 from schemas.storage import Transaction
@@ -293,7 +293,24 @@ limit 1
 """
 
 
+async def withdrawn(instance: "Instance", tx: Transaction, event: Withdrawn) -> None:
+    """Somebody else's listing that our Services announced is deleted, and its Delete proves itself: their followers' servers get it as it came.
+
+    Who believes such a proof drops the listing (Mastodon from 4.7, Fedify, Mitra); to all others it is a Delete by a stranger, and the Undo that follows takes
+    the boost away. Nobody but us learns who follows.
+    """
+    found = [await known.by_id(tx, service_id) for service_id in await announced_by(tx, event.post_id)]
+    services = [service for service in found if service is not None and service.active]
+    if not services or len(event.body) > outbox.MOST_BODY:
+        return
+    to = Audience(followers_of=tuple(service.id for service in services))
+    await outbox.forward(
+        tx, instance, services[0], event.body, uri=event.activity, kind="Delete", audience=to, leaving_out=event.hosts, object=event.uri
+    )
+    instance.wake("delivery")
+
+
 async def departed(instance: "Instance", tx: Transaction, event: ActorGone) -> None:
-    """An actor elsewhere is gone, and follows nothing any more."""
-    if not event.local and not instance.vault.locked:
+    """An actor is gone, here or elsewhere, and follows nothing any more."""
+    if not instance.vault.locked:
         await quiet.forget(tx, instance, event.uri)

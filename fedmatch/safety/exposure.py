@@ -148,6 +148,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "quiet_follower": table(
         "from which servers people follow a Service", "which of these rows are one person", open="actor_id host_id inbox", sealed="person", hashed="mark"
     ),
+    "quiet_member": table("how many here follow a Service", "nothing more", open="actor_id", hashed="mark"),
     "reaction": table("who likes what", open="id uri post_id actor_id emoji icon created_at"),
     "report": table(
         "that somebody was reported, and when", "by whom, and what was written",

@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 from actors import quiet
-from fedmatch.board import listings, services, topics, turns
+from fedmatch import people
+from fedmatch.board import identities, listings, publish, services, social, topics, turns
 from fedmatch.board.listings import Listing
 from schemas.storage import Transaction
 from tests.fakepeer import PUBLIC, FakeActor, FakePeer
-from tests.personalities import GoToSocial, Hollo, Mastodon, Personality, Snac, Takahe
+from tests.personalities import GoToSocial, Hollo, Mastodon, Mastodon47, Personality, Snac, Takahe
 from tests.wire import Answer, Reply
 from tests.world import Person, Site, World
 
@@ -431,6 +432,46 @@ async def test_listings_of_a_trusted_peer_are_announced_if_its_switch_is_on(worl
     assert [said["object"]["object"] for said in heard(masto, "Undo")] == [third["id"]]
 
 
+@pytest.mark.parametrize("one_time", [False, True], ids=["author", "one-time"])
+async def test_what_a_peer_withdraws_is_gone_from_the_followers_of_our_services_too(world: World, one_time: bool) -> None:
+    # Given somebody on Mastodon who follows a Service of ours, and of b, which we trust, nothing
+    site = (reader := await world.person("amina@a")).site
+    author = await world.person("group@b")
+    new, old = await judge(world, Mastodon47), await judge(world, Mastodon)
+    for peer in (new, old):
+        await follow(world, peer.actor("lawyer"), site, "requests")
+    await reader.follow(author.handle)
+    await world.settle()
+    await site.instance.database.write(_trust, author.site.host, 1)
+
+    # When a request of b is announced by us
+    if one_time:
+        identity = await identities.make(author.site.instance, author.actor)
+        author = Person(world, author.site, identity)
+        await reader.follow(f"requests@{author.site.host}")
+        await world.settle()
+    made = await posted(author)
+    await world.settle()
+    for peer in (new, old):
+        await peer.catch_up()
+        assert peer.shown[made.url].boosted_by == (f"{site.base}/users/requests",)
+
+    # and b withdraws it
+    await author.withdraw(made)
+    await world.settle()
+
+    # Then it is gone where the author's own word is believed whoever brings it, and b never heard of its readers
+    assert made.url not in new.shown
+    assert new.refused == []
+    deletes = [one for one in new.log if one.asked.method == "POST" and one.activity.get("type") == "Delete"]
+    assert [(one.activity["actor"], one.activity["object"]["id"], one.signature) for one in deletes] == [(author.uri, made.url, "valid")]
+    assert new.host not in str(await author.site.rows("select name from host"))
+    # elsewhere at least nobody recommends it any more
+    assert old.shown[made.url].boosted_by == ()
+    # and the Delete tells no word of it
+    assert "lawyer" not in str(deletes[0].activity)
+
+
 def _request(author: FakeActor) -> dict[str, Any]:
     return author.note(
         "<p>Request: a lawyer</p>",
@@ -566,3 +607,50 @@ async def test_a_listing_names_the_services_that_announce_it_and_lets_them(world
     assert services <= set(note["cc"])
     allowed = set(note["interactionPolicy"]["canAnnounce"]["automaticApproval"])
     assert PUBLIC in allowed or services <= allowed
+
+
+# Followed by people of this instance.
+
+
+async def test_people_here_follow_a_service_and_no_row_says_so(world: World) -> None:
+    # Given somebody here who follows a field of help nobody looked up before: by its handle, and another by its page
+    amina, reader, other = await world.person("amina@a"), await world.person("reader@a"), await world.person("other@a")
+    site = amina.site
+    assert await reader.follow(f"@legal@{site.host}") == "accepted"
+    assert await reader.follow(f"{site.base}/@requests") == "accepted"
+    with pytest.raises(people.NotFound, match="there is no legality here"):
+        await reader.follow(f"legality@{site.host}")
+
+    # When something of that field is announced, by both
+    made = await posted(amina)
+    await world.settle()
+    # Then it stands in their home, once, and in nobody else's
+    assert [entry["url"] for entry in await reader.home()] == [made.url]
+    assert await other.home() == []
+    # and nothing that lies on the disk says who follows what, nor that anybody's home holds it
+    assert await site.rows("select * from home where actor_id = :reader", reader=reader.actor.id) == []
+    assert await site.count("follow") == 0
+    marks = [row["mark"] for row in await site.rows("select * from quiet_member")]
+    assert len(marks) == len(set(marks)) == 2
+    assert [topic.followers for topic in await site.instance.database.read(services.listed)] == [1, 1]
+
+    # It goes when it closes, and when they follow no longer
+    await amina.withdraw(made)
+    await world.settle()
+    assert await reader.home() == []
+    second = await posted(amina)
+    await world.settle()
+    assert [entry["url"] for entry in await reader.home()] == [second.url]
+    for name in ("legalaid", "requests"):
+        service = await people.find(site.instance, name)
+        assert await social.unfollow(site.instance, reader.actor, service)
+        assert not await social.unfollow(site.instance, reader.actor, service)
+    assert await reader.home() == []
+    assert await site.count("quiet_member") == 0
+
+
+async def test_who_ends_here_follows_nothing_any_more(world: World) -> None:
+    reader = await world.person("reader@a")
+    await reader.follow("offers")
+    await publish.delete_person(reader.site.instance, reader.actor)
+    assert await reader.site.count("quiet_member") == 0
