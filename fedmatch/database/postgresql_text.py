@@ -37,6 +37,9 @@ TABLES: Final = (
       grams bigint[] not null
     )
     """,
+    # Words are read on every walk, so they stay in the row and as they are; grams are looked up in their index alone, and may lie aside.
+    "alter table text_entry alter column words set storage external",
+    "alter table text_entry set (toast_tuple_target = 4080)",
     "create index text_entry_words on text_entry using gin (words) with (fastupdate = off)",
     "create index text_entry_grams on text_entry using gin (grams) with (fastupdate = off)",
 )
@@ -114,31 +117,22 @@ order by best.score desc, best.id desc
 limit :limit
 """
 
-SAMPLED: Final = """
-select wanted.key, count(*) as n
-from (
-  select text_entry.grams
-  from text_entry
-  order by text_entry.id desc
-  limit :walk
-) as newest
-cross join lateral unnest(newest.grams) as wanted (key)
-where wanted.key = any (cast(cast(:keys as text) as bigint[]))
-group by wanted.key
-"""
-
 HAVING: Final = """
-select wanted.key, hit.id
-from unnest(cast(cast(:keys as text) as bigint[])) as wanted (key)
-cross join lateral (
+select wanted.key, cast(array(
   select text_entry.id
   from text_entry
   where text_entry.grams @> array[wanted.key]
   limit :limit
-) as hit
+) as text) as ids
+from unnest(cast(cast(:keys as text) as bigint[])) as wanted (key)
 """
 
-SAMPLE: Final = 300
+# With a limit the planner would rather read the table from its start, every array of it.
+BY_INDEX: Final = "set local enable_seqscan = off"
+AS_BEFORE: Final = "set local enable_seqscan = on"
+
+MOST_KEYS: Final = 200
+"""Grams of a text that are counted, spread over it by chance: more tell no more."""
 
 
 async def there(tx: Transaction) -> bool:
@@ -223,19 +217,19 @@ class PostgresqlText:
         return [(float(row["score"]), int(row["id"])) for row in rows]
 
     async def alike(self, tx: Transaction, kind: Kind, source: str, limit: int) -> list[tuple[float, int]]:
-        asked = list(keys(kind, source))
+        asked = sorted(keys(kind, source), key=lambda key: key * 0x9E3779B1 & 0xFFFFFFFF)[:MOST_KEYS]
         if not asked:
             return []
-        seen = {int(row["key"]): int(row["n"]) for row in await tx.all(SAMPLED, keys=_array(asked), walk=SAMPLE)}
-        # In a sample this small most rare ones are missing: of those, all are asked for, and what turns out to be common is left.
-        rare = sorted((key for key in asked if seen.get(key, 0) <= SAMPLE // 25), key=lambda key: (-seen.get(key, 0), key))
-        counted: dict[int, list[int]] = {key: [] for key in rare}
-        for row in await tx.all(HAVING, keys=_array(rare), limit=COMMON):
-            counted[int(row["key"])].append(int(row["id"]))
+        await tx.execute(BY_INDEX)
+        rows = await tx.all(HAVING, keys=_array(asked), limit=COMMON)
+        await tx.execute(AS_BEFORE)
+        having = {int(row["key"]): [int(one) for one in row["ids"].strip("{}").split(",") if one] for row in rows}
+        found = sorted((key for key in asked if having[key]), key=lambda key: (len(having[key]), key))
+        rare = [key for key in found if len(having[key]) < COMMON][:MOST_ASKED] or found[:MOST_ASKED]
         weights: dict[int, float] = {}
-        for key in sorted((key for key in rare if counted[key]), key=lambda key: (len(counted[key]), key))[:MOST_ASKED]:
-            for one in counted[key]:
-                weights[one] = weights.get(one, 0.0) + math.log(1 + 1000 / (0.5 + len(counted[key])))
+        for key in rare:
+            for one in having[key]:
+                weights[one] = weights.get(one, 0.0) + math.log(1 + 1000 / (0.5 + len(having[key])))
         return top(weights, limit)
 
     async def clean(self, tx: Transaction) -> bool:

@@ -1,0 +1,291 @@
+"""How long does a search take among 100,000 public requests and offers in eight languages? Ranked and newest first, common and rare words, with filters.
+
+Listings are generated in bulk: words of each language drawn as often as words are (Zipf), and indexed by the same code that indexes what arrives.
+`python -m benchmarks.search`, about 8 minutes, most of it to write the index.
+"""
+
+import asyncio
+import itertools
+import random
+import sqlite3
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+
+from actors.instance import Instance
+from benchmarks import _letters
+from benchmarks._lab import Lab, Report, Site, inside, lab, memory_mb, options, share
+from fedmatch.board import index, search
+from fedmatch.board.listings import Listing
+from fedmatch.board.search import Sort, Wanted
+from fedmatch.database import postgresql_text, sqlite_text, text
+from fedmatch.database.text import Entry
+from schemas import vocabulary
+from schemas.reading import Iri
+from schemas.storage import Transaction
+
+START: Final = 1_700_000_000_000
+CHUNK: Final = 1_000
+AUTHORS: Final = 200
+VOCABULARY: Final = 12_000
+LETTERS: Final = {
+    "en": "etaoinshrdlcumwfgypbvk",
+    "es": "eaosrnidlctumpbgvyqhfzj",
+    "fr": "esaitnrulodcmpévqfbghjàx",
+    "ru": "оеаинтсрвлкмдпуяыьгзбчй",
+    "uk": "оанивіртеслкумдпяьзгбчй",
+    "ar": "ايلمونرتبةعدسفهكقأحجشطصخ",
+    "fa": "ایرندهمتسبوشکزگخلفعجپق",
+    "zh": "",
+}
+PEOPLE_SEARCH: Final = ("common", "two words", "common and rare", "rare", "beginning", "phrase", "field and region", "words and filters", "no words")
+
+
+def lexicon(language: str) -> list[str]:
+    """The words of a language, the frequent ones first and short; of Chinese its letters."""
+    chance = random.Random(language)
+    if language == "zh":
+        return [chr(0x4E00 + number * 7) for number in range(2_500)]
+    letters = LETTERS[language]
+    weights = [1 / (place + 2) for place in range(len(letters))]
+    return ["".join(chance.choices(letters, weights, k=2 + min(10, chance.randrange(1, 4 + number // 1500)))) for number in range(VOCABULARY)]
+
+
+_WORDS: Final = {language: lexicon(language) for language in LETTERS}
+_WEIGHTS: Final = {language: list(itertools.accumulate(1 / (place + 3) for place in range(len(words)))) for language, words in _WORDS.items()}
+
+
+def key(number: int) -> int:
+    """The id of the listing of that number."""
+    return START + number * 60_000 << 16 | number & 0xFFFF
+
+
+def listing(number: int, authors: Sequence[int]) -> Listing:
+    """One of them: the same for the same number."""
+    chance = random.Random(number)
+    language = chance.choice(tuple(LETTERS))
+    many = 220 if language == "zh" else 75
+
+    def said(count: int) -> str:
+        words = chance.choices(_WORDS[language], cum_weights=_WEIGHTS[language], k=count)
+        return "".join(words) if language == "zh" else " ".join(words)
+
+    skill = chance.choice([skill.slug for one in vocabulary.categories() for skill in one.skills])
+    author = chance.randrange(len(authors))
+    return Listing(
+        id=key(number), url=Iri(f"https://peer{author}.example/posts/{number}"), actor_id=authors[author], local=False,
+        kind=chance.choice(("request", "offer")), state="open", title=said(6 if language != "zh" else 12), text=said(many), language=language,
+        categories=(vocabulary.skill(skill).category,), skills=(skill,), speaks=tuple(dict.fromkeys((language, chance.choice(("en", "ar", "fr"))))),
+        region=chance.choice(("SY", "IR", "UA", "VE", "CN", None)), urgency=None, until=None, audience="public", author=f"author{author}",
+        origin=f"peer{author}.example", published=START + number * 60_000, updated=None,
+    )  # fmt: skip
+
+
+def some(first: int, last: int, authors: Sequence[int]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[Entry]]:
+    """Rows of `post` and of `listing`, and what the index holds, for the listings from `first` up to `last`."""
+    posts, rows, entries = [], [], []
+    for number in range(first, last):
+        one = listing(number, authors)
+        at = one.published
+        posts.append((one.id, one.url, one.url, one.actor_id, 0, "Note", "public", one.text, one.language, at, at))
+        more = msgspec.json.encode(replace(one.proposal, title="", text="")).decode()
+        rows.append((one.id, one.kind, one.state, "public", one.title, one.text, one.language, one.region, more, 1, at, at))
+        entries.append(index.entry(one))
+    return posts, rows, entries
+
+
+POSTS: Final = ("id", "uri", "url", "actor_id", "local", "kind", "visibility", "content", "language", "published", "received_at")
+LISTINGS: Final = ("post_id", "kind", "state", "audience", "title", "text", "language", "region", "more", "revision", "created_at", "changed_at")
+
+
+def made(many: int, authors: Sequence[int]) -> Iterator[tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[Entry]]]:
+    """Everything in chunks; cut into words by two processes."""
+    with ProcessPoolExecutor(2) as pool:
+        starts = range(0, many, CHUNK)
+        yield from pool.map(some, starts, [min(start + CHUNK, many) for start in starts], itertools.repeat(authors))
+
+
+async def populate(instance: Instance) -> list[int]:
+    """Authors elsewhere."""
+    public = _letters.make_writer(0).public
+
+    async def meet(tx: Transaction, number: int) -> int:
+        return (await _letters.remote(tx, instance, f"https://peer{number}.example/users/author{number}", public)).id
+
+    return [await instance.database.write(meet, number) for number in range(AUTHORS)]
+
+
+def fill(site: Site, many: int, authors: Sequence[int]) -> float:
+    """Writes them past every rule but those of the index; milliseconds that the index took a listing (one process, no sync)."""
+    if site.database == "postgresql":
+        return asyncio.run(_fill_postgresql(site.config.database.url, many, authors))
+    connection = sqlite3.connect(site.config.folder / "fedmatch.db", isolation_level=None)
+    connection.row_factory = sqlite3.Row
+    connection.execute("pragma synchronous = off")
+    connection.execute("pragma secure_delete = on")
+    connection.execute("pragma cache_size = -100000")
+    return asyncio.run(_fill_sqlite(connection, many, authors))
+
+
+async def _fill_sqlite(connection: sqlite3.Connection, many: int, authors: Sequence[int]) -> float:
+    tx, texts, took = sqlite_text.Direct(connection), sqlite_text.SqliteText(), 0.0
+    for posts, rows, entries in made(many, authors):
+        connection.execute("begin")
+        connection.executemany(f"insert into post ({', '.join(POSTS)}) values ({', '.join('?' * len(POSTS))})", posts)
+        connection.executemany(f"insert into listing ({', '.join(LISTINGS)}) values ({', '.join('?' * len(LISTINGS))})", rows)
+        started = time.perf_counter()
+        for entry in entries:
+            await texts.put(tx, entry)
+        connection.execute("commit")
+        took += time.perf_counter() - started
+    connection.execute("pragma wal_checkpoint(truncate)")
+    connection.close()
+    return took / many * 1000
+
+
+async def _fill_postgresql(url: str, many: int, authors: Sequence[int]) -> float:
+    import asyncpg
+
+    connection = await asyncpg.connect(url)
+    took = 0.0
+    for posts, rows, entries in made(many, authors):
+        await connection.copy_records_to_table("post", records=posts, columns=POSTS)
+        await connection.copy_records_to_table("listing", records=rows, columns=LISTINGS)
+        started = time.perf_counter()
+        await connection.executemany(
+            "insert into text_entry (id, words, grams) values ($1, $2::text::tsvector, $3)",
+            [(entry.id, postgresql_text.vector(entry), list(text.keys(entry.alike or "offer", entry.source))) for entry in entries],
+        )
+        took += time.perf_counter() - started
+    await connection.execute("analyze")
+    await connection.close()
+    return took / many * 1000
+
+
+def asked(case: str, chance: random.Random) -> Wanted:
+    """One search of a kind."""
+    language = chance.choice([code for code in LETTERS if code != "zh"] if case in ("beginning", "phrase") else tuple(LETTERS))
+    words = _WORDS[language]
+    common, other, rare = chance.choice(words[:20]), chance.choice(words[:200]), chance.choice(words[1500:])
+    match case:
+        case "common":
+            return Wanted(words=(common,))
+        case "two words":
+            return Wanted(words=(common, other))
+        case "common and rare":
+            return Wanted(words=(common, rare))
+        case "rare":
+            return Wanted(words=(rare,))
+        case "beginning":
+            return Wanted(words=(other[:3],))
+        case "phrase":
+            return Wanted(words=(f"{common} {chance.choice(words[:20])}",))
+        case "field and region":
+            return Wanted(slugs=(chance.choice(vocabulary.categories()).slug,), region=chance.choice(("SY", "IR", "UA")))
+        case "words and filters":
+            return Wanted(words=(common,), kind="offer", language=language, speaks=("ar",), region="IR")
+        case _:
+            return Wanted(kind=chance.choice((None, "offer", "request")))
+
+
+async def measure(instance: Instance, report: Report, database: str, many: int, times: int, authors: Sequence[int]) -> None:
+    """Every kind of search both ways, then what is alike; and what of the memory that was."""
+    for _ in range(12):  # what the engine's own caches take is theirs, whoever reads
+        await instance.database.read(_warm)
+    before = memory_mb(_own())
+    worst: dict[Sort, list[float]] = {"newest": [], "best": []}
+    sorts: tuple[Sort, ...] = ("newest", "best")
+    for case in PEOPLE_SEARCH:
+        for sort in sorts:
+            chance = random.Random(f"{case} {sort}")
+            took, hits = [], 0
+            for number in range(times + 5):
+                wanted = asked(case, chance)
+                started = time.perf_counter()
+                found = await instance.database.read(_page, instance, wanted, sort)
+                if number >= 5:
+                    took.append((time.perf_counter() - started) * 1000)
+                    hits += found
+            worst[sort] += took
+            report.add(database=database, listings=many, searched=case, sort=sort, p50_ms=share(took, 0.5), p99_ms=share(took, 0.99), found=hits / times)
+    chance, took = random.Random(1), []
+    for _ in range(max(5, times // 4)):
+        one = listing(chance.randrange(many), authors)
+        started = time.perf_counter()
+        alike = await instance.database.read(index.alike, instance, one, "offer" if one.kind == "request" else "request", 100)
+        took.append((time.perf_counter() - started) * 1000)
+    report.add(database=database, listings=many, searched="alike", sort="best", p50_ms=share(took, 0.5), p99_ms=share(took, 0.99), found=len(alike))
+    report.aim(f"search, {database}, newest first, p99", 5, share(worst["newest"], 0.99), "ms")
+    report.aim(f"search, {database}, ranked, p99", 60, share(worst["best"], 0.99), "ms")
+    report.aim(f"search, {database}, memory added", 20, max(memory_mb(_own()) - before, 0.1), "MB")
+
+
+EVERYTHING: Final = """
+select sum(length(post.content)) as n, max(listing.region) as region
+from post
+join listing on listing.post_id = post.id
+"""
+
+
+async def _warm(tx: Transaction) -> None:
+    await tx.one(EVERYTHING)
+
+
+async def _page(tx: Transaction, instance: Instance, wanted: Wanted, sort: Sort) -> int:
+    return len((await search.page(tx, instance, wanted, sort=sort)).listings)
+
+
+def _own() -> int:
+    import os
+
+    return os.getpid()
+
+
+async def erasing(instance: Instance) -> float:
+    """Milliseconds that the longest step takes which makes deleted words unreadable."""
+    steps: list[float] = []
+
+    async def take_out(tx: Transaction) -> None:
+        await text.of(instance.database).remove(tx, key(1))
+
+    await instance.database.write(take_out)
+    more = True
+    while more:
+        started = time.perf_counter()
+        more = await instance.database.write(index._clean, instance)  # the steps of `index.erase`, one by one
+        steps.append((time.perf_counter() - started) * 1000)
+    return max(steps)
+
+
+def one(here: Lab, report: Report, database: str, many: int, times: int) -> None:
+    """One engine: generated, then searched."""
+    site = here.site(database)
+    authors = inside(site.config, populate)
+    started = time.monotonic()
+    put_ms = fill(site, many, authors)
+    print(f"  {database}: {many:,} listings written in {time.monotonic() - started:.0f} s", flush=True)
+    report.floors[f"put_ms_{database}"] = put_ms
+    inside(site.config, lambda instance: measure(instance, report, database, many, times, authors))
+    if database == "sqlite":
+        report.floors["erase_step_ms"] = inside(site.config, erasing)
+
+
+def main(arguments: list[str] | None = None) -> None:
+    question = "How long does a search take?"
+    parser = options(question)
+    parser.add_argument("--listings", type=int, default=100_000)
+    parser.add_argument("--times", type=int, default=200, help="searches of each kind")
+    given = parser.parse_args(arguments)
+    report = Report("search", question, {"listings": given.listings, "times": given.times, "languages": len(LETTERS)})
+    with lab() as here:
+        for database in given.databases:
+            one(here, report, database, given.listings, given.times)
+    report.finish(given)
+
+
+if __name__ == "__main__":
+    main()
