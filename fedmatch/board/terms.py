@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal, get_args
+from typing import TYPE_CHECKING, Final, Literal, cast, get_args
 
 import msgspec
 
@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 
 Consent = Literal["asked", "guardian", "family", "lawyer", "cannot-be-asked"]
 """Why somebody may speak for another: they asked for it; their guardian, family or lawyer speaks; nobody can ask them (prison, disappearance)."""
+
+
+Suggest = Literal["me", "helpers", "matchmakers"]
+"""To whom the instance may say that an offer fits a request: to its author; also to the helper, if they may read it; or to matchmakers and staff alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,7 @@ class Terms:
     embargo: datetime | None = None
     on_behalf_of: str | None = None
     consent: Consent | None = None
+    suggest: Suggest = "me"
 
     def excludes(self, countries: Sequence[str]) -> bool:
         """Whether somebody who answers to one of these countries (ISO 3166, as a peer states them of itself) is to take no part in it."""
@@ -57,6 +62,14 @@ def floor(name: str, text: str) -> Floor:
     if not level.strip().isascii() or not level.strip().isdigit() or int(level) > MOST_LEVEL:
         raise Invalid(name, f"is {text!r}", f"write a level from 0 to {MOST_LEVEL}, with hosts behind it if only their word shall count: 2:ngo.example")
     return Floor(int(level), _hosts(name, issuers))
+
+
+def suggested_to(text: str) -> Suggest:
+    """Whom to tell of matches, as people type it; raises `schemas.listings.Invalid`."""
+    whom = text.strip().lower()
+    if whom not in get_args(Suggest):
+        raise Invalid("suggest_to", f"is {text!r}", f"write one of {', '.join(get_args(Suggest))}")
+    return cast(Suggest, whom)
 
 
 def audience(text: str) -> tuple[Literal["public", "network", "peers", "local"], tuple[str, ...]]:
