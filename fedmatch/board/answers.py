@@ -244,7 +244,16 @@ select count(*) as n, coalesce(sum(case when response.host_hash = :host_hash the
 from response
 where response.listing_hash = :listing_hash
   and response.side <> 'helper'
-  and response.tray <> 'vouched'
+  and response.tray = 'rest'
+  and response.state = 'sent'
+"""
+
+UNSHOWN: Final = """
+select response.*
+from response
+where response.listing_hash = :listing_hash
+  and response.side <> 'helper'
+  and response.tray = 'held'
   and response.state = 'sent'
 """
 
@@ -414,9 +423,15 @@ async def opened(tx: Transaction, instance: "Instance", actor: Actor) -> int:
 
 
 async def unopened(tx: Transaction, instance: "Instance", listing: Iri, host: str) -> tuple[int, int]:
-    """How many unopened answers without a vouch a listing has, in all and of one host."""
-    row = await tx.one(UNOPENED, listing_hash=hash_of(instance, "listing", listing), host_hash=hash_of(instance, "host", host))
-    return (0, 0) if row is None else (int(row["n"]), int(row["of_host"]))
+    """How many unopened answers without a vouch a listing has, in all and of one host. Raises `actors.vault.Locked`.
+
+    Whoever is blocked counts as they would if they were not: whether there is room for one more must not say that somebody vouched for is never shown.
+    """
+    listing_hash = hash_of(instance, "listing", listing)
+    row = await tx.one(UNOPENED, listing_hash=listing_hash, host_hash=hash_of(instance, "host", host))
+    unshown = [_from_row(instance, one) for one in await tx.all(UNSHOWN, listing_hash=listing_hash)]
+    also = [hosts.authority(one.words.helper) == hosts.host_name(host) for one in unshown if one.words.level < 1]
+    return (len(also), sum(also)) if row is None else (int(row["n"]) + len(also), int(row["of_host"]) + sum(also))
 
 
 async def holds(tx: Transaction, instance: "Instance", actor: Actor) -> bool:

@@ -71,7 +71,7 @@ ANEW = "It was posted anew: the old one was withdrawn from everybody who may hol
 @click.option("--then-network", is_flag=True, help="If it is for this instance alone: all trusted peers get it once a reviewer let it pass, or at once.")
 @click.option("--floor", metavar="N[:ISSUER,...]", help="How well readers must be vouched for, if it is not public (default 1; 0 is every helper).")
 @click.option("--answer-floor", metavar="N[:ISSUER,...]", help="How well somebody must be vouched for to answer (default 0).")
-@click.option("--exclude", multiple=True, metavar="CODES", help="Countries, as in RU,CN: no peer that answers to one, or states none, gets it. Nobody hears of this.")
+@click.option("--exclude", multiple=True, metavar="CODES", help="Countries, as in RU,CN: no peer that answers to one, or states none, gets it; nobody hears.")
 @click.option("--embargo", metavar="DATE", help="Nothing of it leaves before then.")
 @click.option("--follow-up-of", metavar="ID_OR_URL", help="The listing that it follows up on.")
 @click.option("--link-identities", is_flag=True, help="Follow up on a listing of another identity of yours: everybody sees that they belong together.")
