@@ -76,7 +76,7 @@ async def _document(instance: "Instance", key: PrivateKey, url: str, budget: Bud
         document = loads(answer.body, limit)
     except Unreadable as error:
         return FetchFailed(str(error), "unusable")
-    named = document.get("id")
+    named = document.get("id", document.get("@id"))  # an expanded document has the second
     if not isinstance(named, str) or not same_origin(named, answer.url):
         return FetchFailed("its id is not on the host that serves it", "unusable")
     if named in (url, answer.url):

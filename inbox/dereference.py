@@ -9,13 +9,14 @@ from actors import hosts, remote
 from actors.instance import Instance
 from actors.known import Actor
 from actors.remote import Budget, FetchFailed
+from inbox import dialect
 from inbox.errors import InboxError, Later
 from inbox.gate import claim
 from inbox.verify import Verified, origin, own_origin
 from schemas import documents
 from schemas.activities import parse_note
 from schemas.objects import Note
-from schemas.reading import Document, Iri, Unreadable, types
+from schemas.reading import AS, Document, Iri, Unreadable, types
 
 log = structlog.get_logger()
 
@@ -72,7 +73,7 @@ async def _read(instance: Instance, id: Iri, document: Document | FetchFailed, s
         _nothing("post", document)
         return None
     try:
-        note = parse_note(document)
+        note = parse_note(await dialect.reader(instance).post(document, hosts.authority(id)))
     except Unreadable as error:
         log.info("post.unreadable", where=error.where)
         return None
@@ -99,7 +100,7 @@ async def look(instance: Instance, id: Iri, spending: Budget) -> Origin | Litera
 
 def original(document: Document) -> bytes:
     """The JSON of a post as it came, without whom its sender wished to hide (`bto`, `bcc`: ActivityPub section 6)."""
-    return documents.dumps({name: value for name, value in document.items() if name not in ("bto", "bcc")})
+    return documents.dumps({name: value for name, value in document.items() if name.removeprefix("as:").removeprefix(AS) not in ("bto", "bcc")})
 
 
 def _nothing(what: str, failed: FetchFailed) -> None:

@@ -66,7 +66,7 @@ class Arrivals:
         self._ids: set[int] = set()
         self._full = self._stopping = False
         self._look_for_suspects = True
-        self._dialects = dialect.Reader(instance)
+        self._dialects = dialect.reader(instance)
 
     def wake(self) -> None:
         """There may be something to do: a row was written here, or somebody committed."""

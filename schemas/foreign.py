@@ -39,6 +39,15 @@ def is_foreign(document: Document, body: bytes) -> bool:
     return (b"valueflows" in body or b"fedmatch/ns#" in body) and _has_own_words(document, thing)
 
 
+def is_foreign_post(document: Document) -> bool:
+    """The same for a post by itself, as it was fetched."""
+    if "type" not in document and "@type" not in document:
+        return any(":" in name for name in document)
+    if not any(name in document for name in _PLAIN_TEXT) and any(":" in name for name in document):
+        return True
+    return _has_own_words(document, document)
+
+
 def _has_own_words(document: Document, thing: Document) -> bool:
     """Whether a context gives our words other names than the ones we read."""
     prefixes: dict[str, str] = {}
