@@ -56,6 +56,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "retention": retention.sweep,
         "index": _index,
         "vectors": _vectors,
+        "match": _match,
     }
 
 
@@ -67,6 +68,7 @@ async def begin(tx: Transaction, instance: "Instance") -> None:
     await retention.soon(tx, instance)
     await enqueue(tx, instance, "index", "all", instance.clock.ms())
     await enqueue(tx, instance, "vectors", "all", instance.clock.ms() + LOCKED_MS)  # the extra may have been installed since
+    await enqueue(tx, instance, "match", "all", instance.clock.ms())
     await identities.begin(tx, instance)
     await border.settle_soon(tx, instance)  # the mode may be another one since the last start
 
@@ -177,6 +179,12 @@ async def _vectors(instance: "Instance", key: str, payload: bytes) -> None:
     await vectors.fill(instance, key, payload)
 
 
+async def _match(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import suggestions  # it asks for jobs itself
+
+    await suggestions.work(instance, key, payload)
+
+
 async def _erase_again(tx: Transaction, instance: "Instance") -> None:
     await enqueue(tx, instance, "erase", "all", instance.clock.ms() + AGAIN_MS)
 
@@ -270,7 +278,7 @@ async def _clear_rest(tx: Transaction, actor_id: int) -> None:
 async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     """What was finished long ago goes, and the next time is noted."""
     from fedmatch import disk
-    from fedmatch.board import patience, readers  # they tell people, and that asks for jobs
+    from fedmatch.board import letters, patience, readers, suggestions  # they tell people, and that asks for jobs
 
     while await instance.database.write(departures.prune, instance.clock.ms()):
         continue
@@ -278,12 +286,14 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     await instance.database.write(readers.forget, instance)
     await instance.database.write(answers.forget_once, instance)
     await instance.database.write(patience.remember, instance)
+    await instance.database.write(letters.forget, instance)
     await instance.database.write(quiet.prune)
     await instance.database.write(keys.prune, instance.clock.ms())
     await instance.database.write(sealing.prune, instance.clock.ms())
     while await instance.database.write(vouches.expire, instance):
         continue
     await instance.database.write(audit.show_head, instance)
+    await suggestions.forget(instance)
     await disk.look(instance)
     await instance.database.write(_tidy_again, instance)
 

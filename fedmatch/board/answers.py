@@ -320,6 +320,8 @@ async def insert(tx: Transaction, instance: "Instance", words: Words, *, side: S
 
     Of a `one_time` helper of ours not even the counter in its id says when it was.
     """
+    from fedmatch.board import suggestions  # it is built on answers
+
     now = hour(instance)
     made = Response(onetime.coarse_id(instance) if one_time else instance.ids.new(now), "sent", side, tray, words, now, now, ends)
     await tx.execute(
@@ -337,6 +339,7 @@ async def insert(tx: Transaction, instance: "Instance", words: Words, *, side: S
     await name(tx, instance, made, words.offer)
     if words.note is not None:
         await name(tx, instance, made, words.note)
+    await suggestions.answered(tx, instance, words.listing_id, words.helper)
     return made
 
 

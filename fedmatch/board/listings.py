@@ -452,7 +452,7 @@ async def write(
     confidential: bool = False,
 ) -> None:
     """Writes the rows of a listing, or brings them up to date. Of one that is not public only kind, state, audience and times stand open."""
-    from fedmatch.board import index, vectors  # both are built on listings
+    from fedmatch.board import index, suggestions, vectors  # all are built on listings
 
     public = audience == "public"
     proposal = replace(proposal, status=state)
@@ -477,6 +477,8 @@ async def write(
         now=instance.clock.ms(),
     )
     await tx.execute(DELETE_TAGS, post_id=post_id)
+    if state == "open":
+        await suggestions.want(tx, instance, post_id)
     await vectors.written(tx, instance, post_id, proposal, language, public=public)
     if not public:
         await index.remove(tx, instance, post_id)
@@ -514,9 +516,11 @@ async def audience_of(tx: Transaction, post_id: int) -> AudienceName | None:
 
 async def set_state(tx: Transaction, instance: "Instance", post_id: int, state: str, *, pause: str | None = None) -> None:
     """Writes a state that `schemas.states.LISTING` allowed."""
-    from fedmatch.board import index, vectors  # both are built on listings
+    from fedmatch.board import index, suggestions, vectors  # all are built on listings
 
     await tx.execute(SET_STATE, post_id=post_id, state=state, pause=pause, now=instance.clock.ms())
+    if state == "open":
+        await suggestions.want(tx, instance, post_id)
     if state not in OPEN:
         await vectors.forget(tx, instance, post_id)
     if await audience_of(tx, post_id) != "public":

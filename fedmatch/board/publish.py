@@ -286,7 +286,16 @@ async def _everybody(tx: Transaction, instance: "Instance", actor: Actor, held: 
     found = () if instance.vault.locked else await answers.of_listing(tx, instance, held.uri)
     helpers = [await known.by_uri(tx, answer.words.helper) for answer in found]
     answered = tuple(helper.id for helper in helpers if helper is not None and not helper.local)
-    return replace(audience, actors=tuple(dict.fromkeys((*audience.actors, *answered))))
+    partners = await _partners(tx, instance, held.id) if held.public else ()
+    return replace(audience, actors=tuple(dict.fromkeys((*audience.actors, *answered, *partners))))
+
+
+async def _partners(tx: Transaction, instance: "Instance", id: int) -> tuple[int, ...]:
+    """The Applications of trusted peers, but of excluded countries: what everybody may read they are given, so that they match it at home and nobody has to
+    ask another server for what fits a need."""
+    wishes = terms.DEFAULT if instance.vault.locked else await terms.of(tx, instance, id)
+    found = [one for one in await peers.trusted(tx) if not wishes.excludes(one.terms.jurisdiction)]
+    return tuple(one.application_id for one in found if one.application_id is not None)
 
 
 async def remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> None:
@@ -537,7 +546,7 @@ async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Ke
     found = await here(tx, instance, post_id)
     if public:
         activity = Create(id=Iri(f"{uri}/activity"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=published)
-        audience = await holders(tx, actor, made)
+        audience = await _everybody(tx, instance, actor, made)
         await outbox.publish(tx, instance, actor, activity, audience, object=uri, ordering_key=uri, proven=_is_offer(note))
         await topics.published(tx, instance, found)
     else:

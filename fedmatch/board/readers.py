@@ -25,6 +25,8 @@ MOST_A_DAY: Final = 20
 DAY_MS: Final = 86_400_000
 
 STAFF: Final = frozenset({"moderator", "admin"})
+HELPERS: Final = frozenset({"helper", "matchmaker"})
+"""Who may read what is not public, if enough is said for them; a matchmaker helps by bringing others together."""
 
 ROLES: Final = """
 select membership.role
@@ -81,7 +83,7 @@ async def may_read(tx: Transaction, instance: "Instance", actor: Actor, listing:
     if await blocks.either(tx, actor.id, listing.actor_id):
         return "no"
     roles = await _roles(tx, actor)
-    if "helper" not in roles or not listing.url or not await _reaches(tx, instance, actor, await _floor(tx, instance, listing)):
+    if HELPERS.isdisjoint(roles) or not listing.url or not await _reaches(tx, instance, actor, await _floor(tx, instance, listing)):
         return "no"
     opened, this = await _opened(tx, instance, actor, listing)
     return "full" if this or opened < MOST_A_DAY else "coarse"

@@ -10,7 +10,7 @@ import structlog
 
 from actors import generations, known
 from fedmatch import chores, times
-from fedmatch.board import listings, vectors
+from fedmatch.board import listings, suggestions, vectors
 from fedmatch.board.listings import AudienceName
 from fedmatch.safety import border, vouches
 from schemas.events import Answer, Boosted, PostArrived, PostChanged, PostGone, PostStored
@@ -108,7 +108,8 @@ async def stored(instance: "Instance", tx: Transaction, event: PostStored) -> No
     await _addressed_read(instance, tx, event)
     if event.local:
         await tx.execute(AUTHOR_READS, post_id=event.post_id, author_id=event.actor_id)
-    await _list(instance, tx, event.post_id, event.note, event.visibility)
+    if event.local or event.note.proposal is not None:  # what others just posted has no listing yet
+        await _list(instance, tx, event.post_id, event.note, event.visibility)
 
 
 async def changed(instance: "Instance", tx: Transaction, event: PostChanged) -> None:
@@ -139,6 +140,7 @@ async def gone(instance: "Instance", tx: Transaction, event: PostGone) -> None:
         await generations.bump(tx, "board")
     if audience is not None:
         await vectors.forget(tx, instance, event.post_id)
+        await suggestions.gone(tx, instance, event.post_id)
     await chores.erase_soon(tx, instance)
 
 

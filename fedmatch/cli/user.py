@@ -17,13 +17,13 @@ def user() -> None:
     """People of this instance: create, list, suspend, delete, and tokens for their apps."""
 
 
-ROLE = click.Choice(["helper", "member", "moderator", "admin"])
+ROLE = click.Choice(["helper", "member", "matchmaker", "moderator", "admin"])
 
 
 @user.command()
 @click.argument("name")
 @click.option("--locked", is_flag=True, help="Every follow waits until its person says yes.")
-@click.option("--role", type=ROLE, default="helper", show_default=True, help="What they may do here; a member reads nothing that asks for helpers.")
+@click.option("--role", type=ROLE, default="helper", show_default=True, help="A member reads nothing that asks for helpers; a matchmaker joins pairs.")
 @click.option("--kind", type=click.Choice(["person", "group"]), default="person", show_default=True, help="A group is spoken for by its operators.")
 @click.option("--operator", multiple=True, metavar="PERSON", help="Who may act for a group; may be given more than once.")
 def create(name: str, locked: bool, role: str, kind: str, operator: tuple[str, ...]) -> None:
@@ -55,7 +55,7 @@ def create(name: str, locked: bool, role: str, kind: str, operator: tuple[str, .
 @click.argument("name")
 @click.argument("role", type=ROLE)
 def role_(name: str, role: str) -> None:
-    """Let NAME be a helper, member, moderator or admin of this instance."""
+    """Let NAME be a helper, member, matchmaker, moderator or admin of this instance."""
     from actors import local
     from actors.instance import Instance
 
