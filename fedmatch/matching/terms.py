@@ -1,29 +1,42 @@
-"""What are the words and the grams of a text? The same for search and matching. (First form.)"""
+"""What are the words and the grams of a text? The same for search and matching, whatever the script. Pure.
+
+Two spellings of one word have to be one: Arabic and Persian keyboards send different letters for the same yeh and kaf, vowels are written or left out, words
+are stretched, and Persian puts a joint of no width into them. Chinese has no spaces: there two neighbours stand for a word.
+"""
 
 import re
 import unicodedata
 from collections import Counter
+from functools import lru_cache
 from typing import Final
 
-JOINERS: Final = "\u200c\u200d\u0640"
-_SAME: Final = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "ة": "ه", "أ": "ا", "إ": "ا", "آ": "ا"} | dict.fromkeys(JOINERS))
+JOINERS: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u0640"
+"""What stands inside a word and is no letter: joints and breaks of no width, the soft hyphen, and what stretches Arabic words."""
+LONGEST: Final = 2_000
+"""Letters of a listing that are matched by: what comes later is no summary of it, and costs as much for each of the candidates."""
+
+_SAME: Final = str.maketrans({"ي": "ی", "ى": "ی", "ك": "ک", "ة": "ه", "أ": "ا", "إ": "ا", "آ": "ا", "ٱ": "ا", "ؤ": "و", "ئ": "ی"} | dict.fromkeys(JOINERS))
+_MARKS: Final = re.compile("[" + "".join(re.escape(chr(code)) for code in range(0x300, 0x20000) if unicodedata.combining(chr(code))) + "]+")
 _WORD: Final = re.compile(r"[^\W_]+")
-_RUN: Final = re.compile("[\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+|[^\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff]+")
+_SPACELESS: Final = "\u0e00-\u0e7f\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_RUN: Final = re.compile(f"[{_SPACELESS}]+|[^{_SPACELESS}]+")
+_HAS_SPACELESS: Final = re.compile(f"[{_SPACELESS}]")
 
 
 def normal(text: str) -> str:
-    """The text as it is compared."""
-    folded = unicodedata.normalize("NFKC", text).casefold()
-    bare = "".join(letter for letter in unicodedata.normalize("NFD", folded) if not unicodedata.combining(letter))
+    """The text as it is compared: NFKC, no capitals, no vowel signs, accents or joiners, one letter for what Arabic and Persian write with two."""
+    if text.isascii():
+        return text.lower()
+    bare = _MARKS.sub("", unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold()))
     return unicodedata.normalize("NFC", bare).translate(_SAME)
 
 
 def words(text: str) -> tuple[str, ...]:
-    """The words of a text in order; a run of Chinese gives its letters and bigrams."""
+    """The words of a text in order; a run of Chinese, Japanese or Thai gives its letters and pairs of neighbours."""
     found: list[str] = []
     for word in _WORD.findall(normal(text)):
         for run in _RUN.findall(word):
-            if "\u0e00" <= run[0] <= "\u0e7f" or run[0] >= "\u3040":
+            if _spaceless(run):
                 for at in range(len(run)):
                     found.append(run[at])
                     if at + 1 < len(run):
@@ -34,12 +47,25 @@ def words(text: str) -> tuple[str, ...]:
 
 
 def grams(text: str) -> dict[str, int]:
-    """Character 4-grams with the borders of words."""
-    found: Counter[str] = Counter()
-    for word in _WORD.findall(normal(text)):
-        if word[0] >= "\u3040":
-            found.update([word[at : at + 2] for at in range(len(word) - 1)] or [word])
+    """How often each four letters in a row stand in the words of a text, the borders of a word counting as letters; of Chinese each two."""
+    found = [piece for word in _WORD.findall(normal(text)) for piece in _pieces(word)]
+    return dict(Counter(found))
+
+
+@lru_cache(maxsize=4096)
+def _pieces(word: str) -> tuple[str, ...]:
+    """The grams of a word; a short one is one gram."""
+    if word.isascii() or not _HAS_SPACELESS.search(word):
+        edged = f" {word} "
+        return tuple([edged[at : at + 4] for at in range(max(1, len(edged) - 3))])
+    found: list[str] = []
+    for run in _RUN.findall(word):
+        if _spaceless(run):
+            found += [run[at : at + 2] for at in range(len(run) - 1)] or [run]
         else:
-            edged = f" {word} "
-            found.update([edged[at : at + 4] for at in range(max(1, len(edged) - 3))])
-    return dict(found)
+            found += _pieces(run)
+    return tuple(found)
+
+
+def _spaceless(run: str) -> bool:
+    return _HAS_SPACELESS.match(run) is not None
