@@ -22,7 +22,7 @@ async def offered(instance: "Instance", tx: Transaction, event: Offered) -> None
     helper = await known.by_id(tx, event.actor_id)
     if helper is None or helper.local or await answers.by_name(tx, instance, event.uri) is not None:
         return
-    if await answers.was(tx, instance, "undone", event.uri):
+    if await answers.was(tx, instance, "undone", event.uri, helper.uri):
         return
     what = event.agreement
     found = await listings.find(tx, instance, agreements.intent_owner(what.satisfies))
@@ -86,6 +86,11 @@ async def answered(instance: "Instance", tx: Transaction, event: OfferAnswered) 
         now = await outcomes.move(tx, instance, held, "accepted", agreement=agreement or Iri(f"{event.offer}#agreement"))
         await outcomes.converse(tx, instance, now)
         await notifications.tell(tx, instance, helper.id, "response.accepted", now.id)
+        for failed in (False, True):
+            # How it ended may come before that it began.
+            if await answers.was(tx, instance, _ending(failed, sealed=event.confidential), str(now.words.agreement), asker.uri):
+                await outcomes.ended(tx, instance, now, failed=failed)
+                return
         return
     kind, _, words = (event.reason or "").partition(":")
     kind = kind.strip()
@@ -103,7 +108,7 @@ async def undone(instance: "Instance", tx: Transaction, event: OfferUndone) -> N
     if helper is None:
         return
     if held is None:
-        await answers.once(tx, instance, "undone", event.offer)
+        await answers.once(tx, instance, "undone", event.offer, helper.uri)
         return
     if held.side != "asker" or held.words.helper != helper.uri or held.words.offer != event.offer or not held.live:
         return
@@ -111,15 +116,22 @@ async def undone(instance: "Instance", tx: Transaction, event: OfferUndone) -> N
 
 
 async def changed(instance: "Instance", tx: Transaction, event: AgreementChanged) -> None:
-    """One side elsewhere says how an agreement ended; only the other of the two may, and it ends once."""
+    """One side elsewhere says how an agreement ended; only the other of the two may, and it ends once. Heard before the yes it is kept until that comes."""
     held = await answers.by_name(tx, instance, event.agreement)
     actor = await known.by_id(tx, event.actor_id)
+    if held is None and actor is not None and (event.finished or event.failed) and await answers.parts_of(tx, instance, actor):
+        await answers.once(tx, instance, _ending(event.failed and not event.finished, sealed=event.confidential), event.agreement, actor.uri)
+        return
     if held is None or actor is None or held.words.agreement != event.agreement or held.state != "accepted" or not (event.finished or event.failed):
         return
     theirs = held.words.helper if held.side == "asker" else held.words.asker
     if actor.uri != theirs or (held.words.channel == "sealed" and not event.confidential):
         return
     await outcomes.ended(tx, instance, held, failed=event.failed and not event.finished, receipt=event.receipt)
+
+
+def _ending(failed: bool, *, sealed: bool) -> str:
+    return f"{'failed' if failed else 'finished'} {'sealed' if sealed else 'open'}"
 
 
 async def closed(instance: "Instance", tx: Transaction, event: PostGone | PostChanged) -> None:
