@@ -7,7 +7,7 @@ import structlog
 
 from actors import keys, known, quiet, said, sealing
 from actors.vault import Locked
-from fedmatch.board import answers, identities, topic_help, topics
+from fedmatch.board import answers, identities, tags, topic_help, topics
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import audit, border, peering, retention, vouches
 from inbox import arrivals, moves, pins, replies, synchronise, threads
@@ -54,6 +54,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "forget_help": topic_help.forget_help,
         "identity": identities.settle,
         "retention": retention.sweep,
+        "tags": tags.mend,
         "index": _index,
         "vectors": _vectors,
         "match": _match,
@@ -70,6 +71,7 @@ async def begin(tx: Transaction, instance: "Instance") -> None:
     await enqueue(tx, instance, "vectors", "all", instance.clock.ms() + LOCKED_MS)  # the extra may have been installed since
     await enqueue(tx, instance, "match", "all", instance.clock.ms())
     await identities.begin(tx, instance)
+    await tags.begin(tx, instance)
     await border.settle_soon(tx, instance)  # the mode may be another one since the last start
 
 

@@ -259,6 +259,7 @@ TAGS: Final = """
 select listing_tag.post_id, listing_tag.kind, listing_tag.slug
 from listing_tag
 where listing_tag.post_id between :low and :high
+  and listing_tag.place < 100
 order by listing_tag.post_id, listing_tag.kind, listing_tag.place
 """
 
