@@ -183,7 +183,7 @@ async def gather(
             seen = one if one.actor_id in own else await readers.shown(tx, instance, reader, one)
             kept += [seen] if seen is not None else []
     shown = await _exposures(tx, instance, [one.actor_id for one in kept]) if other == "offer" and not instance.vault.locked else {}
-    likeness = await _likeness(tx, instance, listing, [one.id for one in kept]) if engine == "auto" else {}
+    likeness = await _likeness(tx, instance, listing, [one.id for one in kept if one.title or one.text]) if engine == "auto" else {}
     subjects = tuple([_subject(one, await judge.vouched_by(tx, one), shown.get(one.actor_id, 0), likeness.get(one.id)) for one in kept])
     weights = weights_of(instance)
     return Gathered(_subject(listing, (), 0, None), subjects, {one.id: one for one in kept}, weights, now)
@@ -278,9 +278,10 @@ async def _exposures(tx: Transaction, instance: "Instance", actor_ids: Sequence[
 
 
 def _subject(listing: Listing, vouched_by: tuple[str, ...], exposures: int, likeness: tuple[float, float] | None) -> Subject:
-    said = [listing.title, listing.text, *(need.name for need in listing.needs)]
+    # Who begins the text with the title says it once.
+    said = [*(() if listing.text.startswith(listing.title) else (listing.title,)), listing.text, *(need.name for need in listing.needs)]
     said += [text for other in listing.translations for text in (other.title, other.text)]
-    grams = words.grams("\n".join(said))
+    grams = words.grams("\n".join(said)[: words.LONGEST])
     return Subject(
         id=listing.id,
         kind=listing.kind,
@@ -395,9 +396,9 @@ class Judge:
         wishes = terms.DEFAULT if self.instance.vault.locked else await self.terms(tx, listing)
         if wishes.excluded:
             partner = None if author.host_id is None else await peers.partner(tx, author.host_id)
-            if partner is not None and wishes.excludes(partner.terms.jurisdiction):
+            if partner is not None and wishes.excludes(partner.terms.countries):
                 return False
-            if other.helper_region is not None and wishes.excludes(other.helper_region):
+            if other.helper_region is not None and wishes.excludes((other.helper_region,)):
                 return False
         if wishes.answers.level == 0:
             return True

@@ -294,7 +294,7 @@ async def _partners(tx: Transaction, instance: "Instance", id: int) -> tuple[int
     """The Applications of trusted peers, but of excluded countries: what everybody may read they are given, so that they match it at home and nobody has to
     ask another server for what fits a need."""
     wishes = terms.DEFAULT if instance.vault.locked else await terms.of(tx, instance, id)
-    found = [one for one in await peers.trusted(tx) if not wishes.excludes(one.terms.jurisdiction)]
+    found = [one for one in await peers.trusted(tx) if not wishes.keeps_from(one.terms.countries)]
     return tuple(one.application_id for one in found if one.application_id is not None)
 
 

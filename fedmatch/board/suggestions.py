@@ -2,7 +2,7 @@
 
 Every listing that opens, changes or arrives is put into `match_waiting` by the transaction that writes it; the job `match` works that off, one at a time,
 and rests between two as long as the first took: a thousand that arrive at once stall nothing else. What a pair says is asked anew whenever it is shown, so a
-block, a lost vouch or a closed listing counts at once. Who sees what is in docs/decisions/0015-suggestions.md.
+block, a lost vouch or a closed listing counts at once. Who sees what is in docs/decisions/0016-suggestions.md.
 """
 
 import asyncio
@@ -17,9 +17,10 @@ import structlog
 from actors import known, local, onetime
 from actors.known import Actor
 from actors.vault import Locked
-from fedmatch.board import answers, identities, listings, matches, notifications, readers
+from fedmatch.board import answers, identities, listings, matches, notifications, readers, terms
 from fedmatch.board.listings import Json, Listing
 from fedmatch.board.matches import Judge, Match
+from fedmatch.board.terms import Suggest
 from fedmatch.jobs import enqueue
 from fedmatch.matching import explain
 from fedmatch.matching.explain import Reason
@@ -185,7 +186,8 @@ async def _match(instance: "Instance", row: Row) -> None:
     if found is not None and found.state == "open" and found.url:
         await vectors.keep(instance, found)
         over = await instance.database.read(_over, instance, found)
-        made = await matches.found_aside(instance, found, limit=FAN, home=True, without=over)
+        every = await matches.found_aside(instance, found, limit=FAN, home=True, without=over)
+        made = [one for one in every if any(reason.topical for reason in one.reasons)]
     await instance.database.write(_keep, instance, row, found, made)
     if found is not None and row["wide"] and found.state == "open":
         await saved.look(instance, found)
@@ -532,6 +534,14 @@ async def _mine(tx: Transaction, instance: "Instance", reader: Actor, id: int) -
     if found is None:
         raise CannotSuggest(f"there is no suggestion {id} for {reader.username}; `fedmatch suggestion list --as {reader.username}` shows which there are")
     return found
+
+
+async def allow(tx: Transaction, instance: "Instance", listing: Listing, whom: Suggest) -> None:
+    """Writes down whom the author of one of ours lets hear of what fits it; it is matched anew for them. Raises `actors.vault.Locked`."""
+    wishes = await terms.of(tx, instance, listing.id)
+    await terms.write(tx, instance, listing.id, replace(wishes, suggest=whom))
+    if listing.state == "open":
+        await want(tx, instance, listing.id, wide=False)
 
 
 async def answered(tx: Transaction, instance: "Instance", listing_id: int, answerer: Iri) -> None:
