@@ -34,6 +34,7 @@ def _several(values: tuple[str, ...]) -> tuple[str, ...]:
 
 URGENCY = click.Choice(["hours", "days", "weeks", "anytime"])
 KIND = click.Choice(["request", "offer"])
+SUGGEST = click.Choice(["me", "helpers", "matchmakers"])
 CONSENT = click.Choice(["asked", "guardian", "family", "lawyer", "cannot-be-asked"])
 STAYS = (
     "This request stays on this instance, because no audience was named. `fedmatch listing edit {id} --audience network` gives it to all trusted peers,"
@@ -72,6 +73,7 @@ ANEW = "It was posted anew: the old one was withdrawn from everybody who may hol
 @click.option("--floor", metavar="N[:ISSUER,...]", help="How well readers must be vouched for, if it is not public (default 1; 0 is every helper).")
 @click.option("--answer-floor", metavar="N[:ISSUER,...]", help="How well somebody must be vouched for to answer (default 0).")
 @click.option("--exclude", multiple=True, metavar="CODES", help="Countries, as in RU,CN: no peer that answers to one, or states none, gets it; nobody hears.")
+@click.option("--suggest-to", type=SUGGEST, help="Whom to tell what fits it: me (default), helpers too, or matchmakers alone. Stays here.")
 @click.option("--embargo", metavar="DATE", help="Nothing of it leaves before then.")
 @click.option("--follow-up-of", metavar="ID_OR_URL", help="The listing that it follows up on.")
 @click.option("--link-identities", is_flag=True, help="Follow up on a listing of another identity of yours: everybody sees that they belong together.")
@@ -106,6 +108,7 @@ def post(
     floor: str | None,
     answer_floor: str | None,
     exclude: tuple[str, ...],
+    suggest_to: str | None,
     embargo: str | None,
     follow_up_of: str | None,
     link_identities: bool,
@@ -151,7 +154,7 @@ def post(
             )
             reach, named = demands.audience(audience) if audience else (publish.usual_audience(proposal.purpose), ())
             widen = _widening(then_network, reach, asked=audience is None)
-            wishes = _wishes(instance, floor, answer_floor, exclude, embargo, on_behalf_of, consent)
+            wishes = _wishes(instance, floor, answer_floor, exclude, embargo, on_behalf_of, consent, suggest_to)
             proposal = await _following(instance, proposal, follow_up_of)
             leaves = reach != "local" or widen == "agreed"
             questions = await checks.look(instance, author, proposal, language, leaves=leaves, one_time=one_time)
@@ -227,6 +230,7 @@ def _wishes(
     embargo: str | None,
     on_behalf_of: str | None,
     consent: str | None,
+    suggest_to: str | None,
 ) -> "Terms":
     from fedmatch.board import terms
     from schemas.listings import moment, regions
@@ -239,6 +243,7 @@ def _wishes(
         embargo=moment("embargo", embargo, instance.clock.now()),
         on_behalf_of=whom,
         consent=why,
+        suggest=terms.DEFAULT.suggest if suggest_to is None else terms.suggested_to(suggest_to),
     )
 
 
@@ -472,6 +477,7 @@ def _line(value: "Json") -> str:
 @click.option("--until", metavar="DATE")
 @click.option("--capacity", type=int, metavar="N")
 @click.option("--audience", metavar="WHO", help="public, network, peers:HOST,... or local: who may read it from now on. Alone, without other changes.")
+@click.option("--suggest-to", type=SUGGEST, help="Whom to tell what fits it: me, helpers too, or matchmakers alone. Goes alone.")
 @click.option("--publish-anyway", is_flag=True, help="Change it although the safety linter found something.")
 def edit(
     which: str,
@@ -482,6 +488,7 @@ def edit(
     until: str | None,
     capacity: int | None,
     audience: str | None,
+    suggest_to: str | None,
     publish_anyway: bool,
 ) -> None:
     """Change a request or offer of this instance; what is not named stays. Everybody who has it is told. A refused draft is submitted again."""
@@ -489,6 +496,8 @@ def edit(
     given = {"title": title, "text": words, "region": region, "urgency": urgency, "until": until, "capacity": capacity}
     changes = {name: value for name, value in given.items() if value is not None}
 
+    if suggest_to is not None and (audience is not None or changes):
+        raise click.UsageError("--suggest-to goes alone.")
     if audience is not None and changes:
         raise click.UsageError("--audience goes alone: change the words first, then who may read them (the other way round, if fewer shall).")
 
@@ -499,6 +508,9 @@ def edit(
         old = await _find(instance, which)
         language = old.language or "en"
         try:
+            if suggest_to is not None:
+                await _suggest(instance, old, suggest_to)
+                return
             if audience is not None:
                 await _reach(instance, old, audience, publish_anyway)
                 return
@@ -533,6 +545,17 @@ async def _reach(instance: "Instance", old: "Listing", audience: str, anyway: bo
     hint(ANEW if old.url and changed.id != old.id else None)
     hint(border.notice(instance) if wanted == "public" else None)
     say(changed.json(), f"Changed: {changed.url or changed.id}")
+
+
+async def _suggest(instance: "Instance", old: "Listing", whom: str) -> None:
+    """Says whom the instance tells of what fits one of ours."""
+    from fedmatch.board import suggestions, terms
+
+    if not old.local or not old.url:
+        fail("only for what is published on this instance; of a draft say it when you post it")
+    await instance.database.write(suggestions.allow, instance, old, terms.suggested_to(whom))
+    instance.wake("job")
+    say({"id": str(old.id), "suggest_to": whom}, f"What fits it is shown to {whom}.")
 
 
 @listing.command()
