@@ -13,6 +13,7 @@ from fedmatch import app, control, counts, disk, jobs
 from fedmatch.board import readers
 from fedmatch.database import migrate
 from fedmatch.database.open import FILE_NAME, open_database
+from fedmatch.matching import semantic
 from fedmatch.safety import border
 from schemas.config import Config, ConfigError, load
 from schemas.storage import Database, StorageError, Transaction
@@ -45,7 +46,7 @@ async def examine(path: Path) -> list[Check]:
         config = load(path)
     except ConfigError as error:
         return [*checks, Check("config", False, str(error), f"correct {path}, or make an instance with `fedmatch init`")]
-    checks += [Check("config", True, f"{config.path} is complete"), _folder(config), _disk(config), _vault(config), _development(config)]
+    checks += [Check("config", True, f"{config.path} is complete"), _folder(config), _disk(config), _vault(config), _development(config), _matching(config)]
     checks += await _database(config)
     checks.append(await _reachable(config))
     return checks
@@ -122,6 +123,20 @@ def _development(config: Config) -> Check:
     if config.development is None:
         return Check("development", True, "off")
     return Check("development", True, f"ON for {config.host}: plain http and private networks are allowed; never with real people")
+
+
+def _matching(config: Config) -> Check:
+    """Whether meaning is compared across languages; without the extra matching works, by tags and words alone."""
+    if config.matching.engine == "base":
+        return Check("matching", True, "by tags and words: [matching] engine is base")
+    if not semantic.installed():
+        return Check("matching", True, "by tags and words; with the extra `semantic` also by meaning, across languages")
+    try:
+        semantic.probe()
+    except semantic.Broken as error:
+        cure = "install the extra `semantic` again as locked, or set [matching] engine = \"base\""
+        return Check("matching", False, f"by tags and words, because the extra `semantic` does not work here: {error}", cure)
+    return Check("matching", True, "by tags, words and meaning: the extra `semantic` works")
 
 
 async def _database(config: Config) -> list[Check]:

@@ -53,7 +53,7 @@ ANEW = "It was posted anew: the old one was withdrawn from everybody who may hol
 @click.option("--kind", required=True, type=KIND)
 @click.option("--title", required=True, help="One line.")
 @click.option("--text", required=True, help="The whole of it; `-` reads standard input.")
-@click.option("--language", default="en", show_default=True, metavar="CODE", help="The language of title and text, as in ar, en, zh-Hans.")
+@click.option("--language", metavar="CODE", help="The language of title and text, as in ar, en, zh-Hans; without it, the one they seem to be in, or en.")
 @click.option("--translation", nargs=3, multiple=True, metavar="CODE TITLE TEXT", help="Title and text in another language; may be given more than once.")
 @click.option("--category", required=True, multiple=True, metavar="SLUG", help="The field of help, as in LegalAid.")
 @click.option("--skill", multiple=True, metavar="SLUG", help="A skill, as in AsylumLaw; may be given more than once.")
@@ -88,7 +88,7 @@ def post(
     kind: str,
     title: str,
     text: str,
-    language: str,
+    language: str | None,
     translation: tuple[tuple[str, str, str], ...],
     category: tuple[str, ...],
     skill: tuple[str, ...],
@@ -121,6 +121,8 @@ def post(
 ) -> None:
     """Publish a request or an offer: to everybody, to trusted peers, or on this instance alone."""
     words = text_of(text)
+    seems = None if language else _seems(title, words)
+    spoken = language or seems or "en"
 
     async def work(instance: "Instance") -> None:
         from fedmatch.board import checks, identities, publish
@@ -136,7 +138,7 @@ def post(
                 kind,
                 title,
                 words,
-                language,
+                spoken,
                 _several(category),
                 _several(skill),
                 _several(speaks),
@@ -157,8 +159,8 @@ def post(
             wishes = _wishes(instance, floor, answer_floor, exclude, embargo, on_behalf_of, consent, suggest_to)
             proposal = await _following(instance, proposal, follow_up_of)
             leaves = reach != "local" or widen == "agreed"
-            questions = await checks.look(instance, author, proposal, language, leaves=leaves, one_time=one_time)
-            link, anyway = _asked(questions, language, link=link_identities, anyway=publish_anyway)
+            questions = await checks.look(instance, author, proposal, spoken, leaves=leaves, one_time=one_time)
+            link, anyway = _asked(questions, spoken, link=link_identities, anyway=publish_anyway)
             window = identities.window(delay, urgency, development=instance.config.development is not None) if delay or one_time else None
             speaker = await identities.make(instance, author) if one_time else author
             span = None if window is None else (window.low_ms // 1000, window.high_ms // 1000)
@@ -166,7 +168,7 @@ def post(
                 instance,
                 speaker,
                 proposal,
-                language,
+                spoken,
                 audience=reach,
                 named=named,
                 terms=wishes,
@@ -184,9 +186,17 @@ def post(
         hint(window.warning if window is not None else None)
         hint(await instance.database.read(_kept_from, wishes, reach))
         hint(STAYS.format(id=made.id) if widen == "ask" else border.notice(instance) if reach == "public" else None)
+        hint(f"language: {seems}, as far as the words tell; --language says another" if seems else None)
         say(made.json(), made.url or f"{made.state}: {made.id}")
 
     within(work)
+
+
+def _seems(title: str, text: str) -> str | None:
+    """The language the words of a listing seem to be in; None where that is not clear."""
+    from fedmatch.matching import language  # half a second that only who does not say it waits for
+
+    return language.detected(f"{title}\n{text}")
 
 
 async def _kept_from(tx: "Transaction", wishes: "Terms", reach: str) -> str | None:

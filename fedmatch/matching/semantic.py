@@ -1,7 +1,7 @@
 """What is a text about, as numbers that are alike in every language? The model of the extra `semantic`, in one thread; without it None, and the base engine.
 
 The model is tried in a child process first: where it is damaged, or not made for this machine's processor, it ends its process, and that must not be ours.
-Numbers and packages are in docs/decisions/0014-semantic.md.
+Numbers and packages are in docs/decisions/0015-semantic.md.
 """
 
 import asyncio
