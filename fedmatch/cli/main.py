@@ -5,6 +5,7 @@ import click
 from fedmatch.cli import (
     audit,
     deliveries,
+    evaluate,
     follow,
     init,
     instance,
@@ -64,6 +65,8 @@ for command in (
     deliveries.deliveries,
     listing.listing,
     match.match,
+    evaluate.match_eval,
+    evaluate.suggest_skills,
     suggestion.suggestion,
     search.search,
     review.review,
