@@ -199,7 +199,7 @@ def web(instance: Instance) -> App:
     from quart import Quart
 
     from actors import endpoints as actor_endpoints
-    from fedmatch.web import pages, proposals
+    from fedmatch.web import letters, pages, proposals
     from outbox import collections, departures
     from outbox import endpoints as outbox_endpoints
 
@@ -214,6 +214,7 @@ def web(instance: Instance) -> App:
     quart.register_blueprint(outbox_endpoints.blueprint(instance, html.post, note_of))
     quart.register_blueprint(collections.blueprint(instance))
     quart.register_blueprint(proposals.blueprint(instance))
+    quart.register_blueprint(letters.blueprint(instance))
     quart.register_blueprint(html.blueprint())
     html.answer_errors(quart)
     return Guard(Door(cast(App, quart), instance), instance.config, (Unavailable,))

@@ -97,6 +97,7 @@ async def begin(tx: Transaction, instance: "Instance", response: Response) -> No
 async def end(tx: Transaction, instance: "Instance", response: Response) -> None:
     """Deletes the conversation with everything in it: its key, messages, guests and what was shared. Nobody reads any of it again here."""
     await tx.execute(END, response_id=response.id)
+    await letters.forget_of(tx, response)
     await chores.erase_soon(tx, instance)
 
 

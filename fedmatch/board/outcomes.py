@@ -10,7 +10,7 @@ import structlog
 from actors import known
 from actors.known import Actor
 from fedmatch import chores
-from fedmatch.board import answers, conversations, crossing, identities, life, notifications
+from fedmatch.board import answers, conversations, crossing, identities, letters, life, notifications
 from fedmatch.board.answers import LIVE, Response, State, Words
 from fedmatch.board.crossing import CannotReach
 from fedmatch.board.trays import QUIET_MS
@@ -125,6 +125,8 @@ async def converse(tx: Transaction, instance: "Instance", response: Response) ->
 async def over(tx: Transaction, instance: "Instance", response: Response) -> None:
     """Nothing comes of it any more: where it never became a conversation nothing of its text stays, and a one-time identity that gave it may end."""
     await chores.erase_soon(tx, instance)
+    if response.state in ("declined", "withdrawn", "released"):
+        await letters.forget_of(tx, response)
     if response.state in LIVE:
         return
     helper = await known.by_uri(tx, response.words.helper)

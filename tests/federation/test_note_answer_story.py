@@ -343,3 +343,44 @@ async def test_who_is_not_asked_is_told_why_and_how_to_say_otherwise(world: Worl
     await write(world, helper, asker, "I know that law, and I speak sv, region SE.", inReplyTo=asked.url)
     (held,) = await of(asker)
     assert (held.words.speaks, held.words.region) == (("sv",), "SE")
+
+
+async def test_a_letter_is_there_for_the_server_it_was_written_to_and_for_nobody_else(world: World) -> None:
+    # Given a letter about an answer, and one of the asker after it was accepted
+    asker = await world.person("asker@a")
+    site = asker.site
+    peer, stranger = await judge(world, Mastodon), await judge(world, Mastodon)
+    helper, other = peer.actor("helper"), stranger.actor("other")
+    asked = await request(asker)
+    await write(world, helper, asker, "I know that law.", inReplyTo=asked.url)
+    (received,) = letters(peer)
+    await do(asker, responses.accept)
+    await do(asker, conversations.say, "canary-letter: at six.", readable_there=True)
+    said = letters(peer)[-1]
+
+    # Its server gets the very Note again, whoever of it asks
+    for note in (received, said):
+        for reader in (helper, peer.actors["actor"]):
+            again = await reader.get(note["id"])
+            assert again.status == 200
+            assert {key: value for key, value in again.json.items() if key != "@context"} == {key: value for key, value in note.items() if key != "@context"}
+            assert again.header("cache-control") == "private, no-store"
+    # everybody else what they get of a letter that never was
+    never = f"{site.base}/letters/{'0' * 32}"
+    for ask in (other.get, site.get):
+        refused, missing = [await ask(url if ask is not site.get else url.removeprefix(site.base)) for url in (said["id"], never)]
+        assert refused.status == missing.status == 404
+        assert refused.body == missing.body
+    assert world.grep("canary-letter") == {}
+    rows = await site.rows("select * from letter")
+    assert len(rows) == len(letters(peer))
+    assert all(row["until"] % 3_600_000 == 0 for row in rows)
+
+    # and when the helper takes the answer back nobody does
+    await write(world, helper, asker, "withdraw", inReplyTo=received["id"])
+    assert [(await helper.get(note["id"])).status for note in (received, said)] == [404, 404]
+    # nor of any letter, after 30 days
+    last = letters(peer)[-1]
+    assert (await helper.get(last["id"])).status == 200
+    await world.later(days=31)
+    assert (await helper.get(last["id"])).status == 404
