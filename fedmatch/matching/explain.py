@@ -19,6 +19,11 @@ class Reason:
     parameters: Mapping[str, str | tuple[str, ...]] = field(default_factory=dict)
     contribution: float = 0.0
 
+    @property
+    def topical(self) -> bool:
+        """Whether it says that the two are about the same thing; a language or a country in common alone brings nobody together."""
+        return self.code not in ("language", "region", "vouched", "interpreter", "open")
+
 
 def text(reason: Reason, language: str) -> str:
     """The reason as a sentence in one of the ten languages, the nearest to `language`; it holds no number."""

@@ -23,6 +23,8 @@ CATEGORY: Final = 1.0
 DAY_MS: Final = 86_400_000
 FRESH_DAYS: Final = 30.0
 MOST_REASONS: Final = 3
+NAMED: Final = 0.5
+"""What both authors named is a reason of at least this size, also where most candidates share more."""
 LEAST_PART: Final = 0.05
 """What contributes less than this to a score is no reason."""
 
@@ -189,7 +191,7 @@ def reasons(wanted: Subject, one: Subject, parts: Mapping[str, float], tied: flo
 
     `tied` is what common tags count as a reason where all candidates have as many, so that they contribute to no order.
     """
-    told_parts = {**parts, "tags": tied} if tied else parts
+    told_parts = {**parts, "tags": max(tied or parts["tags"], NAMED)} if tied or "tags" in parts else parts
     asks = wanted.kind == "request"
     shared = tuple(sorted(wanted.skills & one.skills))
     fields = tuple(sorted(wanted.categories & one.categories))
