@@ -19,6 +19,7 @@ from schemas.activities import (
     Create,
     Delete,
     EmojiReact,
+    Flag,
     Follow,
     Like,
     Move,
@@ -81,7 +82,7 @@ def test_documents_of_other_servers_are_understood(name: str) -> None:
     expected = {
         "create": Create, "direct": Create, "actor": ActorDocument, "group": ActorDocument, "follow": Follow, "undo": Undo, "accept": Accept,
         "announce": Announce, "delete": Delete, "vote": Vote, "votes": Vote, "like": Like, "emoji": EmojiReact, "proposal": Note,
-        "block": Block, "move": Move, "add": Add, "remove": Remove, "update": Update,
+        "block": Block, "move": Move, "add": Add, "remove": Remove, "update": Update, "flag": Flag,
     }  # fmt: skip
     if what == "announce-like":
         assert isinstance(found, Other)
@@ -89,6 +90,25 @@ def test_documents_of_other_servers_are_understood(name: str) -> None:
         assert isinstance(found, expected[what.partition("-")[0]]), found
     if isinstance(found, Create):
         assert isinstance(found.object, Note)
+
+
+@pytest.mark.parametrize("name", [name for name in every if "direct" in name])
+def test_a_direct_reply_names_nobody_but_whom_it_answers(name: str) -> None:
+    """A string, three times the same, or in `cc` alone; never Public, never a collection."""
+    found = created(name)
+    assert set(found.addressed) == {RADIO}
+    assert found.in_reply_to == "https://fedmatch.example/posts/7"
+    assert {mention.href for mention in found.mentions} == {RADIO}
+
+
+@pytest.mark.parametrize(
+    ("name", "by"), [("gotosocial/0.20-flag.json", "https://gts.example/users/gts.example"), ("hollo/0.6-flag.json", "https://hollo.example/@reza")]
+)
+def test_a_report_names_the_person_before_the_posts(name: str, by: str) -> None:
+    """GoToSocial's instance actor sends it and addresses nobody, Hollo's reporter sends it to the very person."""
+    found = parse(document(name))
+    assert isinstance(found, Flag)
+    assert (found.actor, found.objects) == (by, (RADIO, "https://fedmatch.example/posts/7"))
 
 
 SERVERS = ("gotosocial", "hollo", "lemmy", "mastodon", "misskey", "pleroma", "snac", "takahe")
