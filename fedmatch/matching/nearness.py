@@ -21,6 +21,17 @@ WIDER: Final = 4
 """How many times more are looked at exactly than are wanted."""
 
 
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One row: whose it is, of which kind and language, its numbers as bytes and what they are multiplied by so that its length is 1."""
+
+    id: int
+    kind: str
+    language: str
+    codes: bytes
+    scale: float
+
+
 @dataclass(slots=True)
 class _Block:
     ids: NDArray[np.int64]
@@ -43,29 +54,42 @@ class _Kind:
     def __len__(self) -> int:
         return len(self.place)
 
-    def put(self, id: int, language: str, codes: bytes, scale: float) -> None:
-        self.drop(id)
-        at = len(self.place)
-        if at == len(self.blocks) * BLOCK:
-            self.blocks.append(
-                _Block(np.zeros(BLOCK, np.int64), np.zeros((BLOCK, self.width), np.int8), np.zeros(BLOCK, np.float32), np.zeros(BLOCK, np.int16))
-            )
+    def add(self, rows: Sequence[Row]) -> None:
+        """Adds rows whose ids are not here yet, and are not twice among them."""
+        codes = np.frombuffer(b"".join(row.codes for row in rows), np.int8).reshape(len(rows), self.width)
+        scales = np.array([row.scale for row in rows], np.float32)
+        groups = np.array([self._group(row.language) for row in rows], np.int16)
+        for group in np.unique(groups).tolist():
+            these = groups == group
+            self.counts[group] += int(these.sum())
+            self.sums[group] += (codes[these].astype(np.float64) * scales[these, None].astype(np.float64)).sum(axis=0)
+        done = 0
+        while done < len(rows):
+            at = len(self.place)
+            if at == len(self.blocks) * BLOCK:
+                self.blocks.append(
+                    _Block(np.zeros(BLOCK, np.int64), np.zeros((BLOCK, self.width), np.int8), np.zeros(BLOCK, np.float32), np.zeros(BLOCK, np.int16))
+                )
+            size = min(BLOCK - at % BLOCK, len(rows) - done)
+            block, to, part = self.blocks[-1], slice(at % BLOCK, at % BLOCK + size), slice(done, done + size)
+            block.ids[to] = [row.id for row in rows[part]]
+            block.codes[to], block.scales[to], block.groups[to] = codes[part], scales[part], groups[part]
+            self.place.update((row.id, at + place) for place, row in enumerate(rows[part]))
+            done += size
+
+    def _group(self, language: str) -> int:
         if language not in self.groups:
             self.groups[language] = len(self.sums)
             self.sums.append(np.zeros(self.width, np.float64))
             self.counts.append(0)
-        block, row = self.blocks[at // BLOCK], at % BLOCK
-        group = self.groups[language]
-        block.ids[row], block.codes[row], block.scales[row], block.groups[row] = id, np.frombuffer(codes, np.int8), scale, group
-        self.place[id] = at
-        self._count(block, row, 1)
+        return self.groups[language]
 
     def drop(self, id: int) -> None:
         at = self.place.pop(id, None)
         if at is None:
             return
         block, row = self.blocks[at // BLOCK], at % BLOCK
-        self._count(block, row, -1)
+        self._forget(block, row)
         last = len(self.place)
         end, tail = self.blocks[last // BLOCK], last % BLOCK
         if last != at:  # the last one moves into the gap
@@ -76,11 +100,11 @@ class _Kind:
         if last % BLOCK == 0:
             self.blocks.pop()
 
-    def _count(self, block: _Block, row: int, sign: int) -> None:
+    def _forget(self, block: _Block, row: int) -> None:
         group = int(block.groups[row])
-        self.counts[group] += sign
+        self.counts[group] -= 1
         if self.counts[group]:
-            self.sums[group] += sign * block.codes[row].astype(np.float64) * float(block.scales[row])
+            self.sums[group] -= block.codes[row].astype(np.float64) * float(block.scales[row])
         else:
             self.sums[group][:] = 0
 
@@ -116,12 +140,14 @@ class Matrix:
         """Every id there is a row of."""
         return [one for kind in self.kinds.values() for one in kind.place]
 
-    def put(self, id: int, kind: str, language: str, codes: bytes, scale: float) -> None:
-        """Adds a row, or puts it in place of the one with this id."""
-        for other, rows in self.kinds.items():
-            if other != kind:
-                rows.drop(id)
-        self.kinds.setdefault(kind, _Kind(self.width)).put(id, language, codes, scale)
+    def put(self, rows: Iterable[Row]) -> None:
+        """Adds rows, each in place of the one with its id; of two with one id the last stays."""
+        by_kind: dict[str, list[Row]] = {}
+        for row in {row.id: row for row in rows}.values():
+            self.drop(row.id)
+            by_kind.setdefault(row.kind, []).append(row)
+        for kind, some in by_kind.items():
+            self.kinds.setdefault(kind, _Kind(self.width)).add(some)
 
     def drop(self, id: int) -> None:
         """Takes a row out, and out of the means."""

