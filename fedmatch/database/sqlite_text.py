@@ -16,6 +16,8 @@ from schemas.storage import Transaction, Value
 
 PART: Final = 4096
 """Texts in one part: merging it takes about 0.1 s."""
+DIRTY: Final = 2
+"""Steps that clean a part: its words, then its grams."""
 WEIGHTS: Final = "4.0, 2.0, 1.0, 0.0"
 """What a word counts in a title, in labels and translated titles, in a text, and in a facet."""
 
@@ -97,7 +99,7 @@ where id = :part
 
 CLEANED: Final = """
 update text_part
-set dirty = 0
+set dirty = dirty - 1
 where id = :part
 """
 
@@ -205,7 +207,7 @@ class SqliteText:
                 f"insert into text_grams_{part} (text_grams_{part}, rowid, grams) values ('delete', :id, :grams)", id=entry.id, grams=_grams(entry)
             )
         await tx.execute(LET_GO, id=entry.id)
-        await tx.execute(UNCOUNT, part=part, dirty=int(dirty))
+        await tx.execute(UNCOUNT, part=part, dirty=DIRTY if dirty else 0)
 
     async def _part(self, tx: Transaction, id: int) -> int:
         """The part that a text of this key belongs into; a new one above the newest or below the oldest where that is full."""
@@ -305,8 +307,9 @@ class SqliteText:
             if row["dirty"]:
                 part = row["id"]
                 # Merged into one segment, a part holds no word that no text of it has; what lay there is overwritten (`secure_delete`).
-                await tx.execute(f"insert into text_words_{part} (text_words_{part}) values ('optimize')")
-                await tx.execute(f"insert into text_grams_{part} (text_grams_{part}) values ('optimize')")
+                # In two steps: others write in between.
+                name = f"text_words_{part}" if row["dirty"] == DIRTY else f"text_grams_{part}"
+                await tx.execute(f"insert into {name} ({name}) values ('optimize')")
                 await tx.execute(CLEANED, part=part)
                 return True
         return False

@@ -6,12 +6,13 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import delivery, home, inbox, start
+from benchmarks import delivery, home, inbox, search, start
 
 SMALL: dict[str, tuple[Callable[[list[str]], None], Sequence[str]]] = {
     "inbox": (inbox.main, ("--count", "40", "--writers", "2", "--connections", "4", "--software", "hypercorn", "--processes", "2")),
     "delivery": (delivery.main, ("--hosts", "10", "--bad-hosts", "10", "--bad", "mixed", "--processes", "1")),
     "home": (home.main, ("--posts", "400", "--authors", "10", "--pages", "20")),
+    "search": (search.main, ("--listings", "200", "--times", "4")),
     "start": (start.main, ("--activities", "20", "--writers", "2", "--processes", "1")),
 }
 
