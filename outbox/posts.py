@@ -3,128 +3,37 @@
 What is not public rests sealed: its text, summary, language and tags are one sealed blob, and the columns for them are null.
 """
 
-import json
-import zlib
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Final, TypedDict
+from collections.abc import Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from actors import blocks, hosts, known
 from actors.known import Actor
 from outbox import polls
+from outbox.held import AUDIENCE, PUBLIC_SPELLINGS, Known, Post, Refused, Removed, Taken, by_id, by_uri, from_row, note, opened, visibility
+from outbox.readers import MOST_ADDRESSED, write_audience, write_tags
+from outbox.words import columns, kept, original, words
 from schemas import html
 from schemas.crashpoint import crashpoint
 from schemas.events import Answer, Boosted, Mentioned, PostArrived, PostChanged, PostGone, PostStored
-from schemas.objects import PUBLIC, Attachment, Emoji, Hashtag, Mention, Note, Option, Poll, Visibility
-from schemas.reading import Document, Iri, Row
-from schemas.storage import Transaction, Value
+from schemas.objects import Note
+from schemas.reading import Iri
+from schemas.storage import Transaction
 
 if TYPE_CHECKING:
     from actors.instance import Instance
 
 log = structlog.get_logger()
 
-PUBLIC_SPELLINGS: Final = frozenset({PUBLIC, "as:Public", "Public"})
+__all__ = [
+    "AUDIENCE", "MOST_ADDRESSED", "PUBLIC_SPELLINGS", "Known", "Post", "Refused", "Removed", "Taken", "boost", "boost_by", "by_id", "by_uri", "change",
+    "delete", "from_row", "note", "opened", "original", "remove", "store", "visibility",
+]  # fmt: skip
+
 DAY_MS: Final = 24 * 60 * 60 * 1000
-MOST_ADDRESSED: Final = 1000
-MOST_TAGS: Final = 100
-MOST_DOCUMENT: Final = 1024 * 1024
-
-
-@dataclass(frozen=True, slots=True)
-class Post:
-    """One post as we hold it; times are milliseconds UTC. While `sealed` is set, `content` is "" and the rest of the text is empty: see `opened`."""
-
-    id: int
-    uri: Iri
-    url: Iri | None
-    actor_id: int
-    local: bool
-    kind: str
-    visibility: Visibility
-    boost_of: int | None
-    in_reply_to: Iri | None
-    in_reply_to_id: int | None
-    conversation: str | None
-    sensitive: bool
-    published: int
-    updated: int | None
-    received_at: int
-    sealed: bytes | None = field(default=None, repr=False)
-    content: str = field(default="", repr=False)
-    summary: str | None = field(default=None, repr=False)
-    language: str | None = None
-    source: str | None = field(default=None, repr=False)
-    mentions: tuple[Mention, ...] = field(default=(), repr=False)
-    hashtags: tuple[Hashtag, ...] = field(default=(), repr=False)
-    attachments: tuple[Attachment, ...] = field(default=(), repr=False)
-    emojis: tuple[Emoji, ...] = field(default=(), repr=False)
-    translations: tuple[tuple[str, str], ...] = field(default=(), repr=False)
-    """The same text in other languages, by language."""
-    poll: Poll | None = field(default=None, repr=False)
-    """The words of a poll; its numbers are in `outbox.polls.numbers`."""
-
-    @property
-    def public(self) -> bool:
-        """Whether everybody may read it."""
-        return self.visibility in {"public", "unlisted"}
-
-
-@dataclass(frozen=True, slots=True)
-class Known:
-    """Nothing was done: it is here already, or what came is older than what we hold."""
-
-    post: Post
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """Nothing was stored here: the product made something else of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class Refused:
-    """Nothing was stored; `why` is a sentence for the log, without content."""
-
-    why: str
-
-
-@dataclass(frozen=True, slots=True)
-class Removed:
-    """It is gone and stays gone; `post` is what it was, if we had it."""
-
-    post: Post | None
-
-
-def visibility(note: Note, followers: Iri | None) -> Visibility:
-    """How far `note` may be seen (protocol.md 6.1): Public in `to`, Public elsewhere, the author's followers anywhere, or nobody but those it addresses.
-
-    `followers` is the author's collection; where it names none, `<author>/followers` is taken for it, as Misskey does.
-    Takahe addresses direct posts in `cc` alone: direct is what names neither Public nor that collection anywhere.
-    """
-    if not PUBLIC_SPELLINGS.isdisjoint(note.to):
-        return "public"
-    if not PUBLIC_SPELLINGS.isdisjoint(note.addressed):
-        return "unlisted"
-    if (followers or f"{note.attributed_to}/followers") in note.addressed:
-        return "followers"
-    return "direct"
-
-
-BY_ID: Final = """
-select post.*
-from post
-where post.id = :id
-"""
-
-BY_URI: Final = """
-select post.*
-from post
-where post.uri = :uri
-"""
 
 BOOST_BY: Final = """
 select post.*
@@ -132,118 +41,6 @@ from post
 where post.boost_of = :post_id
   and post.actor_id = :actor_id
 """
-
-
-def from_row(row: Row) -> Post:
-    """The post of a row that selected `post.*`; other rooms do so when they join posts."""
-    tags = _Tags.read(row["tags"])
-    return Post(
-        id=row["id"],
-        uri=row["uri"],
-        url=row["url"],
-        actor_id=row["actor_id"],
-        local=bool(row["local"]),
-        kind=row["kind"],
-        visibility=row["visibility"],
-        boost_of=row["boost_of"],
-        in_reply_to=row["in_reply_to"],
-        in_reply_to_id=row["in_reply_to_id"],
-        conversation=row["conversation"],
-        sensitive=bool(row["sensitive"]),
-        published=row["published"],
-        updated=row["updated"],
-        received_at=row["received_at"],
-        sealed=None if row["sealed"] is None else bytes(row["sealed"]),
-        content=row["content"] or "",
-        summary=row["summary"],
-        language=row["language"],
-        source=tags.source,
-        mentions=tags.mentions,
-        hashtags=tags.hashtags,
-        attachments=tags.attachments,
-        emojis=tags.emojis,
-        translations=tags.translations,
-        poll=tags.poll,
-    )
-
-
-async def by_id(tx: Transaction, id: int) -> Post | None:
-    """The post with our id; sealed if it is not public."""
-    row = await tx.one(BY_ID, id=id)
-    return None if row is None else from_row(row)
-
-
-async def by_uri(tx: Transaction, uri: str) -> Post | None:
-    """The post with exactly this ActivityPub id; sealed if it is not public."""
-    row = await tx.one(BY_URI, uri=uri)
-    return None if row is None else from_row(row)
-
-
-def opened(instance: "Instance", post: Post) -> Post:
-    """The post with its text. Raises `actors.vault.Locked` while the vault is locked, `actors.vault.Tampered` if the row was moved or changed."""
-    if post.sealed is None:
-        return post
-    text = json.loads(instance.vault.open(post.sealed, _place(post.id)))
-    tags = _Tags.read(text["tags"])
-    return replace(
-        post,
-        sealed=None,
-        content=text["content"],
-        summary=text["summary"],
-        language=text["language"],
-        source=tags.source,
-        mentions=tags.mentions,
-        hashtags=tags.hashtags,
-        attachments=tags.attachments,
-        emojis=tags.emojis,
-        translations=tags.translations,
-        poll=tags.poll,
-    )
-
-
-AUDIENCE: Final = """
-select post_audience.target, post_audience.field
-from post_audience
-where post_audience.post_id = :post_id
-order by post_audience.field, post_audience.target
-"""
-
-
-async def note(tx: Transaction, instance: "Instance", post: Post) -> Note:
-    """The Note of an ordinary post, as its document says it; a listing's is made by the product. Opens what is sealed (`Locked`)."""
-    author = await known.by_id(tx, post.actor_id)
-    if author is None:
-        raise LookupError(f"post {post.id} has no author")
-    fields: dict[str, list[Iri]] = {"to": [], "cc": [], "audience": []}
-    for row in await tx.all(AUDIENCE, post_id=post.id):
-        fields[row["field"]].append(Iri(row["target"]))
-    text = opened(instance, post)
-    return Note(
-        id=text.uri,
-        attributed_to=author.uri,
-        content=text.content,
-        kind=text.kind,
-        summary=text.summary,
-        sensitive=text.sensitive,
-        language=text.language,
-        # The entry is byte-identical to `content` and comes first: GoToSocial and Mastodon find the language so.
-        content_map=((text.language, text.content), *text.translations) if text.language else (),
-        source=text.source,
-        url=text.url,
-        published=_time(text.published),
-        updated=None if text.updated is None else _time(text.updated),
-        in_reply_to=text.in_reply_to,
-        conversation=text.conversation,
-        to=tuple(fields["to"]),
-        cc=tuple(fields["cc"]),
-        audience=tuple(fields["audience"]),
-        mentions=text.mentions,
-        hashtags=text.hashtags,
-        attachments=text.attachments,
-        emojis=text.emojis,
-        poll=None if text.poll is None else await polls.numbers(tx, text.id, text.poll),
-    )
-
 
 STANDING: Final = """
 select
@@ -263,18 +60,6 @@ insert into post (id, uri, url, actor_id, local, kind, visibility, boost_of, in_
   content, summary, language, tags, sealed, sensitive, published, updated, received_at, document)
 values (:id, :uri, :url, :actor_id, :local, :kind, :visibility, :boost_of, :in_reply_to, :in_reply_to_id, :conversation,
   :content, :summary, :language, :tags, :sealed, :sensitive, :published, :updated, :received_at, :document)
-"""
-
-INSERT_AUDIENCE: Final = """
-insert into post_audience (post_id, target, field, actor_id)
-values (:post_id, :target, :field, :actor_id)
-on conflict (post_id, target, field) do nothing
-"""
-
-INSERT_TAG: Final = """
-insert into post_tag (post_id, name)
-values (:post_id, :name)
-on conflict (post_id, name) do nothing
 """
 
 DELETE_TAGS: Final = """
@@ -342,7 +127,7 @@ async def store(
         published=published,
         updated=None if note.updated is None else _clamped(note.updated, now),
         received_at=now,
-        **_words(note),
+        **words(note),
     )
     await tx.execute(
         INSERT,
@@ -361,14 +146,14 @@ async def store(
         published=post.published,
         updated=post.updated,
         received_at=post.received_at,
-        document=_kept(document, how_far),
-        **_text(instance, new_id, note, how_far),
+        document=kept(document, how_far),
+        **columns(instance, new_id, note, how_far),
     )
     crashpoint("store:inserted")
     if note.poll is not None:
         await polls.keep(tx, new_id, note.poll)
-    local_readers = await _write_audience(tx, new_id, note, actor)
-    await _write_tags(tx, new_id, note, how_far)
+    local_readers = await write_audience(tx, new_id, note, actor)
+    await write_tags(tx, new_id, note, how_far)
     if standing is not None and standing["answered"] is not None:
         await tx.execute(ADOPT_REPLIES, post_id=new_id, uri=note.id)
     crashpoint("store:linked")
@@ -422,19 +207,19 @@ async def change(
         url=note.url or stored.url,
         sensitive=int(note.sensitive),
         updated=updated,
-        document=_kept(document, stored.visibility),
-        **_text(instance, stored.id, note, stored.visibility),
+        document=kept(document, stored.visibility),
+        **columns(instance, stored.id, note, stored.visibility),
     )
     if note.poll is not None and not stored.local:
         await polls.told(tx, stored.id, note.poll, edited=True)
     crashpoint("change:written")
-    await _write_audience(tx, stored.id, note, actor)
+    await write_audience(tx, stored.id, note, actor)
     await tx.execute(DELETE_TAGS, post_id=stored.id)
-    await _write_tags(tx, stored.id, note, stored.visibility)
+    await write_tags(tx, stored.id, note, stored.visibility)
     await instance.tell(tx, PostChanged(stored.id, actor.id, stored.local, note, confidential))
     crashpoint("change:told")
     # With the words it was just made of: a locked vault could not open them again.
-    return replace(await _written(tx, stored.id), sealed=None, **_words(note))
+    return replace(await _written(tx, stored.id), sealed=None, **words(note))
 
 
 DELETE: Final = """
@@ -537,7 +322,7 @@ async def boost(
         received_at=now,
         document=None,
     )
-    await _write_audience(tx, boost_id, shell, actor)
+    await write_audience(tx, boost_id, shell, actor)
     await instance.tell(tx, Boosted(boost_id, of.id, actor.id))
     return await _written(tx, boost_id)
 
@@ -548,107 +333,11 @@ async def boost_by(tx: Transaction, actor_id: int, post_id: int) -> Post | None:
     return None if row is None else from_row(row)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tags:
-    """What hangs on a text, as the column `tags` keeps it."""
-
-    mentions: tuple[Mention, ...] = ()
-    hashtags: tuple[Hashtag, ...] = ()
-    attachments: tuple[Attachment, ...] = ()
-    emojis: tuple[Emoji, ...] = ()
-    translations: tuple[tuple[str, str], ...] = ()
-    poll: Poll | None = None
-    source: str | None = None
-
-    @classmethod
-    def read(cls, text: str | None) -> "_Tags":
-        if text is None:
-            return cls()
-        kept = json.loads(text)
-        return cls(
-            tuple(Mention(Iri(href), name) for href, name in kept.get("mentions", ())),
-            tuple(Hashtag(name, None if href is None else Iri(href)) for name, href in kept.get("hashtags", ())),
-            tuple(Attachment(Iri(url), media_type, description) for url, media_type, description in kept.get("attachments", ())),
-            tuple(Emoji(name, None if icon is None else Iri(icon)) for name, icon in kept.get("emojis", ())),
-            tuple((language, words) for language, words in kept.get("translations", ())),
-            _asked(kept["poll"]) if "poll" in kept else None,
-            kept.get("source"),
-        )
-
-    @staticmethod
-    def write(note: Note) -> str | None:
-        kept: dict[str, object] = {}
-        if note.mentions:
-            kept["mentions"] = [(mention.href, mention.name) for mention in note.mentions[:MOST_TAGS]]
-        if note.hashtags:
-            kept["hashtags"] = [(tag.name, tag.href) for tag in note.hashtags[:MOST_TAGS]]
-        if note.attachments:
-            kept["attachments"] = [(file.url, file.media_type, file.description) for file in note.attachments[:MOST_TAGS]]
-        if note.emojis:
-            kept["emojis"] = [(emoji.name, emoji.icon) for emoji in note.emojis[:MOST_TAGS]]
-        if others := [(language, words) for language, words in note.content_map if language != note.language]:
-            kept["translations"] = others
-        if note.poll is not None:
-            ends = None if note.poll.ends is None else int(note.poll.ends.timestamp() * 1000)
-            kept["poll"] = {"options": [option.name for option in note.poll.options], "multiple": note.poll.multiple, "ends": ends}
-        if note.source is not None:
-            kept["source"] = note.source
-        return json.dumps(kept, ensure_ascii=False) if kept else None
-
-
-def _asked(kept: Document) -> Poll:
-    ends = kept["ends"]
-    return Poll(tuple(Option(name) for name in kept["options"]), kept["multiple"], None if ends is None else _time(ends))
-
-
-def _text(instance: "Instance", id: int, note: Note, how_far: Visibility) -> Mapping[str, Value]:
-    """The columns that hold words: open for what everybody may read, one sealed blob for the rest."""
-    words: dict[str, Value] = {"content": note.content, "summary": note.summary, "language": note.language, "tags": _Tags.write(note)}
-    if how_far in {"public", "unlisted"}:
-        return {**words, "sealed": None}
-    blob = instance.vault.seal(json.dumps(words, ensure_ascii=False).encode(), _place(id))
-    return {"content": None, "summary": None, "language": None, "tags": None, "sealed": blob}
-
-
 async def _written(tx: Transaction, id: int) -> Post:
     post = await by_id(tx, id)
     if post is None:
         raise LookupError(f"post {id} was just written and is not there")
     return post
-
-
-class _Words(TypedDict):
-    """Everything of a post that rests sealed where it is not public."""
-
-    content: str
-    summary: str | None
-    language: str | None
-    source: str | None
-    mentions: tuple[Mention, ...]
-    hashtags: tuple[Hashtag, ...]
-    attachments: tuple[Attachment, ...]
-    emojis: tuple[Emoji, ...]
-    translations: tuple[tuple[str, str], ...]
-    poll: Poll | None
-
-
-def _words(note: Note) -> _Words:
-    return {
-        "content": note.content,
-        "summary": note.summary,
-        "language": note.language,
-        "source": note.source,
-        "mentions": note.mentions,
-        "hashtags": note.hashtags,
-        "attachments": note.attachments,
-        "emojis": note.emojis,
-        "translations": tuple(entry for entry in note.content_map if entry[0] != note.language),
-        "poll": note.poll,
-    }
-
-
-def _place(id: int) -> str:
-    return f"post:{id}"
 
 
 def _foreign(instance: "Instance", actor: Actor, note: Note) -> str | None:
@@ -678,64 +367,8 @@ def _sanitised(note: Note) -> Note:
     )
 
 
-ACTOR_OF: Final = """
-select actor.id, actor.uri, actor.local
-from actor
-where actor.uri = :uri
-"""
-
-
-@dataclass(frozen=True, slots=True)
-class _Reader:
-    id: int
-    uri: Iri
-
-
-async def _write_audience(tx: Transaction, post_id: int, note: Note, author: Actor) -> list[_Reader]:
-    """Writes whom the note addresses, and gives those of our own actors among them, once each."""
-    rows: list[dict[str, Value]] = []
-    found: dict[Iri, Row | None] = {PUBLIC: None}
-    if author.followers is not None and hosts.same_origin(author.followers, author.uri):
-        found[author.followers] = None  # a collection, and nearly always addressed: not worth a look
-    fields: tuple[tuple[str, tuple[Iri, ...]], ...] = (("to", note.to), ("cc", note.cc), ("audience", note.audience))
-    for name, targets in fields:
-        for target in dict.fromkeys(targets):
-            spelled = PUBLIC if target in PUBLIC_SPELLINGS else target
-            if spelled not in found:
-                if len(found) >= MOST_ADDRESSED:
-                    break
-                found[spelled] = await tx.one(ACTOR_OF, uri=spelled)
-            row = found[spelled]
-            rows.append({"post_id": post_id, "target": spelled, "field": name, "actor_id": None if row is None else row["id"]})
-    if rows:
-        await tx.many(INSERT_AUDIENCE, rows)
-    return [_Reader(row["id"], Iri(row["uri"])) for row in found.values() if row is not None and row["local"]]
-
-
-async def _write_tags(tx: Transaction, post_id: int, note: Note, how_far: Visibility) -> None:
-    """Tag words for the tag pages; of public posts only, for a tag says what a text is about."""
-    names = dict.fromkeys(tag.name.casefold() for tag in note.hashtags[:MOST_TAGS])
-    if names and how_far in {"public", "unlisted"}:
-        await tx.many(INSERT_TAG, [{"post_id": post_id, "name": name} for name in names])
-
-
-def _kept(document: bytes | None, how_far: Visibility) -> bytes | None:
-    if document is None or how_far != "public" or len(document) > MOST_DOCUMENT:
-        return None
-    return zlib.compress(document, 1)  # a third faster than the default, and 5 % larger
-
-
-def original(document: bytes | None) -> bytes | None:
-    """The original JSON out of the column `document`."""
-    return None if document is None else zlib.decompress(document)
-
-
 def _clamped(when: datetime | None, now_ms: int) -> int:
     """`when` in milliseconds, never in the future and never before 1970: a peer's clock does not put its posts on top for ever."""
     if when is None:
         return now_ms
     return min(max(int(when.timestamp() * 1000), 0), now_ms)
-
-
-def _time(ms: int) -> datetime:
-    return datetime.fromtimestamp(ms / 1000, UTC)
