@@ -53,6 +53,8 @@ class Instance:
     subscribers: Mapping[type, Sequence[Subscriber]] = field(default_factory=dict)
     wake: Callable[[str], None] = lambda _kind: None
     """Tells this process's worker that a row of this kind ("arrival", "delivery", "job") may be due; other processes see the commit."""
+    at_once: bool = False
+    """Whether plain posts are done at the door (inbox/at_once.py): this process works too, and none died here a short while ago."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     memory: dict[str, object] = field(default_factory=dict, repr=False)
     """What the product keeps opened in memory, by name; it knows itself when that is old (`actors.generations`)."""

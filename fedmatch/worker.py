@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from actors.instance import Instance
-from fedmatch import chores
+from fedmatch import chores, living
 from fedmatch.jobs import Jobs
 from inbox.work import Arrivals
 from outbox.deliver import Deliverer
@@ -46,6 +46,11 @@ class Worker:
         instance.wake = wake_one
         instance.database.on_commit(wake_all)
         await instance.database.write(chores.begin, instance)
+        folder = instance.config.folder
+        careful = living.begin(folder)
+        later = asyncio.get_running_loop().call_later(living.CAREFUL_S if careful else 0, self._be_quick)
+        if careful:
+            log.warning("worker.careful", seconds=living.CAREFUL_S)
         parts: dict[str, Part] = {"arrivals": self._arrivals.run, "deliverer": self._deliverer.run, "jobs": self._jobs.run}
         tasks = [asyncio.create_task(self._keep(name, part), name=name) for name, part in parts.items()]
         try:
@@ -58,6 +63,12 @@ class Worker:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
+            later.cancel()
+            instance.at_once = False
+            living.end(folder)
+
+    def _be_quick(self) -> None:
+        self._instance.at_once = True
 
     async def _keep(self, name: str, part: Part) -> None:
         """Runs a part, and runs it again after it broke: one bad row must not stop the house."""

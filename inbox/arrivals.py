@@ -12,7 +12,7 @@ from typing import Final, Literal
 from actors import hosts
 from actors.instance import Instance
 from actors.signatures.request import Request
-from inbox import dereference, gate, verify
+from inbox import at_once, dereference, gate, verify
 from inbox.errors import Malformed
 from inbox.gate import Claim
 from inbox.verify import Sender, Verified
@@ -93,12 +93,24 @@ def _mark(request: Request) -> str:
 
 
 async def remember(instance: Instance, verified: Verified, said: Claim, request: Request, *, to: str | None) -> Remembered:
-    """Stores a verified activity, fsynced when this returns; KNOWN if it was here before, NO_INBOX if `to` (a local user name) is nobody.
+    """Stores a verified activity, or does at once what it says; fsynced when this returns.
 
+    KNOWN if it was here before, NO_INBOX if `to` (a local user name) is nobody.
     SUSPENDED if its actor may only take back (Delete, Reject, Undo, Update: as at Mastodon) and this adds something.
     """
     body = request.body or b""
+    post = at_once.plain(instance, verified, said, body)
+    if post is not None and (taken := await at_once.take(instance, post, to)) is not None:
+        return _answer(taken)
     return await _insert(instance, key(said, request), "waiting", verify.pack(verified, body), len(body), verified.actor, to, adds=said.kind not in TAKING_BACK)
+
+
+def _answer(taken: at_once.Taken) -> Remembered:
+    if taken.no_inbox:
+        return Remembered.NO_INBOX
+    if taken.suspended:
+        return Remembered.SUSPENDED
+    return Remembered.KNOWN if taken.effects is None else Remembered.NEW
 
 
 async def remember_fetched(instance: Instance, verified: Verified, body: bytes) -> Remembered:

@@ -191,6 +191,13 @@ def _told(object: Note | Reference, verified: Verified, found: Found) -> tuple[N
             return None if found.post is None else (found.post.note, found.post.document)
 
 
+async def posted(tx: Transaction, instance: Instance, actor: Actor, note: Note, verified: Verified, *, followed: bool) -> Effects:
+    """The effects of a plain Create of `note`, which needs nothing from elsewhere and is no listing. `followed`: somebody here follows its author."""
+    if not actor.active or not (followed or await concern.post(tx, instance, actor, note)):
+        return NOTHING
+    return await _stored(tx, instance, note, await posts.store(tx, instance, actor, note, local=False, document=_original(verified.document)))
+
+
 async def _create(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None, *, confidential: bool = False) -> Effects:
     if not actor.active or not await concern.post(tx, instance, actor, note):
         return NOTHING

@@ -236,15 +236,15 @@ async def test_a_body_that_was_moved_does_not_open(quick: House) -> None:
 async def test_old_rows_go(quick: House) -> None:
     bo = await followed(quick)
     await post(quick, bo, activity(bo, "Create", note(bo)))
-    worker = await work(quick)
+    await work(quick)
     quick.clock.move(days=91)
-    await quick.write(worker._sweep)
+    await quick.write(queue.sweep, quick.instance)
     assert await rows(quick, "select id from arrival") == []
 
 
 def test_every_move_of_the_sql_is_one_of_the_life() -> None:
     # Given the statements that change a state
-    texts = [value for name, value in vars(arrivals).items() if name.isupper() and isinstance(value, str) and "update arrival" in value]
+    texts = [value for name, value in vars(queue).items() if name.isupper() and isinstance(value, str) and "update arrival" in value]
     moves = set()
     for text in texts:
         if (to := re.search(r"set state = '(\w+)'", text)) is None:
