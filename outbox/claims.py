@@ -9,7 +9,7 @@ from outbox.backoff import BREAKS_AFTER, DAY, HOUR
 from outbox.lanes import Delivery, Lane, Letter
 from schemas.crashpoint import crashpoint
 from schemas.reading import Iri, Row
-from schemas.storage import Transaction
+from schemas.storage import Transaction, Value
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -24,7 +24,7 @@ LONGEST_DELAY: Final = 3 * DAY + HOUR
 """What waits on purpose (`not_before`) waits no longer; a delivery that is due later was written by a clock that was wrong."""
 
 CLAIMABLE: Final = """
-select host.id, host.name, host.scheme, host.failures, host.lease_by
+select host.id, host.name, host.scheme, host.failures, host.lease_by, host.next_at
 from host
 where host.next_at <= :now
   and host.open_until <= :now
@@ -60,6 +60,34 @@ where delivery.host_id = :host_id
 order by delivery.next_at, delivery.id
 limit :limit
 """
+
+MANY: Final = 32
+FRESH_MS: Final = 60_000
+"""What became due within this time is little, and is looked up for many hosts with one query; a backlog is not: the query would sort all of it."""
+
+# Hosts that are not there fill the places that are left.
+DUE_OF_MANY: Final = f"""
+select due.*
+from (
+  select delivery.host_id, delivery.id, delivery.outgoing_id, delivery.inbox, delivery.ordering_key, delivery.attempts, delivery.refusals, delivery.created_at,
+    row_number() over (partition by delivery.host_id order by delivery.next_at, delivery.id) as place
+  from delivery
+  where delivery.host_id in ({", ".join(f":host_{number}" for number in range(MANY))})
+    and delivery.state = 'waiting'
+    and delivery.next_at <= :due
+    and delivery.lease_until <= :now
+    and not exists (
+      select 1
+      from delivery as earlier
+      where earlier.ordering_key = delivery.ordering_key
+        and earlier.host_id = delivery.host_id
+        and earlier.state = 'waiting'
+        and earlier.outgoing_id < delivery.outgoing_id
+    )
+) as due
+where due.place <= :limit
+order by due.host_id, due.place
+"""  # noqa: S608  # names of values, made here
 
 LETTER: Final = """
 select outgoing.id, outgoing.actor_id, outgoing.kind, outgoing.object, outgoing.uri, outgoing.confidential, outgoing.body
@@ -177,6 +205,7 @@ class Claims:
         lanes: list[Lane] = []
         empty: list[int] = []
         ours: list[int] = []
+        claimed: list[Row] = []
         for limit, least, most in ((good, 0, 0), (bad, 1, 2**31)):
             if limit == 0:
                 continue
@@ -185,20 +214,20 @@ class Claims:
                 if row["lease_by"] == self._me and row["id"] in held:
                     # The clock jumped over our lease while we are still at it: a second lane would send twice and overtake the first.
                     ours.append(row["id"])
-                    continue
-                broken = row["failures"] >= BREAKS_AFTER
-                # One probe a rest: of a host whose breaker is half-open the first in line goes, whenever it was put off to.
-                due = await tx.all(DUE, host_id=row["id"], now=now, due=2**62 if broken else now, limit=1 if broken else AT_A_TIME)
-                if not due:
-                    empty.append(row["id"])
-                    continue
-                queue = deque[Delivery]()
-                for found in due:
-                    letter_id = int(found["outgoing_id"])
-                    if letter_id not in letters:
-                        letters[letter_id] = await _letter(tx, letter_id)
-                    queue.append(_delivery(found, letters[letter_id]))
-                lanes.append(Lane(row["id"], row["name"], cast(knock.Scheme, row["scheme"]), row["failures"], queue, troubled=row["failures"] > 0))
+                else:
+                    claimed.append(row)
+        due = await self._due(tx, claimed, now)
+        for row in claimed:
+            if not due[row["id"]]:
+                empty.append(row["id"])
+                continue
+            queue = deque[Delivery]()
+            for found in due[row["id"]]:
+                letter_id = int(found["outgoing_id"])
+                if letter_id not in letters:
+                    letters[letter_id] = await _letter(tx, letter_id)
+                queue.append(_delivery(found, letters[letter_id]))
+            lanes.append(Lane(row["id"], row["name"], cast(knock.Scheme, row["scheme"]), row["failures"], queue, troubled=row["failures"] > 0))
         until = now + LEASE_MS
         if lanes:
             await tx.many(LEASE_HOST, [{"id": lane.host_id, "until": until, "me": self._me} for lane in lanes])
@@ -211,6 +240,24 @@ class Claims:
             await self.release(tx, [host_id], now)
             await tx.execute(NOT_BEFORE, id=host_id, least=now + 1000)
         return lanes
+
+    async def _due(self, tx: Transaction, claimed: Sequence[Row], now: int) -> dict[int, Sequence[Row]]:
+        """What goes out first of each host."""
+        due: dict[int, Sequence[Row]] = {}
+        fresh = [int(row["id"]) for row in claimed if row["failures"] < BREAKS_AFTER and row["next_at"] > now - FRESH_MS]
+        for first in range(0, len(fresh) if len(fresh) > 1 else 0, MANY):
+            several = fresh[first : first + MANY]
+            found: dict[int, list[Row]] = {host_id: [] for host_id in several}
+            places: dict[str, Value] = {f"host_{number}": several[number] if number < len(several) else -1 for number in range(MANY)}
+            for row in await tx.all(DUE_OF_MANY, now=now, due=now, limit=AT_A_TIME, **places):
+                found[row["host_id"]].append(row)
+            due.update(found)
+        for row in claimed:
+            if row["id"] not in due:
+                broken = row["failures"] >= BREAKS_AFTER
+                # One probe a rest: of a host whose breaker is half-open the first in line goes, whenever it was put off to.
+                due[row["id"]] = await tx.all(DUE, host_id=row["id"], now=now, due=2**62 if broken else now, limit=1 if broken else AT_A_TIME)
+        return due
 
     async def release(self, tx: Transaction, host_ids: Sequence[int], now: int) -> None:
         """Gives hosts back, each due when the first of what still waits for it is."""
