@@ -12,9 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal
 
 import hypercorn.asyncio
+import hypercorn.asyncio.run
 import hypercorn.config
 import hypercorn.protocol
 import structlog
+from hypercorn.asyncio.tcp_server import TCPServer
 from hypercorn.events import Closed, Event, Updated
 from hypercorn.protocol.h11 import H11Protocol
 
@@ -57,6 +59,17 @@ class _Http1Only(H11Protocol):
     async def _send_error_response(self, status_code: int) -> None:
         # A Transfer-Encoding nobody knows is the asker's trouble, not ours: Mastodon would take a 501 for an answer for ever.
         await super()._send_error_response(400 if status_code >= 500 else status_code)
+
+
+class _Connection(TCPServer):
+    """One connection. What goes wrong with it ends it alone: at the end hypercorn waits for all together, and the first error would cut the others off."""
+
+    async def run(self) -> None:
+        try:
+            await super().run()
+        except (ExceptionGroup, OSError) as error:
+            broken = error.exceptions if isinstance(error, ExceptionGroup) else [error]
+            log.info("connection.broke", errors=[type(one).__name__ for one in broken])
 
 
 class _Settings(hypercorn.config.Config):
@@ -179,6 +192,7 @@ async def _hypercorn(application: App, instance: Instance, address: str, started
     settings.listener = Listener(fileno=listener.detach())
     settings.listener.setblocking(False)
     setattr(hypercorn.protocol, "H11Protocol", _Http1Only)  # noqa: B010  # hypercorn has no switch for it, and exports no name to replace
+    setattr(hypercorn.asyncio.run, "TCPServer", _Connection)  # noqa: B010  # nor for this
     await hypercorn.asyncio.serve(application, settings, shutdown_trigger=shutdown)  # type: ignore[arg-type]  # any ASGI callable
 
 
