@@ -39,8 +39,10 @@ def suggested(text: str, limit: int = CHIPS, likeness: Mapping[str, float] | Non
     if likeness:
         liked = _standard([likeness.get(slug, 0.0) for slug in SLUGS])
         values = [cue + LIKENESS * like for cue, like in zip(_standard(found), liked, strict=True)]
-    best = sorted(range(len(SLUGS)), key=lambda place: (-values[place], SLUGS[place]))
-    return tuple(SLUGS[place] for place in best[:limit] if likeness or found[place] > 0)
+    best = [SLUGS[place] for place in sorted(range(len(SLUGS)), key=lambda place: (-values[place], SLUGS[place])) if likeness or found[place] > 0]
+    # Where the words speak of one or two skills alone, what belongs to the same fields of help is the better guess than nothing.
+    near = [skill.slug for slug in best[:limit] for skill in vocabulary.category(slug).skills]
+    return tuple(dict.fromkeys(best + near))[:limit]
 
 
 def weigh(grams: Mapping[str, int]) -> list[float]:
