@@ -153,10 +153,25 @@ set sealed = excluded.sealed
 """
 
 FEEDBACKS: Final = """
-select feedback.sealed
+select feedback.response_id, feedback.sealed
 from feedback
-where feedback.response_id = :response_id
+order by feedback.response_id desc
+limit :limit
 """
+
+
+@dataclass(frozen=True, slots=True)
+class Feedback:
+    """What one side, nobody says which, told the people who run this instance about an answer."""
+
+    response_id: int
+    title: str
+    state: str
+    text: str
+
+    def json(self) -> dict[str, str]:
+        """The form scripts read."""
+        return {"response": str(self.response_id), "title": self.title, "state": self.state, "text": self.text}
 
 
 async def feedback(tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str) -> None:
@@ -169,7 +184,12 @@ async def feedback(tx: Transaction, instance: "Instance", actor: Actor, response
     await tx.execute(FEEDBACK, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", actor.uri), sealed=sealed)
 
 
-async def feedbacks(tx: Transaction, instance: "Instance", response: Response) -> list[str]:
-    """What was said about one answer, for the people who run this instance."""
-    rows = await tx.all(FEEDBACKS, response_id=response.id)
-    return [instance.vault.open(bytes(row["sealed"]), f"feedback:{response.id}").decode() for row in rows]
+async def feedbacks(tx: Transaction, instance: "Instance", limit: int = 100) -> list[Feedback]:
+    """What was said of late, newest answers first, for the people who run this instance; it goes with its answer. Raises `actors.vault.Locked`."""
+    found = []
+    for row in await tx.all(FEEDBACKS, limit=limit):
+        held = await answers.by_id(tx, instance, row["response_id"])
+        text = instance.vault.open(bytes(row["sealed"]), f"feedback:{row['response_id']}").decode()
+        if held is not None:
+            found.append(Feedback(held.id, held.words.title, held.state, text))
+    return found

@@ -320,6 +320,25 @@ def admit(which: str, name: str, guest: str, role: str, leave: bool) -> None:
     within(work)
 
 
+@response.command()
+@AS
+def shared(name: str) -> None:
+    """List what NAME gave to whom (name, contact, place), also under one-time identities; it cannot be unseen. For NAME alone."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import disclosures
+
+        me = await person(instance, name)
+
+        async def look(tx: "Transaction") -> list[disclosures.Disclosure]:
+            return [one for actor in await _mine(tx, instance, me) for one in await disclosures.of(tx, instance, actor)]
+
+        found = [one.json() for one in await instance.database.read(look)]
+        say(found, table(("at", "field", "to"), [(one["at"], one["field"], one["to"]) for one in found], empty="Nothing was shared."))
+
+    within(work)
+
+
 @click.command(cls=Command)
 @click.argument("which", metavar="ID")
 @AS

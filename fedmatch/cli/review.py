@@ -37,6 +37,23 @@ def list_() -> None:
     within(work)
 
 
+@review.command()
+@click.option("--as", "name", metavar="NAME", help="Which moderator reads (default: whoever runs this instance).")
+@click.option("--limit", type=click.IntRange(1, 1000), default=100, show_default=True)
+def feedback(name: str | None, limit: int) -> None:
+    """Read what the two sides of an answer said in private about how it went, never which side."""
+
+    async def work(instance: "Instance") -> None:
+        from fedmatch.board import introductions
+
+        await _staff(instance, name)
+        found = await instance.database.read(introductions.feedbacks, instance, limit)
+        rows = [(str(one.response_id), one.state, one.title, one.text) for one in found]
+        say([one.json() for one in found], table(("answer", "state", "title", "text"), rows, empty="Nobody said anything."))
+
+    within(work)
+
+
 def _number(which: str) -> int:
     if not which.isascii() or not which.isdigit():
         fail(f"{which} is no id of a draft; `fedmatch review list` shows them")

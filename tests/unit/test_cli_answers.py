@@ -74,6 +74,14 @@ def test_an_answer_from_the_first_word_to_the_last(house: Path) -> None:
     assert all(one["at"].endswith(":00:00Z") for one in said["messages"])
     assert ok("response", "complete", sent["id"], "--as", "alice")["state"] == "completed"
     ok("response", "feedback", sent["id"], "--as", "bob", "--text", "Well.")
+    # The people who run the instance read it, nobody else, and not who said it
+    assert ok("review", "feedback") == [{"response": sent["id"], "title": "A lawyer", "state": "completed", "text": "Well."}]
+    assert run("review", "feedback", "--as", "alice").exit_code == 1
+    # and who gave what to whom can look that up
+    ok("message", sent["id"], "--as", "alice", "--share", "contact", "--text", "alice at home")
+    (gave,) = ok("response", "shared", "--as", "alice")
+    assert (gave["to"], gave["field"]) == ("bob@localhost:18000", "contact")
+    assert ok("response", "shared", "--as", "bob") == []
     assert ok("response", "story", sent["id"], "--as", "bob", "--text", "It was told.") == {"text": "It was told.", "told": False, "credits": []}
     assert ok("listing", "show", asked["id"])["outcome"] == []
     assert ok("response", "story", sent["id"], "--as", "alice", "--credit", "Alice")["told"]
