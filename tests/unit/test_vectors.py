@@ -171,6 +171,11 @@ async def test_what_has_no_numbers_yet_gets_them_from_a_job(house: Instance, mon
     (waiting,) = [row for row in await waiting_jobs(house) if row["kind"] == "vectors"]
     await job(house, "all", bytes(waiting["payload"]))
     assert set(await stored(house)) == {one.id for one in made} | {hidden.id}
+    last = await publish.listing(house, author, PUMPS, "de")
+    await vectors.catch_up(house, 0)
+    assert last.id not in await stored(house)
+    await vectors.catch_up(house, 60)
+    assert last.id in await stored(house)
 
 
 async def waiting_jobs(instance: Instance) -> list[Fetched]:
