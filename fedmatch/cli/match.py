@@ -23,7 +23,7 @@ CATCH_UP_S = 3.0
 @click.option("--language", metavar="CODE", help="The language of the reasons (default: that of the listing).")
 @click.option("--as", "name", metavar="NAME", help="Only what NAME may see (default: as whoever runs this instance does).")
 def match(which: str, limit: int, language: str | None, name: str | None) -> None:
-    """Show which offers fit a request, or which requests an offer, best first, and why. Nothing is kept, and nobody is told or asked."""
+    """Show which offers fit a request, or which requests an offer, best first, and why. No suggestion is kept, and nobody is told or asked."""
 
     async def work(instance: "Instance") -> None:
         from fedmatch.board import listings, matches, vectors
