@@ -37,6 +37,8 @@ BY_WORDS: Final = 100
 BY_CUES: Final = 3
 """Skills that a text seems to be about by its words, looked for beside those its author named: who names none is found all the same."""
 BY_VECTORS: Final = 100
+AT_LEAST: Final = 200
+"""Where fewer share anything, as on a young instance, so many in all are looked at: what nobody tagged is about something too."""
 DAY_MS: Final = 86_400_000
 RECENT_DAYS: Final = 30
 """For how long it counts that somebody was suggested."""
@@ -85,6 +87,20 @@ group by listing_tag.post_id
 order by shared desc, listing_tag.post_id desc
 limit :limit
 """  # noqa: S608  # only our own names of values are put in
+
+NEWEST: Final = """
+select listing.post_id
+from listing
+join post on post.id = listing.post_id
+where listing.kind = :kind
+  and listing.state = 'open'
+  and listing.audience = 'public'
+  and (listing.until is null or listing.until > :now)
+  and (listing.expires_at is null or listing.expires_at > :now)
+  and (cast(:anywhere as integer) = 1 or post.local = 1)
+order by listing.post_id desc
+limit :limit
+"""
 
 _IDS: Final = ", ".join(f":i{number}" for number in range(CHUNK))
 
@@ -206,6 +222,10 @@ async def _candidates(tx: Transaction, instance: "Instance", listing: Listing, k
     ids |= dict.fromkeys(await index.alike(tx, instance, listing, kind, BY_WORDS))
     if engine == "auto":
         ids |= dict.fromkeys(await _near(tx, instance, listing, kind))
+    if len(ids) < AT_LEAST:
+        rows = await tx.all(NEWEST, kind=kind, now=now, anywhere=int(anywhere), limit=AT_LEAST)
+        newest = sorted((*opened, *(int(row["post_id"]) for row in rows)), reverse=True)
+        ids |= dict.fromkeys([one for one in newest if one not in ids][: AT_LEAST - len(ids)])
     ids.pop(listing.id, None)
     public = await _some(tx, instance, [one for one in ids if one not in opened])
     found = public | opened

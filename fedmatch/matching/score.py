@@ -128,12 +128,13 @@ def bm25(query: Mapping[str, int], texts: Sequence[Mapping[str, int]]) -> list[f
         return None
     lengths = [sum(text.values()) for text in texts]
     mean = sum(lengths) / len(lengths) or 1.0
-    held = Counter(gram for text in texts for gram in query.keys() & text.keys())
-    weight = {gram: math.log(1 + (len(texts) - number + 0.5) / (number + 0.5)) for gram, number in held.items()}
+    shared = [query.keys() & text.keys() for text in texts]
+    held = Counter(gram for grams in shared for gram in grams)
+    weight = {gram: (K1 + 1) * math.log(1 + (len(texts) - number + 0.5) / (number + 0.5)) for gram, number in held.items()}
     found = []
-    for text, length in zip(texts, lengths, strict=True):
+    for text, grams, length in zip(texts, shared, lengths, strict=True):
         damping = K1 * (1 - B + B * length / mean)
-        found.append(sum(weight[gram] * (number := text[gram]) * (K1 + 1) / (number + damping) for gram in sorted(query.keys() & text.keys())))
+        found.append(math.fsum(weight[gram] * (number := text[gram]) / (number + damping) for gram in grams))  # exact in any order
     return found
 
 

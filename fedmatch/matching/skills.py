@@ -45,13 +45,13 @@ def suggested(text: str, limit: int = CHIPS, likeness: Mapping[str, float] | Non
     return tuple(dict.fromkeys(best + near))[:limit]
 
 
-def weigh(grams: Mapping[str, int]) -> list[float]:
-    """How much of the cues of each skill, in the order of `SLUGS`, stands in these grams (BM25, the skills being the documents)."""
+def weigh(grams: Mapping[str, int]) -> list[int]:
+    """How much of the cues of each skill, in the order of `SLUGS`, stands in these grams (BM25, the skills being the documents; in thousandths)."""
     index = _index()
-    found = [0.0] * len(SLUGS)
-    for gram in grams:
-        for place, weight in index.get(gram, ()):
-            found[place] += weight
+    found = [0] * len(SLUGS)
+    for gram in index.keys() & grams.keys():
+        for place, weight in index[gram]:
+            found[place] += weight  # whole numbers: in whatever order they come, the sum is the same
     return found
 
 
@@ -77,8 +77,8 @@ def alike(one: Mapping[int, float], other: Mapping[int, float]) -> float:
 
 
 @cache
-def _index() -> Mapping[str, tuple[tuple[int, float], ...]]:
-    """By gram, the skills in whose words it stands, and what it weighs for each."""
+def _index() -> Mapping[str, tuple[tuple[int, int], ...]]:
+    """By gram, the skills in whose words it stands, and what it weighs for each, in thousandths."""
     cues: Mapping[str, Mapping[str, Sequence[str]]] = json.loads(files("fedmatch").joinpath("locale", "skills.json").read_text(encoding="utf-8"))["cues"]
     texts = []
     for slug in SLUGS:
@@ -87,12 +87,12 @@ def _index() -> Mapping[str, tuple[tuple[int, float], ...]]:
     lengths = [sum(text.values()) for text in texts]
     mean = sum(lengths) / len(lengths)
     held = Counter(gram for text in texts for gram in text)
-    found: dict[str, list[tuple[int, float]]] = defaultdict(list)
+    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
     for place, text in enumerate(texts):
         damping = K1 * (1 - B + B * lengths[place] / mean)
         for gram, number in text.items():
             rarity = math.log(1 + (len(texts) - held[gram] + 0.5) / (held[gram] + 0.5))
-            found[gram].append((place, rarity * number * (K1 + 1) / (number + damping)))
+            found[gram].append((place, round(1000 * rarity * number * (K1 + 1) / (number + damping))))
     return {gram: tuple(each) for gram, each in found.items()}
 
 
