@@ -4,7 +4,10 @@ import json
 from collections.abc import Callable
 from typing import Any
 
+from outbox import posts
+from outbox.visible import Member, can_read
 from schemas.reading import Document
+from schemas.storage import Transaction
 from tests.attacks.stage import Act, Case, Stage
 from tests.fakepeer import PUBLIC, FakeActor
 from tests.wire import Answer
@@ -253,6 +256,15 @@ async def locked_and_silent(stage: Stage) -> list[Answer]:
     assert await stage.reader.following(locked.handle) == "requested"
     assert "for my followers" in await stage.friend.reads()
     assert "for my followers" not in await stage.reader.reads()
+
+    async def may_read(tx: Transaction, who: int) -> bool:
+        held = await posts.by_uri(tx, note["id"])
+        assert held is not None
+        return await can_read(tx, Member(who), held.id)
+
+    # Nor by its address, nor anywhere else that asks who may read
+    assert await stage.site.instance.database.read(may_read, stage.friend.actor.id)
+    assert not await stage.site.instance.database.read(may_read, stage.reader.actor.id)
     follow = [one for one in stage.peer.activities("Follow") if one["object"] == locked.id][-1]
     answers.append(await stage.send(locked.activity("Accept", follow), locked))
     await stage.settle()

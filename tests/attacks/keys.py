@@ -13,6 +13,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from actors import remote
 from actors.network import Network
+from actors.signatures import knock
 from tests.attacks.envelope import http_date
 from tests.attacks.stage import Act, Case, Stage
 from tests.fakepeer import AP, AS2, pair
@@ -88,6 +89,18 @@ def named(key_id: str) -> Act:
         return answer
 
     return act
+
+
+async def signed_by_ours(stage: Stage) -> Answer:
+    """Really signed with a private key of ours, as whoever stole one would: our own people never speak to us over HTTP."""
+    instance, reader = stage.site.instance, stage.reader.actor
+    note = {"type": "Note", "id": f"{stage.site.base}/posts/1", "attributedTo": reader.uri, "content": "<p>stolen</p>", "to": [stage.friend.uri], "cc": []}
+    create = {"type": "Create", "id": f"{note['id']}/activity", "actor": reader.uri, "object": note, "to": note["to"], "cc": []}
+    body, url = json.dumps(create).encode(), stage.friend.actor.inbox
+    key = await instance.keys.private(instance, reader.id)
+    headers = {"Content-Type": "application/activity+json"}
+    signed = knock.sign("cavage", key, "POST", url, headers, body, stage.world.clock.now())
+    return await http("POST", url, list(signed.items()), body)
 
 
 # A016
@@ -322,6 +335,8 @@ def rows() -> list[Case]:
         "http://PEER/users/../users/p1#main-key", "http://PEER/" + "x" * 10_000, "http://PEER/users/p1%00#main-key\t", "http:///users/p1",
     ):  # fmt: skip
         case("A015", key_id[:60] or "nothing", named(key_id), frozenset({400, 401, 431} if len(key_id) > 9000 else {400, 401}))
+
+    case("A015", "our own key, really signed", signed_by_ours, frozenset({401}))
 
     for name, change in {
         "on another host": lambda uri: uri.replace("localhost", "elsewhere.localhost"),

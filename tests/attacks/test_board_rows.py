@@ -1,0 +1,124 @@
+"""Which rows of the attack table are about the board, and what holds each? None passes quietly: it names its tests, or why nothing is to attack yet."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+
+from tests.wire import http
+from tests.world import Site, open_world
+
+ROOT = Path(__file__).parents[2]
+
+
+@dataclass(frozen=True)
+class Later:
+    """There is nothing to attack yet; `why` names what is missing."""
+
+    why: str
+
+
+STORY = "tests/federation/test_board_story.py"
+NOTES = "tests/federation/test_note_answer_story.py"
+TRUST = "tests/federation/test_trust_story.py"
+LEAKS = "tests/attacks/test_leaks.py"
+ORDERS = "tests/faults/test_board_orders.py"
+ROWS = "tests/attacks/test_rows.py::test_attack"
+
+ANSWERS: dict[str, tuple[str, ...] | Later] = {
+    "A023 another's answer": ("tests/unit/test_responses.py::test_only_the_helper_takes_back_and_only_the_two_end_it",),
+    "A025 another takes an offer back": (f"{ORDERS}::test_f19_offers_and_what_takes_them_back",),
+    "A027 A028 out of order": (f"{ORDERS}::test_f19_a_yes_and_how_it_ended", "tests/federation/test_order_story.py::test_a_delete_wins_whatever_comes_first"),
+    "A029 boosts of a listing": (f"{NOTES}::test_likes_and_boosts_have_no_side_effects",),
+    "A030 a yes to what nobody offered, and ten times": (f"{ORDERS}::test_f18_a_decision_ten_times_is_one",),
+    "A035 accepted twice, by another, after its end": (
+        f"{ORDERS}::test_f19_a_yes_and_how_it_ended",
+        f"{ORDERS}::test_f18_an_answer_and_its_end_ten_times_are_one",
+    ),
+    "A041 a public reply to what is between two": (f"{NOTES}::test_a_public_reply_is_kept_from_everybody_and_its_author_told_once",),
+    "A024 A026 A032-A034 A036-A040 A042 A043 every document": (ROWS,),
+    "A063 streams": Later("the client interface, and with it streams, does not exist"),
+    "A105 mass assignment": ("tests/attacks/test_board_rows.py::test_no_form_writes_anything",),
+}
+
+PRIVACY: dict[str, tuple[str, ...] | Later] = {
+    "A113 read through any place": (f"{LEAKS}::test_what_may_not_be_seen_is_missing", f"{LEAKS}::test_no_list_shows_more_than_what_is_public"),
+    "A114 a blocked server by any spelling": ("tests/federation/test_border.py",),
+    "A115 an allow list": ("tests/federation/test_border.py",),
+    "A116 who exists": ("tests/attacks/test_signed_only.py", "tests/unit/test_identities.py::test_an_id_tells_the_hour_and_nothing_finer"),
+    "A117 lists of people": (f"{LEAKS}::test_no_list_shows_more_than_what_is_public",),
+    "A118 floods of follows": ("tests/attacks/test_growth.py",),
+    "A119 floods of reports": ("tests/unit/test_reports.py",),
+    "A120 sign-up": Later("nobody signs up: people are made at the command line"),
+    "A121 an infiltrator reads a whole list": ("tests/unit/test_browse.py", f"{LEAKS}::test_who_finds_it_here"),
+    "A122 a peer that shows each another key": (
+        f"{TRUST}::test_the_domain_is_seized",
+        f"{TRUST}::test_keys_that_change_between_words_and_trust_are_not_pinned",
+        "tests/federation/test_farewell_story.py::test_whoever_took_the_name_hears_no_name_of_ours",
+    ),
+    "A123 somebody is forced to log in": Later("nobody logs in: there are no accounts on the web"),
+    "A124 what is deleted": ("tests/faults/test_canary.py", "tests/unit/test_retention.py"),
+    "A125 what a notification says": ("tests/attacks/test_board_rows.py::test_a_notification_is_a_kind_and_a_number",),
+    "A126 what a browser finds by guessing": ("tests/attacks/test_board_rows.py::test_nothing_of_the_house_is_served",),
+    "A127 the log of staff is cut": (
+        "tests/unit/test_vouches.py::test_whoever_changes_the_log_is_seen",
+        f"{TRUST}::test_peers_keep_the_heads_of_a_log_they_saw",
+    ),
+    "A128 moments": ("tests/federation/test_delayed_answer_story.py::test_no_row_tells_when_a_request_was_written", "tests/attacks/test_two_worlds.py"),
+    "F29 F30 restore": Later("there is no backup and no restore (docs/faults.md)"),
+}
+
+EVERY = ANSWERS | PRIVACY
+
+
+@pytest.mark.parametrize("row", EVERY)
+def test_a_row_names_what_holds_it(row: str) -> None:
+    match EVERY[row]:
+        case Later(why):
+            assert len(why) > 20
+        case tests:
+            for name in tests:
+                path, _, function = name.partition("::")
+                text = (ROOT / path).read_text(encoding="utf-8")
+                assert not function or f"def {function}(" in text, f"{name} is not there"
+
+
+def test_a_notification_is_a_kind_and_a_number() -> None:
+    from fedmatch.board.notifications import Notification
+
+    assert set(Notification(1, "listing.held", "2", 3).json()) == {"id", "kind", "about", "at"}
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def house(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Site]:
+    async with open_world(tmp_path_factory.mktemp("guessing")) as world:
+        yield await world.site("a")
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize(
+    "path",
+    ["/.env", "/.git/config", "/instance.toml", "/data/fedmatch.db", "/fedmatch.db", "/data/vault.key", "/metrics", "/debug", "/openapi.json", "/admin",
+     "/static/../instance.toml", "/static/..%2finstance.toml", "/static/%2e%2e/instance.toml", "/backup.zip", "/instance.toml~", "/server-status"],
+)  # fmt: skip
+async def test_nothing_of_the_house_is_served(house: Site, path: str) -> None:
+    for accept in ("text/html", "application/activity+json"):
+        answer = await house.get(path, accept)
+        assert answer.status in {400, 404}, (path, answer.status)
+        assert b"[federation]" not in answer.body
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("path", ["/", "/board", "/topics/legalaid", "/@somebody", "/posts/1", "/api/v1/statuses", "/api/v1/accounts", "/oauth/token"])
+async def test_no_form_writes_anything(house: Site, path: str) -> None:
+    # The one door that takes what strangers write is the inbox; commands know their options.
+    for kind, body in (
+        ("application/x-www-form-urlencoded", b"role=admin&is_admin=1&verified=1&id=1"),
+        ("application/json", b'{"role":"admin","created_at":"2020-01-01T00:00:00Z"}'),
+    ):
+        for method in ("POST", "PUT", "PATCH", "DELETE"):
+            answer = await http(method, f"{house.base}{path}", [("Content-Type", kind)], body)
+            assert answer.status in {404, 405}, (method, path, answer.status)
+    assert await house.count("actor") == 1
