@@ -35,6 +35,7 @@ class Remembered(Enum):
     NEW = auto()
     KNOWN = auto()
     NO_INBOX = auto()
+    GONE_INBOX = auto()
     SUSPENDED = auto()
     FULL = auto()
 
@@ -59,6 +60,14 @@ from actor
 where username = :username
   and local = 1
   and state <> 'gone'
+"""
+
+GONE_INBOX: Final = """
+select id
+from actor
+where username = :username
+  and local = 1
+  and state = 'gone'
 """
 
 COUNT_UNVERIFIED: Final = """
@@ -95,13 +104,13 @@ def _mark(request: Request) -> str:
 async def remember(instance: Instance, verified: Verified, said: Claim, request: Request, *, to: str | None) -> Remembered:
     """Stores a verified activity, or does at once what it says; fsynced when this returns.
 
-    KNOWN if it was here before, NO_INBOX if `to` (a local user name) is nobody.
+    KNOWN if it was here before, NO_INBOX if `to` (a local user name) is nobody, GONE_INBOX if they are gone.
     SUSPENDED if its actor may only take back (Delete, Reject, Undo, Update: as at Mastodon) and this adds something.
     """
     body = request.body or b""
     post = at_once.plain(instance, verified, said, body)
     if post is not None and (taken := await at_once.take(instance, post, to)) is not None:
-        return _answer(taken)
+        return await instance.database.read(_nobody, to) if taken.no_inbox and to is not None else _answer(taken)
     return await _insert(instance, key(said, request), "waiting", verify.pack(verified, body), len(body), verified.actor, to, adds=said.kind not in TAKING_BACK)
 
 
@@ -151,9 +160,14 @@ async def _insert(
     raise AssertionError("the last try returns or raises")
 
 
+async def _nobody(tx: Transaction, to: str) -> Remembered:
+    """Why that inbox takes nothing: its owner is gone for good, as their document says too, or there never was one."""
+    return Remembered.NO_INBOX if await tx.one(GONE_INBOX, username=to) is None else Remembered.GONE_INBOX
+
+
 async def _write(tx: Transaction, instance: Instance, new: _New, sender: Sender | str, to: str | None, adds: bool) -> Remembered:
     if to is not None and await tx.one(LOCAL_INBOX, username=to) is None:
-        return Remembered.NO_INBOX
+        return await _nobody(tx, to)
     now = instance.clock.ms()
     if isinstance(sender, Sender):
         row = await tx.one(SENDER, id=sender.id)

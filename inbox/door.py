@@ -154,6 +154,8 @@ def _answer(outcome: Remembered) -> None:
             return
         case Remembered.NO_INBOX:
             raise Refused("no such inbox", "There is no such inbox.", status=404)
+        case Remembered.GONE_INBOX:
+            raise Refused("whose inbox it was is gone", "Whoever this inbox belonged to is gone.", status=410)
         case Remembered.SUSPENDED:
             raise Refused("the actor is suspended or gone", "This server does not accept this from you.")
         case Remembered.FULL:

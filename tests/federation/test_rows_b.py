@@ -232,7 +232,8 @@ async def test_b18_a_deleted_actor_is_410_everywhere(shelf: Shelf) -> None:
     await shelf.world.settle()
     assert (await shelf.get(gone.uri)).status == 410
     assert (await shelf.get(f"/.well-known/webfinger?resource=acct:{gone.handle}")).status == 410
-    assert (await shelf.follower.send(shelf.follower.follow(gone.uri), gone.actor.inbox)).status in {404, 410}
+    assert (await shelf.follower.send(shelf.follower.follow(gone.uri), gone.actor.inbox)).status == 410
+    assert (await shelf.follower.send(shelf.follower.follow(gone.uri), f"{shelf.amina.site.base}/users/nobody/inbox")).status == 404
 
 
 async def test_b19_a_moved_actor_says_where_to_and_stays(shelf: Shelf) -> None:
