@@ -7,12 +7,12 @@ a foreign key; GIN keeps no list of pending words (`fastupdate = off`). pg_trgm 
 import math
 from typing import Final
 
-from fedmatch.database.text import COMMON, MOST_ASKED, MOST_BEST, MOST_RANKED, Entry, Kind, Query, Term, keys, top
+from fedmatch.database.text import COMMON, MOST_BEST, MOST_RANKED, Entry, Kind, Query, Term, keys, spread, top
 from schemas.storage import Transaction
 
 WALK: Final = 600
 """Newest texts that are looked at one by one before the index is asked."""
-WALK_RANKED: Final = 5_000
+WALK_RANKED: Final = 3_000
 OFTEN: Final = 60
 """So many matches among the newest ones, and the word is too common for the index."""
 MOST_PLACES: Final = 16_000
@@ -131,9 +131,6 @@ from unnest(cast(cast(:keys as text) as bigint[])) as wanted (key)
 BY_INDEX: Final = "set local enable_seqscan = off"
 AS_BEFORE: Final = "set local enable_seqscan = on"
 
-MOST_KEYS: Final = 200
-"""Grams of a text that are counted, spread over it by chance: more tell no more."""
-
 
 async def there(tx: Transaction) -> bool:
     """Whether this database has an index, whatever it was made with."""
@@ -217,15 +214,16 @@ class PostgresqlText:
         return [(float(row["score"]), int(row["id"])) for row in rows]
 
     async def alike(self, tx: Transaction, kind: Kind, source: str, limit: int) -> list[tuple[float, int]]:
-        asked = sorted(keys(kind, source), key=lambda key: key * 0x9E3779B1 & 0xFFFFFFFF)[:MOST_KEYS]
+        asked = spread(keys(kind, source))
         if not asked:
             return []
         await tx.execute(BY_INDEX)
         rows = await tx.all(HAVING, keys=_array(asked), limit=COMMON)
         await tx.execute(AS_BEFORE)
         having = {int(row["key"]): [int(one) for one in row["ids"].strip("{}").split(",") if one] for row in rows}
-        found = sorted((key for key in asked if having[key]), key=lambda key: (len(having[key]), key))
-        rare = [key for key in found if len(having[key]) < COMMON][:MOST_ASKED] or found[:MOST_ASKED]
+        found = [key for key in asked if having[key]]
+        # All are here already, so none is left out but what is too common.
+        rare = [key for key in found if len(having[key]) < COMMON] or found
         weights: dict[int, float] = {}
         for key in rare:
             for one in having[key]:

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-from fedmatch.database.text import COMMON, FACET, MOST_ASKED, MOST_BEST, MOST_RANKED, Entry, Kind, Query, Term, keys, top, unpacked
+from fedmatch.database.text import COMMON, FACET, MOST_ASKED, MOST_BEST, MOST_RANKED, SMALL, Entry, Kind, Query, Term, keys, spread, top, unpacked
 from schemas.reading import Row
 from schemas.storage import Transaction, Value
 
@@ -155,7 +155,7 @@ def _key(key: int) -> str:
 
 def _term(term: Term) -> str:
     quoted = '"' + " ".join(term.words).replace('"', "") + '"'
-    return f"{{title told text}} : ({quoted}{' *' if term.prefix else ''})"
+    return f"{quoted}{' *' if term.prefix else ''}"
 
 
 def match(query: Query) -> str:
@@ -268,16 +268,17 @@ class SqliteText:
         return sorted(found, reverse=True)[:MOST_BEST]
 
     async def alike(self, tx: Transaction, kind: Kind, source: str, limit: int) -> list[tuple[float, int]]:
-        asked = keys(kind, source)
+        asked = spread(keys(kind, source))
         parts = await tx.all(PARTS)
         if not parts or not asked:
             return []
         fullest = max(parts, key=lambda row: min(int(row["texts"]), PART))
         seen = {key: [int(row["id"]) for row in await self._having(tx, fullest["id"], key)] for key in asked}
         # Those that never occur in the sample come last: most occur nowhere.
-        rare = sorted((key for key in asked if len(seen[key]) < COMMON), key=lambda key: (not seen[key], len(seen[key]), key))[:MOST_ASKED]
-        if not rare:
-            rare = sorted(asked, key=lambda key: (len(seen[key]), key))[:MOST_ASKED]
+        rare = sorted((key for key in asked if len(seen[key]) < COMMON), key=lambda key: (not seen[key], len(seen[key]), key))
+        rare = rare or sorted(asked, key=lambda key: (len(seen[key]), key))
+        if sum(int(row["texts"]) for row in parts) > SMALL:
+            rare = rare[:MOST_ASKED]
         weights: dict[int, float] = {}
         whole = max(PART / 4, float(fullest["texts"]))
         for key in rare:

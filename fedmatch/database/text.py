@@ -22,14 +22,18 @@ FORMAT: Final = 1
 LONGEST_WORD: Final = 48
 MOST_GRAMS: Final = 1_500
 """Letters of a text that are cut into grams."""
-MOST_RANKED: Final = 5_000
+MOST_RANKED: Final = 2_000
 """Matches that are ranked, the newest ones: ranking costs as much as it looks at."""
 MOST_BEST: Final = 1_000
 """How far down one can read a ranked list."""
-COMMON: Final = 160
+COMMON: Final = 80
 """A gram found so often in one part of the index is no help to tell texts apart."""
-MOST_ASKED: Final = 28
-"""The rarest grams of a text, which are looked up."""
+MOST_KEYS: Final = 200
+"""Grams of a text that are counted, spread over it by chance: more tell no more."""
+MOST_ASKED: Final = 20
+"""The rarest of them, which are looked up in a large index."""
+SMALL: Final = 2_000
+"""In an index of so many texts all that are counted are looked up."""
 FACET: Final = "\ue000"
 """Begins what is no word but says something about a text; letters for private use occur in no word."""
 
@@ -90,6 +94,11 @@ def keys(kind: Kind, source: str) -> dict[int, int]:
     start = zlib.crc32(kind.encode())
     side = (kind == "offer") << 32
     return {zlib.crc32(gram.encode("utf-8", "replace"), start) | side: count for gram, count in terms.grams(source[:MOST_GRAMS]).items()}
+
+
+def spread(found: Mapping[int, int]) -> list[int]:
+    """At most `MOST_KEYS` of the grams of a text, always the same ones."""
+    return sorted(found, key=lambda key: (key * 0x9E3779B1 & 0xFFFFFFFF, key))[:MOST_KEYS]
 
 
 class TextIndex(Protocol):
