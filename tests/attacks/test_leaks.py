@@ -392,8 +392,9 @@ TIMELINES: dict[str, frozenset[str]] = {
     "member": frozenset({"public"}),
     "fan": frozenset({"public", "followers"}),
     "kept away": frozenset(),
-    "helper there": frozenset(),
-    "helper at the other peer": frozenset(),
+    # What is public goes to every trusted peer.
+    "helper there": frozenset({"public"}),
+    "helper at the other peer": frozenset({"public"}),
 }
 """What stands at most on the home and public timelines of each."""
 
