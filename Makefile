@@ -20,7 +20,7 @@ CONFIG ?= instance.toml
 PYTEST ?=
 # How many processes share the test suite; files stay whole, so that each world is built once.
 WORKERS ?= 2
-BENCH ?= write_shape inbox delivery home search start
+BENCH ?= write_shape inbox delivery home search start matching
 
 .PHONY: run semantic test check demo bench soak lock clean help
 .DEFAULT_GOAL := help
@@ -31,7 +31,7 @@ help:
 	@echo "make test    checks and the whole test suite (PYTEST='-k follow' narrows it)"
 	@echo "make demo    three instances on this machine play three stories, with who knows what"
 	@echo "make check   ruff, mypy --strict, import-linter, templates, translations"
-	@echo "make bench   benchmarks, written to benchmarks/results (BENCH=inbox narrows it; about 20 minutes)"
+	@echo "make bench   benchmarks, written to benchmarks/results (BENCH=inbox narrows it; about 30 minutes)"
 	@echo "make soak    the long fault runs"
 	@echo "make lock    write the two lock files again (needs uv)"
 
