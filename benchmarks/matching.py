@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Literal
 
@@ -157,7 +158,7 @@ def main(arguments: list[str] | None = None) -> None:
         tag(site, given.listings, authors)
         for engine in engines():
             config = replace(site.config, matching=replace(site.config.matching, engine="base" if engine == "base" else "auto"))
-            inside(config, lambda instance, engine=engine: measured(instance, report, engine, given.listings, given.times))
+            inside(config, partial(measured, report=report, engine=engine, many=given.listings, times=given.times))
     report.finish(given)
 
 
