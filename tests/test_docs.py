@@ -98,7 +98,7 @@ def test_every_test_and_function_a_document_names_exists(name: str) -> None:
 
 def test_every_fault_has_a_test_or_says_not_yet() -> None:
     rows = dict(re.findall(r"^\| (F\d\d) \|(.*)\|$", read("docs/faults.md"), re.MULTILINE))
-    assert list(rows) == [f"F{number:02}" for number in (*range(1, 29), *range(37, 41))]
+    assert list(rows) == [f"F{number:02}" for number in (*range(1, 31), *range(37, 41))]
     assert [row for row, text in rows.items() if not re.search(r"::test_|the same;|not yet", text)] == []
     # And no test of a row is left out
     written = set(re.findall(r"^(?:async )?def (test_f\d\d_\w+)", read("tests/faults/test_fault_rows.py"), re.MULTILINE))
