@@ -34,6 +34,8 @@ DAY_MS: Final = 24 * HOUR_MS
 SCATTER_MS: Final = 72 * HOUR_MS
 """Over how long the Deletes of a deleted or suspended person's identities are spread: gone at once, they would be known as one person's."""
 LOCKED_MS: Final = 60_000
+LINGER_MS: Final = HOUR_MS
+"""How long it is still there after its listing: whoever is brought its Delete by another server asks for its keys to check the proof."""
 LOOK_MS: Final = 6 * HOUR_MS
 """How often a closed identity is asked whether its last conversation is over."""
 ROUNDED: Final = 3
@@ -200,7 +202,7 @@ async def closed(tx: Transaction, instance: "Instance", actor_id: int) -> None:
     if row is None or row["state"] != "active":
         return
     await _set(tx, instance, actor_id, "closing")
-    await look_again(tx, instance, actor_id, instance.clock.ms())
+    await look_again(tx, instance, actor_id, instance.clock.ms() + LINGER_MS)
 
 
 async def reopened(tx: Transaction, instance: "Instance", actor_id: int) -> None:

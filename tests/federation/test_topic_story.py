@@ -210,13 +210,6 @@ async def test_an_undo_that_overtakes_its_follow_wins(world: World, by_id: bool)
     assert heard(helper.peer, "Accept") == []
 
 
-async def test_nobody_here_follows_a_service(world: World) -> None:
-    amina = await world.person("amina@a")
-    await look_up(amina.site, "legalaid")
-    with pytest.raises(Exception, match="board"):
-        await amina.follow(f"legalaid@{amina.site.host}")
-
-
 # Announced, and gone again.
 
 

@@ -16,7 +16,8 @@ from schemas import config as configs
 from tests.unit.test_peers import logs_as_before  # noqa: F401  # a fixture
 
 HOUR_MS = 3_600_000
-POST = ("listing", "post", "--as", "amina", "--title", "A lawyer", "--text", "Who knows asylum law?", "--category", "LegalAid", "--publish-anyway")
+POST = ("listing", "post", "--as", "amina", "--title", "A lawyer", "--text", "Who knows asylum law?", "--category", "LegalAid")
+POST += ("--publish-anyway", "--language", "en")
 
 
 @pytest.fixture
