@@ -316,7 +316,7 @@ async def test_a_deleted_request_from_elsewhere_leaves_the_board(house: tuple[In
     await store(instance, rosa, note)
     await instance.database.write(posts.delete, instance, rosa, note.id)
     assert await listed(instance) == []
-    assert [row["kind"] for row in await rows(instance, "select kind from job")] == ["erase"]
+    assert [row["kind"] for row in await rows(instance, "select kind from job where kind <> 'match'")] == ["erase"]
     await chores.handlers(instance)["erase"](instance, "all", b"")
 
 
