@@ -55,8 +55,9 @@ async def press(board: Board, step: Step) -> None:
     words = ["--as", "syria_voices", "--by", "basil", "--kind", "request", "--audience", "public", "--category", "PressAndMedia", "--region", "SY"]
     words += ["--title", PRESS[0], "--text", PRESS[1], "--language", "ar", "--translation", "en", *PRESS_ENGLISH, "--speaks", "ar,en", "--urgency", "days"]
     made = await ngo.say("listing", "post", *words, "--publish-anyway")
+    everywhere: dict[str, Any] = {one.label: "in the open" for one in board.houses} | {board.standin.label: "has it"}
     board.secrets += [
-        Secret("S2", "the request, public", PRESS[1], {one.label: "in the open" for one in board.houses} | {board.standin.label: "has it"}),
+        Secret("S2", "the request, public", PRESS[1], everywhere),
         Secret("S2", "the account of who wrote it for the group", "basil", {ngo.label: "in the open"}),
         Secret("S2", "what the founder answers, privately", FOUNDER, {ngo.label: "sealed", board.standin.label: "has it"}),
     ]
