@@ -18,11 +18,13 @@ from actors.network import MOST_BODY
 from actors.signatures.knock import Knocks
 from actors.vault import Locked
 from actors.webfinger import Finger
-from schemas.activities import parse_actor
+from schemas import profile_terms
+from schemas.activities import parse_actor, parse_keys
 from schemas.crashpoint import crashpoint
 from schemas.gate import loads
 from schemas.objects import ActorDocument
-from schemas.reading import Document, Iri, Unreadable
+from schemas.profiles import named_keys
+from schemas.reading import Document, Iri, Unreadable, each, iri
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -156,10 +158,11 @@ async def _fetch_key(instance: "Instance", key_uri: str, budget: Budget, *, insi
     document = await fetch_document(instance, key_uri, budget=budget, insist=insist)
     if isinstance(document, FetchFailed):
         return document
+    document = profile_terms.plain(document)
     if "inbox" in document:
         return await _take(instance, document, budget)
-    owner = document.get("owner", document.get("controller"))
-    if not isinstance(owner, str) or not same_origin(owner, key_uri):
+    owner = iri(document.get("owner", document.get("controller")))
+    if owner is None or not same_origin(owner, key_uri):
         return FetchFailed("neither an actor nor a key of one on its host", "unusable")
     return await _fetch_actor(instance, owner, budget, insist=insist)
 
@@ -168,17 +171,22 @@ async def _fetch_actor(instance: "Instance", iri: str, budget: Budget, *, insist
     document = await fetch_document(instance, iri, budget=budget, insist=insist)
     if isinstance(document, FetchFailed):
         return document
-    if finger is not None and document.get("id") != finger.href:
+    if finger is not None and document.get("id", document.get("@id")) != finger.href:
         return FetchFailed("its handle names another id", "unusable")
     return await _take(instance, document, budget, finger)
 
 
 async def _take(instance: "Instance", document: Document, budget: Budget, finger: Finger | None = None) -> Actor | FetchFailed:
     """Verifies a document that came from its own origin as an actor, and stores it."""
+    document = profile_terms.plain(document)
     try:
         parsed = _own_host(document, parse_actor(document))
     except Unreadable as error:
         return FetchFailed(str(error), "unusable")
+    whole = await _with_named_keys(instance, document, parsed, budget)
+    if isinstance(whole, FetchFailed):
+        return whole
+    parsed = whole
     confirmed = await _confirmed(instance, parsed, budget, finger)
     if isinstance(confirmed, FetchFailed):
         return confirmed
@@ -194,6 +202,20 @@ async def _take(instance: "Instance", document: Document, budget: Budget, finger
     return stored
 
 
+async def _with_named_keys(instance: "Instance", document: Document, parsed: ActorDocument, budget: Budget) -> ActorDocument | FetchFailed:
+    """The actor with the keys it only names, each read from its own address, where it must say whose it is (FEP-fe34). One that shows nothing is left out."""
+    for name in named_keys(document):
+        found = await fetch_document(instance, name, budget=budget)
+        if isinstance(found, FetchFailed):
+            if found.temporary:
+                return found
+            continue
+        proves = any(iri(one) == name for one in each(document.get("assertionMethod")))
+        theirs = (key for key in parse_keys(found) if key.id == name and key.owner == parsed.id)
+        parsed = replace(parsed, keys=(*parsed.keys, *(replace(key, proves=proves) for key in theirs)))
+    return parsed
+
+
 async def _store(tx: Transaction, instance: "Instance", document: ActorDocument, handle_host: str) -> Actor:
     host_id = await ensure(tx, instance, authority(document.id))
     crashpoint("actor:host")
@@ -203,12 +225,13 @@ async def _store(tx: Transaction, instance: "Instance", document: ActorDocument,
 def _own_host(document: Document, parsed: ActorDocument) -> ActorDocument:
     """The actor with what lies on another host left out; raises `Unreadable` where a collection of its own does (Misskey refuses such actors too)."""
     for where in ("inbox", "outbox", "followers", "following"):
-        iri = document.get(where)
-        if isinstance(iri, str) and not same_origin(iri, parsed.id):
+        value = document.get(where)
+        stated = value if isinstance(value, str) else iri(value)
+        if stated is not None and not same_origin(stated, parsed.id):
             raise Unreadable(where, "on another host than the actor")
 
-    def here(iri: Iri | None) -> Iri | None:
-        return iri if iri is not None and same_origin(iri, parsed.id) else None
+    def here(named: Iri | None) -> Iri | None:
+        return named if named is not None and same_origin(named, parsed.id) else None
 
     return replace(
         parsed,

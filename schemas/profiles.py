@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final, get_args
 
-from schemas import html, peering, publickeys
+from schemas import html, peering, profile_terms, publickeys
 from schemas.objects import ActorDocument, ActorKind, Field, Key
 from schemas.reading import Document, Iri, Unreadable, each, first, iri, iris, moment, page, text, types
 
@@ -17,6 +17,8 @@ MOST_ALIASES: Final = 256
 MOST_KEYS: Final = 10
 MOST_CAPABILITIES: Final = 50
 """The sizes are Mastodon's; what is longer is cut."""
+MOST_NAMED: Final = 2
+"""Keys an actor only names: each costs a request."""
 
 _USERNAME: Final = re.compile(r"[\w.~-]{1,128}")
 _HANDLE: Final = re.compile(r"(?:acct:)?@?([\w.~-]{1,128}@[^\s/@]{1,260})")
@@ -25,8 +27,10 @@ _HANDLE: Final = re.compile(r"(?:acct:)?@?([\w.~-]{1,128}@[^\s/@]{1,260})")
 def parse_actor(document: Document) -> ActorDocument:
     """The actor in `document`; raises `Unreadable` without id, type, user name, or an inbox on its own host.
 
-    Other IRIs that lie on a foreign host are left out, as are keys of somebody else. Its texts come back sanitised.
+    Other IRIs that lie on a foreign host are left out, as are keys of somebody else. Its texts come back sanitised. Prefixed and expanded documents are read
+    as plain ones are.
     """
+    document = profile_terms.plain(document)
     uri = iri(document.get("id") or document.get("@id"))
     if uri is None:
         raise Unreadable("id", "is missing or no http(s) IRI")
@@ -36,7 +40,7 @@ def parse_actor(document: Document) -> ActorDocument:
     inbox = _at_home(uri, document.get("inbox"))
     if inbox is None:
         raise Unreadable("inbox", "is missing or not on the host of the actor")
-    handle = _handle(document.get("webfinger"))
+    handle = _handle(first(document.get("webfinger")))
     username = text(document.get("preferredUsername"), MOST_NAME) or (handle or "").partition("@")[0]
     if not _USERNAME.fullmatch(username):
         raise Unreadable("preferredUsername", "is missing or holds letters no handle can have")
@@ -59,11 +63,11 @@ def parse_actor(document: Document) -> ActorDocument:
         url=_at_home(uri, page(document.get("url"))),
         icon=page(_picture(document.get("icon"))),
         handle=handle,
-        locked=document.get("manuallyApprovesFollowers") is True,
-        discoverable=document.get("discoverable") is True,
-        suspended=document.get("suspended") is True,
-        published=moment(document.get("published")),
-        updated=moment(document.get("updated")),
+        locked=first(document.get("manuallyApprovesFollowers")) is True,
+        discoverable=first(document.get("discoverable")) is True,
+        suspended=first(document.get("suspended")) is True,
+        published=moment(first(document.get("published"))),
+        updated=moment(first(document.get("updated"))),
         moved_to=iri(document.get("movedTo")),
         also_known_as=iris(document.get("alsoKnownAs"), MOST_ALIASES),
         fields=tuple(_fields(document.get("attachment"))),
@@ -81,6 +85,7 @@ def _implements(document: Document) -> tuple[Iri, ...]:
 
 def parse_keys(document: Document) -> tuple[Key, ...]:
     """The public keys in an actor, in a stub of one (GoToSocial serves it at the key's id), or in a key document; unreadable and weak ones are left out."""
+    document = profile_terms.plain(document)
     owner = iri(document.get("id") or document.get("@id"))
     found: dict[str, Key] = {}
     if "publicKeyPem" in document or "publicKeyMultibase" in document:
@@ -102,6 +107,19 @@ def parse_keys(document: Document) -> tuple[Key, ...]:
         except publickeys.BadKey:
             continue
     return tuple(found.values())
+
+
+def named_keys(document: Document) -> tuple[Iri, ...]:
+    """The keys that a plain actor document only names, by addresses of their own on its host; at most `MOST_NAMED`.
+
+    What lies in the document under a fragment of it, or is embedded in another place, is not to be fetched.
+    """
+    uri = iri(document.get("id"))
+    places = [one for place in ("publicKey", "assertionMethod") for one in each(document.get(place))[:MOST_KEYS]]
+    embedded = {iri(one.get("id")) for one in places if isinstance(one, dict) and ("publicKeyPem" in one or "publicKeyMultibase" in one)}
+    alone = (iri(one) for one in places if isinstance(one, str) or (isinstance(one, dict) and set(one) <= {"id", "type"}))
+    found = (one for one in alone if one is not None and uri is not None and one not in embedded and one.partition("#")[0] != uri)
+    return tuple(dict.fromkeys(one for one in found if uri is not None and _place(one) == _place(uri)))[:MOST_NAMED]
 
 
 def _picture(value: Any) -> Any:
