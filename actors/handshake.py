@@ -354,9 +354,10 @@ where host_id = :host_id
 
 ACCEPTED: Final = """
 update handshake
-set accepted_at = coalesce(accepted_at, :now)
+set accepted_at = :now
 where follow = :follow
   and application = :application
+  and accepted_at is null
 returning host_id
 """
 

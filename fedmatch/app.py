@@ -15,7 +15,7 @@ from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
 from fedmatch import people
-from fedmatch.board import copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing
+from fedmatch.board import copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing, welcome
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
@@ -163,7 +163,7 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
         events.OfferUndone: (_hears(instance, events.OfferUndone, heard.undone),),
         events.AgreementChanged: (_hears(instance, events.AgreementChanged, heard.changed),),
         events.VouchesChanged: (_hears(instance, events.VouchesChanged, weighing.judged_anew), _hears(instance, events.VouchesChanged, copies.judged_anew)),
-        events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted),),
+        events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted), _hears(instance, events.PeerTrusted, welcome.trusted)),
         events.PeerLost: (_hears(instance, events.PeerLost, weighing.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
         events.ActorGone: (
             _hears(instance, events.ActorGone, heard.gone),

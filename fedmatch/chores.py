@@ -42,6 +42,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "tell": _tell,
         "share": _share,
         "unshare": _unshare,
+        "welcome": _welcome,
         "end_poll": _end_poll,
         "erase": _erase,
         "clear_away": _clear_away,
@@ -124,6 +125,12 @@ async def _unshare(instance: "Instance", key: str, payload: bytes) -> None:
     from fedmatch.board import copies  # it asks for jobs itself
 
     await copies.unshare(instance, key, payload)
+
+
+async def _welcome(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import welcome  # it asks for jobs itself
+
+    await welcome.give(instance, key, payload)
 
 
 async def _response(instance: "Instance", key: str, payload: bytes) -> None:

@@ -1,0 +1,117 @@
+"""What does a peer hold of what was posted before it was trusted? What is open and meant for it, and no more; and it meets what waits there."""
+
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from fedmatch.board import listings, publish, suggestions, welcome
+from fedmatch.board.listings import Listing
+from fedmatch.board.terms import Floor, Terms
+from fedmatch.safety import border, peering
+from fedmatch.safety.border import Host
+from tests.friends import befriend
+from tests.world import Person, Site, World, open_world
+
+pytestmark = pytest.mark.asyncio
+
+OPEN_TO_HELPERS = Terms(readers=Floor(0))
+
+
+@pytest.fixture
+async def world(tmp_path: Path) -> AsyncIterator[World]:
+    async with open_world(tmp_path) as opened:
+        yield opened
+
+
+async def held(site: Site) -> dict[str, str]:
+    """What a site holds of others' listings: title where it is public, audience where it is not, by id."""
+    rows = await site.rows("select post.uri, listing.audience from listing join post on post.id = listing.post_id where post.local = 0")
+    return {str(row["uri"]): str(row["audience"]) for row in rows}
+
+
+async def lawyer(who: Person, title: str, **more: object) -> Listing:
+    given: dict[str, object] = {"language": "de", "categories": ["LegalAid"], "skills": ["AsylumLaw"], "speaks": ["de", "ar"], "audience": "public"}
+    return await who.listing("offer", title, "Ich berate im Asylrecht.", **(given | more))  # type: ignore[arg-type]  # what a listing takes
+
+
+async def test_what_was_posted_before_the_trust_meets_what_waits_at_the_peer(world: World) -> None:
+    # Given an NGO with an open request, and another with offers of every kind, that do not know each other yet
+    a, b, c = await world.site("a", jurisdiction='["SE"]'), await world.site("b"), await world.site("c")
+    await befriend(world, b, c)
+    amal, helga = await world.person("amal@a"), await world.person("helga@b")
+    words = {"language": "ar", "categories": ["LegalAid"], "skills": ["AsylumLaw"], "speaks": ["ar"], "audience": "network", "terms": OPEN_TO_HELPERS}
+    asked = await amal.listing("request", "Hilfe", "Wir brauchen Rat im Asylrecht.", **words)  # type: ignore[arg-type]  # what a listing takes
+    offer = await lawyer(helga, "Asylrecht")
+    quiet = await lawyer(helga, "Nur unter uns", audience="network", terms=OPEN_TO_HELPERS)
+    now = world.clock.now()
+    not_for_it = [
+        await lawyer(helga, "Hier", audience="local"),
+        await lawyer(helga, "Nicht dort", terms=Terms(excluded=("SE",))),
+        await lawyer(helga, "Nicht dort, leise", audience="network", terms=Terms(readers=Floor(0), excluded=("SE",))),
+        await lawyer(helga, "Nur geprüft", audience="network", terms=Terms(readers=Floor(2, ("elsewhere.example",)))),
+        await lawyer(helga, "Später", terms=Terms(embargo=now + timedelta(days=3))),
+        await lawyer(helga, "Nur für c", audience="peers", named=(c.host,), terms=OPEN_TO_HELPERS),
+    ]
+    gone = await lawyer(helga, "Vorbei")
+    await helga.withdraw(gone)
+    await world.settle()
+    before, there = await held(c), await c.count("arrival")
+    assert await held(a) == {}
+
+    # When both admins compared the words
+    await befriend(world, a, b)
+
+    # Then each holds what is open and meant for it, and nobody else hears anything
+    assert await held(a) == {offer.url: "public", quiet.url: "network"}
+    assert await held(b) == {asked.url: "network"}
+    assert (await held(c), await c.count("arrival")) == (before, there)
+    assert all(one.state in {"open", "scheduled"} for one in not_for_it), "they were there to be given"
+    # And the request that waited is shown the offers that waited
+    shown = await a.instance.database.read(suggestions.of_reader, a.instance, amal.actor)
+    assert {one.found.url for one in shown} == {offer.url, quiet.url}
+
+
+async def test_trust_given_again_brings_what_changed_and_nothing_twice(world: World) -> None:
+    a, b = await world.site("a"), await world.site("b")
+    helga = await world.person("helga@b")
+    first = await lawyer(helga, "Asylrecht")
+    await befriend(world, a, b)
+    assert (await a.rows("select title from listing"))[0]["title"] == "Asylrecht"
+    # While they are apart it changes, another comes, and one is withdrawn
+    over = await lawyer(helga, "Kurz")
+    await world.settle()
+    await border.decide(b.instance, Host(a.host), "limited", "for a while")
+    await world.later(minutes=5)
+    assert (await a.count("listing", "state = 'open'")) == 2
+    edited = await b.instance.database.read(listings.find, b.instance, first.url)
+    assert edited is not None
+    await publish.edit(b.instance, edited, replace(edited.proposal, title="Asylrecht und Familie"))
+    later = await lawyer(helga, "Neu")
+    await helga.withdraw(over)
+    await world.settle()
+    # When the admin trusts again
+    await border.decide(b.instance, Host(a.host), "known", "talked")
+    await befriend(world, a, b)
+    rows = {row["title"]: row["state"] for row in await a.rows("select title, state from listing")}
+    assert rows["Asylrecht und Familie"] == rows["Neu"] == "open"
+    assert set(await held(a)) >= {first.url, later.url}
+    # Then a third word of the same changes nothing and sends nothing
+    sent = await b.count("outgoing", "kind in ('Create', 'Update')")
+    await peering.trust(b.instance, await peering.words(b.instance, a.host), count=1)
+    await world.settle()
+    assert await b.count("outgoing", "kind in ('Create', 'Update')") == sent
+    assert await a.count("post", "local = 0") == len(await held(a))
+
+
+async def test_a_welcome_has_an_end(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(welcome, "CHUNK", 2)
+    monkeypatch.setattr(welcome, "MOST", 3)
+    a, b = await world.site("a"), await world.site("b")
+    helga = await world.person("helga@b")
+    made = [await lawyer(helga, f"Nummer {number}") for number in range(5)]
+    await befriend(world, a, b)
+    assert set(await held(a)) == {one.url for one in made[-3:]}
+    assert await b.count("job", "kind = 'welcome' and state = 'waiting'") == 0
