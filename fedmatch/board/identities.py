@@ -144,6 +144,8 @@ async def make(instance: "Instance", person: Actor) -> Actor:
 async def _make(tx: Transaction, instance: "Instance", person: Actor, new: NewKeys) -> Actor:
     if not person.local or person.one_time or person.kind == "Application":
         raise CannotHide(f"{person.username} cannot have a one-time identity: it is none of the people here")
+    if not person.active:
+        raise CannotHide(f"{person.username} is {person.state} and gets no one-time identity")
     if len(await mine(tx, instance, person)) > MOST:
         raise CannotHide(f"{person.username} has {MOST} one-time identities already; withdraw or complete what is over first")
     actor = await onetime.create(tx, instance, new)

@@ -12,7 +12,7 @@ from actors import hosts, known, local, onetime, peers, remote
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import chores, people, times
-from fedmatch.board import acts, answers, checks, copies, drafts, listings, notifications, review, terms, topics
+from fedmatch.board import acts, answers, checks, copies, drafts, identities, listings, notifications, review, terms, topics
 from fedmatch.board.drafts import HOUR_MS, Draft, Kept, Widening
 from fedmatch.board.listings import AudienceName, Listing
 from fedmatch.board.notes import note_of, tag_page
@@ -491,12 +491,25 @@ async def release(tx: Transaction, instance: "Instance", actor: Actor, kept: Kep
         kept = replace(kept, draft=replace(kept.draft, audience="network", widen="no"))
     now = instance.clock.ms()
     at = _moment(instance, kept.draft, now)
+    if not await _may_speak(tx, instance, actor):
+        if not actor.one_time:
+            raise CannotPublish(f"@{actor.handle} is {actor.state}, so nothing new of theirs is published; `fedmatch review reject {kept.id}` ends it")
+        # To staff it looks like one that waits for its hour: nobody learns here whose pseudonym it is. It ends with the identity.
+        at = -(-(now + secrets.SystemRandom().randint(*HIDDEN) * 1000) // HOUR_MS) * HOUR_MS
     if at <= now:
         return await _publish(tx, instance, actor, kept, at_once=True)
     await drafts.keep(tx, instance, replace(kept, state=LISTING.move(kept.state, "scheduled"), publish_at=at))
     await chores.publish_at(tx, instance, kept.id, at)
     log.info("board.scheduled", draft=kept.id)
     return kept.id
+
+
+async def _may_speak(tx: Transaction, instance: "Instance", actor: Actor) -> bool:
+    """Whether anything new may leave of one of ours: nothing of who is suspended or gone, nor under a pseudonym of theirs. Raises `Locked`."""
+    if not actor.active or not actor.one_time:
+        return actor.active
+    person = await known.by_id(tx, await identities.person_of(tx, instance, actor.id))
+    return person is not None and person.active
 
 
 def _coarse(draft: Draft) -> bool:
@@ -585,7 +598,9 @@ async def _due(tx: Transaction, instance: "Instance", id: int) -> None:
         await chores.publish_at(tx, instance, id, kept.publish_at)  # it was put off since this was asked for
         return
     actor = await known.by_id(tx, kept.actor_id)
-    if actor is not None and actor.active:
+    if actor is not None and not await _may_speak(tx, instance, actor):
+        await chores.publish_at(tx, instance, id, instance.clock.ms() + HOUR_MS)  # they may come back before their identity ends
+    elif actor is not None:
         post_id = await _publish(tx, instance, actor, kept, at_once=False)
         await notifications.tell(tx, instance, actor.id, "listing.published", post_id)
 

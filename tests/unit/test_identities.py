@@ -11,13 +11,14 @@ from actors import known, local, onetime
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import identities, publish
+from fedmatch.board import identities, listings, publish, review
 from fedmatch.safety import vouches
 from schemas import documents
 from schemas.activities import Follow, Reject
+from schemas.listings import validated
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
-from tests.world import Clock, World, write_config
+from tests.world import Clock, Person, World, write_config
 
 HOUR = 3_600_000
 
@@ -300,3 +301,39 @@ async def test_what_is_taken_back_of_the_person_is_taken_back_of_it_later(world:
     assert said == first or len(set(seen)) > 2, seen
     assert [one.level for one in await instance.database.read(vouches.of, instance, stays)] == [first]
     assert await site.count("audit") == log + 1, "nobody of the staff did anything but that"
+
+
+async def test_nothing_new_of_somebody_who_is_suspended_is_published_not_under_a_pseudonym_either(world: World) -> None:
+    # Given what waits for a review of somebody, and under two pseudonyms, one of theirs
+    site = await world.site("a", review='"everything"')
+    amina, omar = await world.person("amina@a"), await world.person("omar@a")
+    instance = site.instance
+    hidden, other = [Person(world, site, await identities.make(instance, who.actor)) for who in (amina, omar)]
+
+    async def ask(who: Person) -> listings.Listing:
+        words = validated("request", "Rat", "Wer hilft?", "de", (), (), (), now=world.clock.now())
+        return await publish.listing(instance, who.actor, words, "de", audience="public", one_time=who.actor.one_time)
+
+    held, own, others = await ask(hidden), await ask(amina), await ask(other)
+    # When she is suspended, and staff lets all of it pass
+    await instance.database.write(local.suspend, instance, amina.actor)
+    with pytest.raises(publish.CannotPublish, match=f"is suspended.*review reject {own.id}"):
+        await instance.database.write(review.approve, instance, own.id, None)
+    made = await instance.database.write(review.approve, instance, held.id, None)
+    assert await instance.database.write(review.approve, instance, others.id, None) != others.id
+    # Then hers looks like one that waits for its hour, and none of it is ever published
+    shown = await instance.database.read(listings.find, instance, str(made))
+    assert shown is not None
+    assert (shown.state, shown.author) == ("scheduled", hidden.handle)
+    (kept,) = await site.rows("select publish_at from draft where id = :id", id=made)
+    assert 2 * HOUR <= kept["publish_at"] - instance.clock.ms() <= 13 * HOUR
+    assert kept["publish_at"] % HOUR == 0
+    for _ in range(8):
+        await world.later(hours=12)
+        assert await site.count("post", "actor_id = :actor_id", actor_id=hidden.actor.id) == 0
+    # And it ends with the pseudonym, at a moment of its own
+    assert await state(instance, hidden.actor) == "gone"
+    assert await site.count("draft", "actor_id = :actor_id", actor_id=hidden.actor.id) == 0
+    assert await site.count("post", "actor_id = :actor_id", actor_id=other.actor.id) == 1
+    with pytest.raises(identities.CannotHide, match="is suspended"):
+        await identities.make(instance, await site.actor("amina"))
