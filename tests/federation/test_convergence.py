@@ -14,6 +14,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from actors import blocks, follows
 from actors.known import Actor
+from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.sqlite import open_sqlite
 from inbox import handle
@@ -24,7 +25,8 @@ from schemas import activities
 from schemas.objects import PUBLIC, Note, Option, Poll
 from schemas.reading import Iri
 from schemas.storage import Transaction
-from tests.house import House
+from tests import postgres
+from tests.house import House, describe, store
 from tests.letters import activity, move_in, note
 
 T = TypeVar("T")
@@ -35,15 +37,20 @@ HOME = "https://theirs.example"
 class Place:
     """A house that lives as long as the test, and a loop of its own to live in: a house for each example would take longer than the example."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, postgresql: str | None = None) -> None:
         self.runner = asyncio.Runner()
         self.stack = AsyncExitStack()
-        self.house: House = self.run(self._enter(folder))
+        self.house: House = self.run(self._enter(folder, postgresql))
 
-    async def _enter(self, folder: Path) -> House:
-        database = await open_sqlite(folder / "fedmatch.db")
+    async def _enter(self, folder: Path, postgresql: str | None) -> House:
+        if postgresql is None:
+            database: Engine = await open_sqlite(folder / "fedmatch.db")
+            await migrate(database)
+        else:
+            from fedmatch.database.postgresql import open_postgresql
+
+            database = await open_postgresql(await postgres.clean_database(postgresql))
         self.stack.push_async_callback(database.close)
-        await migrate(database)
         return await self.stack.enter_async_context(move_in(database, folder))
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
@@ -72,6 +79,7 @@ class Scene:
         self.amina = await house.person(f"amina{self.number}")
         self.bo = await house.stranger(f"bo{self.number}")
         self.eve = await house.stranger(f"eve{self.number}")
+        self.new = await house.write(store, house.instance, describe(f"new{self.number}", also_known_as=(self.eve.uri,)))
         self.post = await self._write("Note")
         self.poll = await self._write("Question", poll=Poll((Option("Yes"), Option("No")), multiple=True))
         await house.write(self._follows, self.bo)
@@ -98,10 +106,11 @@ class Scene:
 
     async def hear(self, document: dict[str, Any]) -> None:
         """What the worker does with a proven arrival; nothing here needs the network."""
-        actor = next(one for one in (self.bo, self.eve) if one.uri == document["actor"])
+        actor = next(one for one in (self.bo, self.eve, self.new) if one.uri == document["actor"])
         verified = Verified(Sender(actor.id, actor.uri, actor.host), document, "signature", at=document.get("signed", 0))
         said = activities.parse(document)
-        await self.house.write(handle.act, self.house.instance, verified, said, Found())
+        found = Found(moved=(self.eve, self.new)) if document["type"] == "Move" else Found()
+        await self.house.write(handle.act, self.house.instance, verified, said, found)
         self.house.clock.move(milliseconds=100)
 
     async def belief(self) -> dict[str, object]:
@@ -127,6 +136,7 @@ class Scene:
             "follows": [edge is not None and edge.live and edge.state for edge in edges],
             "blocks": await blocks.blocks(tx, self.eve.id, self.amina.id),
             "told": [row["votes"] for row in told],
+            "moved": (await tx.all("select moved_to from actor where id = :id", id=self.eve.id))[0]["moved_to"],
         }
 
 
@@ -291,7 +301,11 @@ def test_the_true_order_ends_as_it_was_meant(place: Place, story: str) -> None:
 
 
 class Unreliable(RuleBasedStateMachine):
-    """Bo likes, boosts and follows, and changes his mind; the network keeps, swaps and repeats it. When all is delivered we believe the truth."""
+    """Bo and Eve do what people do and change their minds; the network keeps, swaps and repeats it. When all is delivered we believe the truth.
+
+    Likes, boosts, follows, emoji, posts with edits and deletions, votes, a poll's numbers, blocks and a move. Pins are not here: an Add or a Remove only says
+    that the list is to be read anew (inbox/pins.py), so there is no order that could matter (test_rows_h.py).
+    """
 
     place: Place
 
@@ -302,18 +316,62 @@ class Unreliable(RuleBasedStateMachine):
         self.under_way: list[dict[str, Any]] = []
         self.delivered: list[dict[str, Any]] = []
         self.said: dict[str, dict[str, Any]] = {}
+        self.posts: dict[str, str | None] = {}
+        self.votes: set[tuple[str, str]] = set()
+        self.numbers: tuple[int, int] | None = None
+        self.moved = False
 
-    def _objects(self) -> dict[str, str]:
-        return {"Like": self.scene.post.uri, "Announce": self.scene.post.uri, "Follow": self.scene.amina.uri}
+    def _say(self, kind: str, object: object, by: Actor | None = None, **more: Any) -> dict[str, Any]:
+        self.under_way.append(self.scene.says(kind, object, f"m{next(self.names)}", by, **more))
+        return self.under_way[-1]
 
-    @rule(kind=st.sampled_from(["Like", "Announce", "Follow"]), bare=st.booleans())
+    @rule(kind=st.sampled_from(["Like", "Announce", "Follow", "EmojiReact", "Block"]), bare=st.booleans())
     def change_of_mind(self, kind: str, bare: bool) -> None:
-        name = f"m{next(self.names)}"
+        by = self.scene.eve if kind == "Block" else self.scene.bo
         if (before := self.said.pop(kind, None)) is not None:
-            self.under_way.append(self.scene.says("Undo", before["id"] if bare else before, name))
+            self._say("Undo", before["id"] if bare else before, by)
             return
-        self.said[kind] = self.scene.says(kind, self._objects()[kind], name, to=[PUBLIC])
-        self.under_way.append(self.said[kind])
+        more = {"content": "🔥"} if kind == "EmojiReact" else {}
+        whom = self.scene.amina.uri if kind in ("Follow", "Block") else self.scene.post.uri
+        self.said[kind] = self._say(kind, whom, by, to=[PUBLIC], **more)
+
+    @rule()
+    def write(self) -> None:
+        name = f"p{len(self.posts)}"
+        self.posts[name] = "<p>first</p>"
+        self._say("Create", self.scene.note(name))
+
+    @precondition(lambda self: any(self.posts.values()))
+    @rule(data=st.data())
+    def edit(self, data: st.DataObject) -> None:
+        name, at = data.draw(st.sampled_from([name for name, content in self.posts.items() if content])), next(self.names)
+        self.posts[name] = f"<p>edit {at}</p>"
+        self._say("Update", self.scene.note(name, self.posts[name], updated=f"2026-03-01T11:56:{at % 60:02}.{at // 60:03}Z"))
+
+    @precondition(lambda self: any(self.posts.values()))
+    @rule(data=st.data())
+    def delete(self, data: st.DataObject) -> None:
+        name = data.draw(st.sampled_from([name for name, content in self.posts.items() if content]))
+        self.posts[name] = None
+        self._say("Delete", self.scene.note(name)["id"])
+
+    @rule(who=st.sampled_from(["bo", "new"]), choice=st.sampled_from(["Yes", "No"]))
+    def vote(self, who: str, choice: str) -> None:
+        self.votes.add((who, choice))
+        self.under_way.append(_vote(self.scene, f"m{next(self.names)}", getattr(self.scene, who), choice))
+
+    @rule(one=st.integers(0, 2), two=st.integers(0, 2))
+    def count_votes(self, one: int, two: int) -> None:
+        kind = "Create" if self.numbers is None else "Update"
+        before = self.numbers or (0, 0)
+        self.numbers = (before[0] + one, before[1] + two)
+        self._say(kind, _question(self.scene, self.numbers))
+
+    @precondition(lambda self: not self.moved)
+    @rule()
+    def move(self) -> None:
+        self.moved = True
+        self._say("Move", self.scene.eve.uri, self.scene.eve, target=self.scene.new.uri)
 
     @precondition(lambda self: self.under_way)
     @rule(data=st.data())
@@ -329,26 +387,44 @@ class Unreliable(RuleBasedStateMachine):
         self.place.run(self.scene.hear(data.draw(st.sampled_from(self.delivered))))
 
     @invariant()
-    def nothing_counts_twice(self) -> None:
+    def nothing_counts_twice_or_comes_back(self) -> None:
         if hasattr(self, "scene"):
             belief = self.place.run(self.scene.belief())
             assert len(belief["boosts"]) <= 1  # type: ignore[arg-type]  # a list
-            assert len(belief["reactions"]) <= 1  # type: ignore[arg-type]  # a list
+            assert len(belief["reactions"]) <= 2  # type: ignore[arg-type]  # a list
+            gone = {one["object"].rpartition("/")[2].partition("-")[0] for one in self.delivered if one["type"] == "Delete"}
+            assert gone.isdisjoint(belief["posts"])  # type: ignore[arg-type]  # a dict
 
     def teardown(self) -> None:
         if not hasattr(self, "scene"):
             return
         for one in self.under_way:
             self.place.run(self.scene.hear(one))
-        belief = self.place.run(self.scene.belief())
-        assert belief["boosts"] == ([self.scene.bo.id] if "Announce" in self.said else [])
-        assert belief["reactions"] == ([(self.scene.bo.id, "")] if "Like" in self.said else [])
+        belief, bo = self.place.run(self.scene.belief()), self.scene.bo.id
+        assert belief["boosts"] == ([bo] if "Announce" in self.said else [])
+        assert belief["reactions"] == [(bo, emoji) for kind, emoji in (("Like", ""), ("EmojiReact", "🔥")) if kind in self.said]
         assert belief["follows"][0] == ("accepted" if "Follow" in self.said else False)  # type: ignore[index]  # a list
+        written = {name: content for name, content in self.posts.items() if content} | ({"question": "<p>first</p>"} if self.numbers else {})
+        assert belief["posts"] == written
+        assert belief["votes"] == [sum(choice == one for _, choice in self.votes) for one in ("Yes", "No")]
+        assert (belief["voters"] or 0) == len({who for who, _ in self.votes})
+        assert belief["told"] == ([str(list(self.numbers))] if self.numbers else [])
+        assert belief["blocks"] == ("Block" in self.said)
+        assert belief["moved"] == (self.scene.new.uri if self.moved else None)
 
 
 def test_an_unreliable_network_changes_nothing_in_the_end(place: Place) -> None:
     machine = type("Machine", (Unreliable,), {"place": place})
-    run_state_machine_as_test(machine, settings=settings(deadline=None, max_examples=20, stateful_step_count=20, suppress_health_check=list(HealthCheck)))
+    run_state_machine_as_test(machine, settings=settings(deadline=None, max_examples=20, stateful_step_count=30, suppress_health_check=list(HealthCheck)))
+
+
+def test_nor_does_it_on_postgresql(postgresql_url: str, tmp_path: Path) -> None:
+    place = Place(tmp_path, postgresql_url)
+    try:
+        machine = type("Machine", (Unreliable,), {"place": place})
+        run_state_machine_as_test(machine, settings=settings(deadline=None, max_examples=6, stateful_step_count=30, suppress_health_check=list(HealthCheck)))
+    finally:
+        place.close()
 
 
 @pytest.mark.soak
