@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from fedmatch.board import listings, private
+from fedmatch.board import gists, listings, private
 from fedmatch.board.listings import Listing
 from fedmatch.database import sqlite_text, text
 from fedmatch.database.text import Entry, facet
 from fedmatch.jobs import enqueue
 from fedmatch.matching import terms
 from schemas import vocabulary
+from schemas.objects import Purpose
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -118,7 +119,6 @@ def origin(host: str) -> str:
 def entry(listing: Listing) -> Entry:
     """What an index holds of a listing. What is not open is found by words, but is not alike to anything."""
     body = [listing.text, *(other.text for other in listing.translations)]
-    source = "\n".join([listing.title, *(need.name for need in listing.needs), *body, *(other.title for other in listing.translations)])
     return Entry(
         id=listing.id,
         title=words(listing.title),
@@ -126,8 +126,14 @@ def entry(listing: Listing) -> Entry:
         text=tuple(word for part in body for word in words(part)),
         facets=facets(listing),
         alike=listing.kind if listing.state == "open" else None,
-        source=source[: text.MOST_GRAMS],
+        source=source(listing),
     )
+
+
+def source(listing: Listing) -> str:
+    """The text by whose grams a listing is found to be alike."""
+    parts = [listing.title, *(need.name for need in listing.needs), listing.text, *(other.text for other in listing.translations)]
+    return "\n".join([*parts, *(other.title for other in listing.translations)])[: text.MOST_GRAMS]
 
 
 async def put(tx: Transaction, instance: "Instance", listing_or_id: Listing | int) -> None:
@@ -138,12 +144,14 @@ async def put(tx: Transaction, instance: "Instance", listing_or_id: Listing | in
         await remove(tx, instance, post_id)
         return
     (listing,) = await listings.from_rows(tx, instance, [row])
+    await gists.put(tx, listing)
     if await text.of(instance.database).put(tx, entry(listing)):
         await _erase_soon(tx, instance)
 
 
 async def remove(tx: Transaction, instance: "Instance", post_id: int) -> None:
     """Takes a listing out of the index; its words are unreadable within a minute."""
+    await gists.remove(tx, post_id)
     if await text.of(instance.database).remove(tx, post_id):
         await _erase_soon(tx, instance)
 
@@ -168,14 +176,36 @@ async def alike(tx: Transaction, instance: "Instance", listing: Listing, kind: t
 
     A candidate is no answer: who may hear of it, and whether its time is over, is for the caller to ask.
     """
-    source = entry(listing).source
-    found = await text.of(instance.database).alike(tx, kind, source, limit + 1)
+    told = source(listing)
+    found = await text.of(instance.database).alike(tx, kind, told, limit + 1)
     if instance.vault.locked:
         instance.memory.pop(NAME, None)
     else:
         memory = await _memory(tx, instance)
-        found += await memory.alike(kind, source, limit + 1)
+        found += await memory.alike(kind, told, limit + 1)
     return [post_id for _, post_id in sorted(found, reverse=True) if post_id != listing.id][:limit]
+
+
+async def about(tx: Transaction, instance: "Instance", kind: Purpose, slugs: Sequence[str], limit: int, *, here: bool = False) -> list[int]:
+    """Open listings of `kind` that are about the same, by tags or by their words: public ones, and with an open vault all others. As `alike` else.
+
+    `here`: only those of this instance.
+    """
+    found = await gists.about(tx, kind, slugs, limit, here=here)
+    if not instance.vault.locked:
+        memory = await _memory(tx, instance)
+        found += await memory.about(kind, slugs, limit, here=here)
+    return [post_id for _, post_id in sorted(found, reverse=True)][:limit]
+
+
+async def gists_of(tx: Transaction, instance: "Instance", some: Sequence[Listing]) -> dict[int, bytes]:
+    """The gists of these listings as bytes; of one that was not looked at yet there is none."""
+    found = await gists.some(tx, [one.id for one in some if one.public])
+    hidden = [one for one in some if not one.public]
+    if hidden and not instance.vault.locked:
+        memory = await _memory(tx, instance)
+        found |= await memory.gists_of(hidden)
+    return found
 
 
 async def fill(instance: "Instance") -> None:
@@ -185,7 +215,7 @@ async def fill(instance: "Instance") -> None:
         if state == text.FULL:
             return
         found = await instance.database.read(_older, instance, state)
-        made = [(entry(listing), revision) for listing, revision in found]
+        made = [(listing, entry(listing), revision) for listing, revision in found]
         await instance.database.write(_fill, instance, made)
 
 
@@ -199,11 +229,12 @@ async def _older(tx: Transaction, instance: "Instance", before: int) -> list[tup
     return list(zip(await listings.from_rows(tx, instance, rows), [int(row["revision"]) for row in rows], strict=True))
 
 
-async def _fill(tx: Transaction, instance: "Instance", made: Sequence[tuple[Entry, int]]) -> None:
+async def _fill(tx: Transaction, instance: "Instance", made: Sequence[tuple[Listing, Entry, int]]) -> None:
     index = text.of(instance.database)
-    for one, revision in made:
+    for listing, one, revision in made:
         row = await tx.one(REVISION, id=one.id)
         if row is not None and row["revision"] == revision:  # whoever wrote it since put it here
+            await gists.put(tx, listing)
             await index.put(tx, one)
     await tx.execute(text.FILLED, filled=made[-1][0].id if len(made) == CHUNK else text.FULL)
 
@@ -216,34 +247,53 @@ class Memory:
     held: dict[int, Listing] = field(default_factory=dict)
     index: sqlite_text.SqliteText = field(default_factory=sqlite_text.SqliteText)
     lock: threading.Lock = field(default_factory=threading.Lock)
+    done: Sequence[Listing] | None = None
+    """What all of it was brought up to date with last."""
 
     async def catch_up(self, live: Sequence[Listing]) -> None:
         """Puts in what is new or changed and takes out what is gone, for at most `CATCH_UP_S`."""
+        if live is self.done:
+            return
         until = monotonic() + CATCH_UP_S
         now = {one.id: one for one in live}
         with self.lock:
+            self.done = None
             await self.tx.execute("begin")
             try:
-                await self._catch_up(now, until)
+                self.done = live if await self._catch_up(now, until) else None
             finally:
                 await self.tx.execute("commit")
 
-    async def _catch_up(self, now: Mapping[int, Listing], until: float) -> None:
+    async def _catch_up(self, now: Mapping[int, Listing], until: float) -> bool:
+        """Whether nothing is missing now."""
         for post_id in [post_id for post_id in self.held if post_id not in now]:
+            await gists.remove(self.tx, post_id)
             await self.index.remove(self.tx, post_id)
             del self.held[post_id]
         for one in now.values():
             if self.held.get(one.id) is not one:
+                await gists.put(self.tx, one)
                 await self.index.put(self.tx, entry(one))
                 self.held[one.id] = one
                 if monotonic() > until:
                     log.info("board.memory_index_filling", held=len(self.held), of=len(now))
-                    return
+                    return False
+        return True
 
     async def alike(self, kind: text.Kind, source: str, limit: int) -> list[tuple[float, int]]:
         """As `TextIndex.alike`."""
         with self.lock:
             return await self.index.alike(self.tx, kind, source, limit)
+
+    async def about(self, kind: Purpose, slugs: Sequence[str], limit: int, *, here: bool) -> list[tuple[int, int]]:
+        """As `gists.about`."""
+        with self.lock:
+            return await gists.about(self.tx, kind, slugs, limit, here=here)
+
+    async def gists_of(self, some: Sequence[Listing]) -> dict[int, bytes]:
+        """As `gists.some`; of a listing that says something else now nothing."""
+        with self.lock:
+            return await gists.some(self.tx, [one.id for one in some if self.held.get(one.id) is one])
 
     async def newest(self, query: text.Query, before: int, limit: int) -> list[int]:
         """As `TextIndex.newest`."""

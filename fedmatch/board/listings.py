@@ -266,46 +266,74 @@ order by listing_tag.post_id, listing_tag.kind, listing_tag.place
 
 def from_row(row: Row, instance: "Instance") -> Listing:
     """The listing of a row that selected `EVERY`. Raises `actors.vault.Locked` for one that is not public."""
-    base = Listing(
+    title, text, language = row["title"] or "", row["text"] or "", row["language"]
+    named: tuple[str, ...] = ()
+    if row["sealed"] is not None:
+        words = msgspec.json.decode(instance.vault.open(bytes(row["sealed"]), _place(row["post_id"])), type=Words)
+        said, language, named = words.proposal, words.language, words.named
+        title, text = said.title, said.text
+    elif row["more"] is not None:
+        said = msgspec.json.decode(row["more"], type=Proposal)
+    else:
+        until, expires = (times.moment(row[name]) if row[name] is not None else None for name in ("until", "expires_at"))
+        said = Proposal(row["kind"], title, text, region=row["region"], urgency=row["urgency"], until=until, expires=expires)
+    # Made in one go: some hundreds are read for each match, and each copy would cost as much as everything else.
+    return Listing(
         id=row["post_id"],
         url=Iri(row["uri"]),
         actor_id=row["actor_id"],
         local=bool(row["local"]),
-        kind=row["kind"],
-        state=row["state"],
-        title=row["title"] or "",
-        text=row["text"] or "",
-        language=row["language"],
-        categories=(),
-        skills=(),
-        speaks=(),
-        region=row["region"],
-        urgency=row["urgency"],
-        until=times.moment(row["until"]) if row["until"] is not None else None,
+        kind=said.purpose,
+        state=_state(row["state"], said.until, said.expires, instance.clock.ms()),
+        title=title,
+        text=text,
+        language=language,
+        categories=said.categories,
+        skills=said.skills,
+        speaks=said.speaks,
+        region=said.region,
+        urgency=said.urgency,
+        until=said.until,
         audience=row["audience"],
         author=f"{row['username']}@{row['handle_host']}",
-        origin=instance.config.host if row["local"] else hosts.authority(row["uri"]),
+        origin=instance.config.host if row["local"] else _origin(row["uri"]),
         published=row["published"],
         updated=row["updated"],
-        expires=times.moment(row["expires_at"]) if row["expires_at"] is not None else None,
+        expires=said.expires,
+        helper_region=said.helper_region,
+        only_speaks=said.only_speaks,
+        only_region=said.only_region,
+        capacity=said.capacity,
+        needs=said.needs,
+        translations=said.translations,
+        follow_up_of=said.follow_up_of,
+        vouches=said.vouches,
+        readers=said.readers,
+        circle=said.circle,
+        named=named,
         confidential=bool(row["confidential"]),
         reviewed=bool(row["reviewed"]),
         pace=row["pace"],
         pause=row["pause"],
     )
-    if row["sealed"] is not None:
-        words = msgspec.json.decode(instance.vault.open(bytes(row["sealed"]), _place(base.id)), type=Words)
-        base = replace(with_proposal(base, words.proposal), state=base.state, language=words.language, named=words.named)
-    elif row["more"] is not None:
-        more = msgspec.json.decode(row["more"], type=Proposal)
-        base = replace(with_proposal(base, more), state=base.state, title=base.title, text=base.text)
-    return replace(base, state=state_at(base, instance.clock.ms()))
+
+
+def _origin(uri: str) -> str:
+    """The host of a listing's id; asked without the path, for it is the same for all of a host and remembered."""
+    end = uri.find("/", len("https://"))
+    return hosts.authority(uri if end < 0 else uri[:end])
 
 
 def state_at(listing: Listing, now_ms: int) -> str:
     """Its state as of now. Whoever reads enforces the end: the job that writes it down may be late, and the origin may be gone."""
-    end = listing.proposal.ends
-    return "expired" if end is not None and times.milliseconds(end) <= now_ms and listing.state in OPEN else listing.state
+    return _state(listing.state, listing.until, listing.expires, now_ms)
+
+
+def _state(state: str, until: datetime | None, expires: datetime | None, now_ms: int) -> str:
+    if state not in OPEN:
+        return state
+    over = any(end is not None and times.milliseconds(end) <= now_ms for end in (until, expires))
+    return "expired" if over else state
 
 
 def _place(post_id: int) -> str:

@@ -12,14 +12,13 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from actors import blocks, known, peers
 from actors.known import Actor
-from fedmatch.board import fit, identities, index, life, listings, private, readers, terms
+from fedmatch.board import fit, gists, identities, index, life, listings, private, readers, terms
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Terms
-from fedmatch.matching import score
+from fedmatch.matching import gist, score
 from fedmatch.matching import skills as cues
-from fedmatch.matching import terms as words
 from fedmatch.matching.explain import Reason
-from fedmatch.matching.score import Scored, Subject, Weights
+from fedmatch.matching.score import Subject, Weights
 from fedmatch.safety import vouches
 from schemas import vocabulary
 from schemas.objects import Purpose
@@ -33,8 +32,6 @@ Engine = Literal["auto", "base"]
 
 LIMIT: Final = 20
 BY_TAGS: Final = 200
-WIDER: Final = 10
-"""How many times more are found by tags alone: half are of the other kind, some are closed."""
 BY_WORDS: Final = 100
 BY_CUES: Final = 3
 """Skills that a text seems to be about by its words, looked for beside those its author named: who names none is found all the same."""
@@ -44,7 +41,7 @@ AT_LEAST: Final = 200
 DAY_MS: Final = 86_400_000
 RECENT_DAYS: Final = 30
 """For how long it counts that somebody was suggested."""
-CHUNK: Final = 50
+CHUNK: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,45 +55,25 @@ class Match:
 
 
 @dataclass(frozen=True, slots=True)
+class Candidate:
+    """One of those that are ranked, as read from the rows; `gist` as bytes, None where none lay ready."""
+
+    listing: Listing
+    vouched_by: tuple[str, ...] = ()
+    exposures: int = 0
+    likeness: tuple[float, float] | None = None
+    gist: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Gathered:
     """Everything a ranking needs, read from the rows: nothing in it is asked of the database again."""
 
-    wanted: Subject
-    candidates: tuple[Subject, ...]
-    listings: Mapping[int, Listing]
+    wanted: Listing
+    candidates: tuple[Candidate, ...]
     weights: Weights
     now: int
 
-
-NO_SLUGS: Final[Mapping[str, Value]] = dict.fromkeys([f"{kind}{number}" for kind in "sc" for number in range(listings.MOST_SLUGS)], "")
-_SKILLS: Final = ", ".join(f":s{number}" for number in range(listings.MOST_SLUGS))
-_CATEGORIES: Final = ", ".join(f":c{number}" for number in range(listings.MOST_SLUGS))
-
-TAGGED: Final = f"""
-select found.post_id, found.shared
-from (
-  select listing_tag.post_id, sum(case when listing_tag.kind = 'skill' then 2 else 1 end) as shared
-  from listing_tag
-  where (listing_tag.kind = 'skill' and listing_tag.slug in ({_SKILLS}))
-     or (listing_tag.kind = 'category' and listing_tag.slug in ({_CATEGORIES}))
-  group by listing_tag.post_id
-  order by shared desc, listing_tag.post_id desc
-  limit :wide
-) as found
-cross join listing
-cross join post
-where listing.post_id = found.post_id
-  and post.id = listing.post_id
-  and listing.kind = :kind
-  and listing.state = 'open'
-  and listing.audience = 'public'
-  and (listing.until is null or listing.until > :now)
-  and (listing.expires_at is null or listing.expires_at > :now)
-  and (cast(:anywhere as integer) = 1 or post.local = 1)
-order by found.shared desc, found.post_id desc
-limit :limit
-"""  # noqa: S608  # only our own names of values are put in
-# SQLite reads what is cross-joined in this order: the tags alone first, from their index. Joined otherwise it took six times as long among 100,000.
 
 NEWEST: Final = """
 select listing.post_id
@@ -162,12 +139,9 @@ async def found(
 
 def ranked(gathered: Gathered, limit: int = LIMIT) -> list[Match]:
     """The best of what was gathered. Pure; some milliseconds to some tens of them: outside of a database's own thread call it in one."""
-    made = score.rank(gathered.wanted, gathered.candidates, gathered.weights, gathered.now, limit)
-    return [_match(gathered, one) for one in made]
-
-
-def _match(gathered: Gathered, one: Scored) -> Match:
-    return Match(gathered.listings[one.id], one.score, one.parts, one.reasons)
+    by_id = {one.listing.id: one.listing for one in gathered.candidates}
+    made = score.rank(_subject(Candidate(gathered.wanted)), [_subject(one) for one in gathered.candidates], gathered.weights, gathered.now, limit)
+    return [Match(by_id[one.id], one.score, one.parts, one.reasons) for one in made]
 
 
 async def found_aside(instance: "Instance", listing: Listing, *, limit: int = LIMIT, home: bool = False, without: frozenset[int] = frozenset()) -> list[Match]:
@@ -192,6 +166,7 @@ async def gather(
         return None
     other: Purpose = "offer" if listing.kind == "request" else "request"
     candidates = await _candidates(tx, instance, listing, other, engine=engine, home=home)
+    ready = await index.gists_of(tx, instance, candidates)
     judge = Judge(instance, listing.actor_id)
     await judge.prepare(tx, [listing, *candidates])
     own = frozenset(await identities.mine(tx, instance, reader)) if reader is not None and not instance.vault.locked else frozenset()
@@ -208,11 +183,12 @@ async def gather(
             # Of what somebody sees only coarsely not even its words may order what they are shown.
             seen = one if one.actor_id in own else await readers.shown(tx, instance, reader, one)
             kept += [seen] if seen is not None else []
+            if seen is not one:
+                ready.pop(one.id, None)
     shown = await _exposures(tx, instance, [one.actor_id for one in kept]) if other == "offer" and not instance.vault.locked else {}
     likeness = await _likeness(tx, instance, listing, [one.id for one in kept if one.title or one.text]) if engine == "auto" else {}
-    subjects = tuple([_subject(one, await judge.vouched_by(tx, one), shown.get(one.actor_id, 0), likeness.get(one.id)) for one in kept])
-    weights = weights_of(instance)
-    return Gathered(_subject(listing, (), 0, None), subjects, {one.id: one for one in kept}, weights, now)
+    judged = [Candidate(one, await judge.vouched_by(tx, one), shown.get(one.actor_id, 0), likeness.get(one.id), ready.get(one.id)) for one in kept]
+    return Gathered(listing, tuple(judged), weights_of(instance), now)
 
 
 def weights_of(instance: "Instance") -> Weights:
@@ -226,9 +202,9 @@ async def _candidates(tx: Transaction, instance: "Instance", listing: Listing, k
     anywhere = listing.local or not home
     # What was found to be one of those that are not public is opened already.
     opened = {} if instance.vault.locked else {one.id: one for one in await private.live(tx, instance) if one.kind == kind and one.state == "open" and one.url}
-    slugs = _slugs(listing)
-    ids = dict.fromkeys(await _tagged(tx, slugs, kind, now, anywhere=anywhere))
-    ids |= dict.fromkeys(_tagged_in_memory(slugs, opened.values()))
+    abilities, fields = _slugs(listing)
+    ids = dict.fromkeys(await index.about(tx, instance, kind, (*abilities, *fields), BY_TAGS, here=not anywhere))
+    ids |= dict.fromkeys(_tagged_in_memory(abilities, fields, opened.values()))
     ids |= dict.fromkeys(await index.alike(tx, instance, listing, kind, BY_WORDS))
     if engine == "auto":
         ids |= dict.fromkeys(await _near(tx, instance, listing, kind))
@@ -250,18 +226,12 @@ def _slugs(listing: Listing) -> tuple[tuple[str, ...], tuple[str, ...]]:
     return skills, tuple(dict.fromkeys(fields))[: listings.MOST_SLUGS]
 
 
-async def _tagged(tx: Transaction, slugs: tuple[tuple[str, ...], tuple[str, ...]], kind: str, now: int, *, anywhere: bool) -> list[int]:
-    abilities, fields = slugs
-    named = dict(NO_SLUGS) | {f"s{place}": slug for place, slug in enumerate(abilities)} | {f"c{place}": slug for place, slug in enumerate(fields)}
-    rows = await tx.all(TAGGED, kind=kind, now=now, anywhere=int(anywhere), wide=WIDER * BY_TAGS, limit=BY_TAGS, **named)
-    return [int(row["post_id"]) for row in rows]
-
-
-def _tagged_in_memory(slugs: tuple[tuple[str, ...], tuple[str, ...]], opened: Iterable[Listing]) -> list[int]:
-    abilities, fields = frozenset(slugs[0]), frozenset(slugs[1])
+def _tagged_in_memory(abilities: Sequence[str], fields: Sequence[str], opened: Iterable[Listing]) -> list[int]:
+    """What shares tags among what is not public; the index in memory may still be filling."""
+    skilled, about = frozenset(abilities), frozenset(fields)
     shared: list[tuple[int, int]] = []
     for one in opened:
-        weight = 2 * len(abilities.intersection(one.skills)) + len(fields.intersection(index.tags(one)))
+        weight = gists.SKILL * len(skilled.intersection(one.skills)) + gists.FIELD * len(about.intersection(index.tags(one)))
         if weight:
             shared.append((weight, one.id))
     return [key for _, key in heapq.nlargest(BY_TAGS, shared)]
@@ -279,11 +249,8 @@ async def _likeness(tx: Transaction, instance: "Instance", listing: Listing, ids
     return await vectors.likeness(tx, instance, listing, ids)
 
 
-def _chunks(values: Sequence[Value]) -> Iterable[dict[str, Value]]:
-    """The values of `_IDS`, a chunk at a time; what is over repeats the last."""
-    for at in range(0, len(values), CHUNK):
-        part = values[at : at + CHUNK]
-        yield {f"i{place}": part[min(place, len(part) - 1)] for place in range(CHUNK)}
+def _chunks(values: Sequence[Value]) -> Iterable[Mapping[str, Value]]:
+    return gists.chunks(values, CHUNK)
 
 
 async def _some(tx: Transaction, instance: "Instance", ids: Sequence[int]) -> dict[int, Listing]:
@@ -307,11 +274,9 @@ async def _exposures(tx: Transaction, instance: "Instance", actor_ids: Sequence[
     return found
 
 
-def _subject(listing: Listing, vouched_by: tuple[str, ...], exposures: int, likeness: tuple[float, float] | None) -> Subject:
-    # Who begins the text with the title says it once.
-    said = [*(() if listing.text.startswith(listing.title) else (listing.title,)), listing.text, *(need.name for need in listing.needs)]
-    said += [text for other in listing.translations for text in (other.title, other.text)]
-    grams = words.grams("\n".join(said)[: words.LONGEST])
+def _subject(candidate: Candidate) -> Subject:
+    listing = candidate.listing
+    about = gist.of(gists.said(listing)) if candidate.gist is None else gist.unpacked(candidate.gist)
     return Subject(
         id=listing.id,
         kind=listing.kind,
@@ -321,12 +286,12 @@ def _subject(listing: Listing, vouched_by: tuple[str, ...], exposures: int, like
         language=listing.language,
         region=listing.region,
         helper_region=listing.helper_region,
-        grams=grams,
-        themes=cues.themes(grams),
-        vouched_by=vouched_by,
+        grams=about.grams,
+        themes=about.themes,
+        vouched_by=candidate.vouched_by,
         published=listing.published,
-        exposures=exposures,
-        likeness=likeness,
+        exposures=candidate.exposures,
+        likeness=candidate.likeness,
     )
 
 
@@ -342,6 +307,7 @@ class Judge:
     _kept_from: dict[int, frozenset[int]] = field(default_factory=dict)
     _standing: dict[int, vouches.Standing] = field(default_factory=dict)
     _contacts: dict[int, bool] = field(default_factory=dict)
+    _shown: dict[int, bool] = field(default_factory=dict)
 
     async def prepare(self, tx: Transaction, some: Sequence[Listing]) -> None:
         """Reads for many at once what is asked of each."""
@@ -410,7 +376,9 @@ class Judge:
     async def _there(self, tx: Transaction, listing: Listing, author: Actor) -> bool:
         """Whether its author can be reached and it has room: a limited, blocked or held stranger cannot, nor an identity that is ending."""
         if not listing.local:
-            return self.instance.trust.actor(author.uri, "receive").shown
+            if author.id not in self._shown:
+                self._shown[author.id] = self.instance.trust.actor(author.uri, "receive").shown
+            return self._shown[author.id]
         if author.one_time:
             if author.id not in self._contacts:
                 self._contacts[author.id] = await identities.takes_contacts(tx, author.id)
@@ -452,6 +420,8 @@ class Judge:
 
 def _asked(request: Listing, offer: Listing) -> bool:
     """Whether each is among those whom the other asks: an explicit "only" of either side is kept, anything softer is a matter of the score."""
+    if not (request.only_speaks or request.only_region or offer.only_speaks or offer.only_region):
+        return True
     spoken = (*offer.speaks, *([offer.language] if offer.language else ()))
     if fit.misfit(request.proposal, spoken, offer.helper_region or offer.region) is not None:
         return False

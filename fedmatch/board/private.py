@@ -1,11 +1,13 @@
 """How do we look through what is not public, when no index may hold it? Opened once into memory after the unlock, and brought up to date with every write."""
 
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
 
 from actors.vault import Locked
+from fedmatch import times
 from fedmatch.board import listings
 from fedmatch.board.listings import Listing
 from schemas.storage import Transaction
@@ -21,12 +23,15 @@ CHUNK: Final = 500
 NAME: Final = "private listings"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class _Memory:
     """What is opened, by id with the revision it was read at, as of one generation."""
 
     generation: int
     opened: dict[int, tuple[int, Listing]]
+    live: tuple[Listing, ...] = ()
+    until: int = 0
+    """Until when, by the clock of the instance, none of `live` is over."""
 
 
 GENERATION: Final = """
@@ -51,10 +56,11 @@ SOME: Final = f"""
 """
 
 
-async def live(tx: Transaction, instance: "Instance") -> list[Listing]:
+async def live(tx: Transaction, instance: "Instance") -> Sequence[Listing]:
     """Every listing here that is not public and not closed, ours and theirs, newest first. Call it in a read: what a write did not commit is not to be kept.
 
-    Raises `actors.vault.Locked`. The first call after a start opens them all (20,000 in about a second), later ones only what changed.
+    While nothing changed it is the very same sequence. Raises `actors.vault.Locked`. The first call after a start opens them all (20,000 in about a second),
+    later ones only what changed.
     """
     if instance.vault.locked:
         instance.memory.pop(NAME, None)
@@ -67,8 +73,10 @@ async def live(tx: Transaction, instance: "Instance") -> list[Listing]:
         memory = _Memory(generation, await _opened(tx, instance, before))
         instance.memory[NAME] = memory
     now = instance.clock.ms()
-    found = (replace(one, state=state) if (state := listings.state_at(one, now)) != one.state else one for _, one in memory.opened.values())
-    return [one for one in found if one.state in listings.OPEN]
+    if now >= memory.until:
+        memory.live = tuple([one for _, one in memory.opened.values() if listings.state_at(one, now) in listings.OPEN])
+        memory.until = min((times.milliseconds(one.proposal.ends) for one in memory.live if one.proposal.ends is not None), default=listings.END)
+    return memory.live
 
 
 async def _opened(tx: Transaction, instance: "Instance", before: dict[int, tuple[int, Listing]]) -> dict[int, tuple[int, Listing]]:

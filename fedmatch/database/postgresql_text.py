@@ -42,9 +42,28 @@ TABLES: Final = (
     "alter table text_entry set (toast_tuple_target = 4080)",
     "create index text_entry_words on text_entry using gin (words) with (fastupdate = off)",
     "create index text_entry_grams on text_entry using gin (grams) with (fastupdate = off)",
+    # What lies ready for matching (`fedmatch.board.gists`).
+    """
+    create table text_gist (
+      id bigint primary key references listing (post_id) on delete cascade,
+      packed bytea not null
+    )
+    """,
+    """
+    create table text_topic (
+      side text not null,
+      slug text not null,
+      id bigint not null references listing (post_id) on delete cascade,
+      here bigint not null,
+      weight bigint not null,
+      primary key (side, slug, id) include (here, weight)
+    )
+    """,
+    "create index text_topic_id on text_topic (id)",
+    "alter table text_gist alter column packed set storage external",
 )
 
-DROP: Final = ("drop table if exists text_entry", "drop table if exists text_state")
+DROP: Final = tuple(f"drop table if exists {name}" for name in ("text_topic", "text_gist", "text_entry", "text_state"))
 
 PUT: Final = """
 insert into text_entry (id, words, grams)

@@ -61,6 +61,24 @@ TABLES: Final = (
       update text_entry set gone = 1 where id = old.post_id;
     end
     """,
+    # What lies ready for matching (`fedmatch.board.gists`).
+    """
+    create table text_gist (
+      id integer primary key references listing (post_id) on delete cascade,
+      packed blob not null
+    ) strict
+    """,
+    """
+    create table text_topic (
+      side text not null,
+      slug text not null,
+      id integer not null references listing (post_id) on delete cascade,
+      here integer not null,
+      weight integer not null,
+      primary key (side, slug, id)
+    ) strict, without rowid
+    """,
+    "create index text_topic_id on text_topic (id)",
 )
 
 PARTS: Final = """
@@ -145,8 +163,8 @@ async def drop(tx: Transaction) -> None:
         await tx.execute(f"drop table text_words_{row['id']}")
         await tx.execute(f"drop table text_grams_{row['id']}")
     await tx.execute("drop trigger text_gone")
-    for name in ("text_entry", "text_part", "text_state"):
-        await tx.execute(f"drop table {name}")
+    for name in ("text_topic", "text_gist", "text_entry", "text_part", "text_state"):
+        await tx.execute(f"drop table if exists {name}")
 
 
 def _key(key: int) -> str:

@@ -13,11 +13,11 @@ from typing import Final, Literal, Protocol
 import msgspec
 
 from fedmatch.database.engine import Engine
-from fedmatch.matching import terms
+from fedmatch.matching import gist, terms
 from schemas.reading import Row
 from schemas.storage import Database, Transaction
 
-FORMAT: Final = 1
+FORMAT: Final = 2
 """Counted up when what stands in an index means something else."""
 LONGEST_WORD: Final = 48
 MOST_GRAMS: Final = 1_500
@@ -140,14 +140,11 @@ def of(database: Database) -> TextIndex:
     return PostgresqlText()
 
 
-SAMPLE: Final = "The lawyers' ÉTUDE №5, Юриста київські, محاميّة المحامين كتاب‌ها یک، 律师为难民服务, 弁護士を探す, ทนายความ, 변호사, हिन्दी Straße"
-
-
 def version() -> str:
-    """What an index was made with: it is made again when words are cut otherwise, or tags are called otherwise."""
+    """What an index was made with: it is made again when words are cut otherwise, or tags are called otherwise, or others are the cues of a skill."""
     from schemas import vocabulary
 
-    made: list[object] = [FORMAT, LONGEST_WORD, MOST_GRAMS, terms.words(SAMPLE), sorted(terms.grams(SAMPLE).items())]
+    made: list[object] = [FORMAT, LONGEST_WORD, MOST_GRAMS, terms.mark(), gist.version()]
     made += [(one.slug, sorted(one.labels.items()), [(skill.slug, sorted(skill.labels.items())) for skill in one.skills]) for one in vocabulary.categories()]
     return sha256(msgspec.json.encode(made)).hexdigest()[:32]
 

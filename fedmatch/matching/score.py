@@ -46,7 +46,7 @@ class Subject:
     language: str | None = None
     region: str | None = None
     helper_region: str | None = None
-    grams: Mapping[str, int] = field(default_factory=dict)
+    grams: Mapping[int, int] = field(default_factory=dict)
     vouched_by: tuple[str, ...] = ()
     published: int = 0
     exposures: float = 0.0
@@ -122,7 +122,7 @@ def tags(wanted: Subject, one: Subject) -> float:
     return SKILL * len(wanted.skills & one.skills) + CATEGORY * len(wanted.categories & one.categories)
 
 
-def bm25(query: Mapping[str, int], texts: Sequence[Mapping[str, int]]) -> list[float] | None:
+def bm25(query: Mapping[int, int], texts: Sequence[Mapping[int, int]]) -> list[float] | None:
     """How much of `query` stands in each text, what is rare among the texts counting most; None where the query is empty."""
     if not query or not texts:
         return None

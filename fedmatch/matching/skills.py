@@ -3,6 +3,7 @@
 The cues stand in fedmatch/locale/skills.json beside the labels of the taxonomy. All languages are one document a skill, so no language has to be known.
 """
 
+import hashlib
 import json
 import math
 from collections import Counter, defaultdict
@@ -19,6 +20,7 @@ K1: Final = 1.2
 B: Final = 0.75
 SHARP: Final = 2.0
 """How much the skill a text is most about stands out in `themes`."""
+MOST_THEMES: Final = 12
 LIKENESS: Final = 1.0
 """How much a model's word counts beside the cues', each reckoned in standard deviations."""
 LONGEST: Final = 20_000
@@ -58,13 +60,13 @@ def weigh(grams: Mapping[str, int]) -> list[int]:
 def themes(grams: Mapping[str, int]) -> Mapping[int, float]:
     """What a text is about, as a direction of length 1 in the space of skills, by place in `SLUGS`; the same theme in two languages points the same way.
 
-    Empty for a text without any cue. Only the dozen strongest are kept.
+    Empty for a text without any cue. Only the `MOST_THEMES` strongest are kept.
     """
     found = weigh(grams)
     most = max(found)
     if most <= 0:
         return {}
-    sharp = sorted(((value / most) ** SHARP, place) for place, value in enumerate(found) if value > 0)[-12:]
+    sharp = sorted(((value / most) ** SHARP, place) for place, value in enumerate(found) if value > 0)[-MOST_THEMES:]
     length = math.sqrt(math.fsum(value * value for value, _ in sharp))
     return {place: value / length for value, place in sharp}
 
@@ -94,6 +96,14 @@ def _index() -> Mapping[str, tuple[tuple[int, int], ...]]:
             rarity = math.log(1 + (len(texts) - held[gram] + 0.5) / (held[gram] + 0.5))
             found[gram].append((place, round(1000 * rarity * number * (K1 + 1) / (number + damping))))
     return {gram: tuple(each) for gram, each in found.items()}
+
+
+@cache
+def digest() -> str:
+    """What tells these cues and labels from others; themes that were made with others cannot be compared."""
+    labels = [sorted(vocabulary.skill(slug).labels.items()) for slug in SLUGS]
+    cues = files("fedmatch").joinpath("locale", "skills.json").read_bytes()
+    return hashlib.sha256(repr((SLUGS, labels, K1, B, SHARP, MOST_THEMES)).encode() + cues).hexdigest()[:32]
 
 
 def _standard(values: Sequence[float]) -> list[float]:

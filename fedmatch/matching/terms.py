@@ -7,7 +7,8 @@ are stretched, and Persian puts a joint of no width into them. Chinese has no sp
 import re
 import unicodedata
 from collections import Counter
-from functools import lru_cache
+from functools import cache, lru_cache
+from hashlib import sha256
 from typing import Final
 
 JOINERS: Final = "\u200b\u200c\u200d\u2060\ufeff\u00ad\u0640"
@@ -85,3 +86,15 @@ def _pieces(word: str) -> tuple[str, ...]:
 
 def _spaceless(run: str) -> bool:
     return _HAS_SPACELESS.match(run) is not None
+
+
+SAMPLE: Final = "The lawyers' ÉTUDE №5, Юриста київські, محاميّة المحامين كتاب‌ها یک، 律师为难民服务, 弁護士を探す, ทนายความ, 변호사, हिन्दी Straße"
+LETTERS: Final = "".join(map(chr, (*range(0x20, 0x700), *range(0xFB50, 0xFF00))))
+"""Those of which many are written in two ways: Latin, Greek, Cyrillic, Hebrew, Arabic, and their forms of presentation."""
+
+
+@cache
+def mark() -> str:
+    """What tells this way of cutting texts from any other, be it in the spelling of one letter: what was kept of texts cut otherwise has to be made anew."""
+    made = [normal(LETTERS), JOINERS, LONGEST, words(SAMPLE), sorted(grams(SAMPLE).items())]
+    return sha256(repr(made).encode()).hexdigest()[:32]

@@ -189,8 +189,10 @@ TABLES: Final[Mapping[str, Table]] = {
     "token": table("that tokens exist; they cannot be used from it", open="id account_id actor_id scopes created_at revoked_at", hashed="hash"),
     "told_help": table("", "", open="until", hashed="mark"),
     "text_entry": table("the words of public listings once more, for searching; text_words and text_grams hold nothing else", open="id part gone packed"),
+    "text_gist": table("which four letters stand in public listings, and their likeliest skills, for matching", open="id packed"),
     "text_part": table("how many public listings there are, by age", open="id low texts bottom top dirty"),
     "text_state": table("with what the words were cut, and the key that pages of a search are signed with", open="id version filled secret"),
+    "text_topic": table("the tags of public listings once more, and the likeliest skills of their texts", open="side slug id here weight"),
     "tombstone": table("the ids of what was deleted", open="uri former_type public deleted_at"),
     "vault": table(
         "the wrapped keys; with source `file` the key lies beside them, and the disk alone opens everything", "everything sealed",

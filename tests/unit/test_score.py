@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from fedmatch.matching import score, skills, terms
+from fedmatch.matching import gist, score
 from fedmatch.matching.score import Subject, Weights
 from schemas import vocabulary
 
@@ -17,9 +17,9 @@ TEXTS = ("a lawyer for asylum", "محام للجوء", "翻译", "I offer a room
 
 
 def about(number: int, kind: str, named: frozenset[str], text: str = "", **more: object) -> Subject:
-    grams = terms.grams(text)
+    said = gist.of(text)
     fields_ = frozenset(vocabulary.category(slug).slug for slug in named)
-    made = Subject(id=number, kind=kind, skills=named, categories=fields_, grams=grams, themes=skills.themes(grams), published=NOW)
+    made = Subject(id=number, kind=kind, skills=named, categories=fields_, grams=said.grams, themes=said.themes, published=NOW)
     return replace(made, **more)  # type: ignore[arg-type]  # names of fields
 
 

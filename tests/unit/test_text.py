@@ -130,7 +130,7 @@ async def test_an_index_that_was_made_otherwise_is_made_anew_while_others_go_on(
     for number in range(7):
         await say(house, replace(REQUEST, title=f"Old {number}"))
     secret = (await house.database.read(text_state))["secret"]
-    monkeypatch.setattr(text, "FORMAT", 2)
+    monkeypatch.setattr(text, "FORMAT", text.FORMAT + 1)
     monkeypatch.setattr(index, "CHUNK", 3)
     await text.prepare(house.database)  # type: ignore[arg-type]  # an engine
     assert await found(house, "old") == []
