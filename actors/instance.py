@@ -55,6 +55,8 @@ class Instance:
     """Tells this process's worker that a row of this kind ("arrival", "delivery", "job") may be due; other processes see the commit."""
     at_once: bool = False
     """Whether plain posts are done at the door (inbox/at_once.py): this process works too, and none died here a short while ago."""
+    restored: bool = False
+    """Whether this database was once restored from a backup: then `actors.spent` knows what the time in between gave and deleted."""
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     memory: dict[str, object] = field(default_factory=dict, repr=False)
     """What the product keeps opened in memory, by name; it knows itself when that is old (`actors.generations`)."""

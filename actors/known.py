@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import capabilities, generations, hosts, peers, trust
+from actors import capabilities, generations, hosts, peers, spent, trust
 from schemas.events import ActorGone
 from schemas.objects import ActorDocument, ActorKind, Field, Key
 from schemas.publickeys import BadKey, load
@@ -229,7 +229,7 @@ async def store(tx: Transaction, instance: "Instance", document: ActorDocument, 
     host = hosts.authority(document.id)
     if host in ours(instance):
         raise NotStored("it claims to be one of ours")
-    if await tx.one(IS_TOMBSTONED, uri=document.id) is not None:
+    if await tx.one(IS_TOMBSTONED, uri=document.id) is not None or await spent.holds(tx, instance, document.id):
         raise NotStored("it was deleted")
     judged = {trust.fingerprint(key.algorithm, key.public): level for key in document.keys if (level := instance.trust.of_key(key.algorithm, key.public))}
     if "blocked" in judged.values():

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import generations, handshake, hosts, keys, known, sealing
+from actors import generations, handshake, hosts, keys, known, sealing, spent
 from actors.known import Actor
 from schemas.activities import Delete, Update
 from schemas.crashpoint import crashpoint
@@ -128,7 +128,7 @@ def _is_topic(username: str) -> bool:
 async def _create(tx: Transaction, instance: "Instance", username: str, kind: ActorKind, locked: bool, name: str | None, new: keys.NewKeys) -> Actor:
     base = instance.config.base_url
     uri = Iri(f"{base}/users/{username}")
-    if await tx.one(IS_TAKEN, uri=uri) is not None:
+    if await tx.one(IS_TAKEN, uri=uri) is not None or await spent.holds(tx, instance, uri):
         raise NameTaken(f"the name {username} is taken")
     now = instance.clock.ms()
     row = await tx.one(

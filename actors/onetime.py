@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import keys, known, local
+from actors import keys, known, local, spent
 from actors.known import Actor
 from schemas.reading import Iri
 from schemas.storage import Transaction
@@ -73,7 +73,7 @@ async def create(tx: Transaction, instance: "Instance", new: keys.NewKeys) -> Ac
     for _ in range(TRIES):
         username = _name()
         uri = Iri(f"{base}/users/{username}")
-        if await tx.one(local.IS_TAKEN, uri=uri) is not None:
+        if await tx.one(local.IS_TAKEN, uri=uri) is not None or await spent.holds(tx, instance, uri):
             continue
         row = await tx.one(
             INSERT,

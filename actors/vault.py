@@ -132,6 +132,11 @@ class Vault:
         """Where the key-encryption key comes from."""
         return self._envelope.source
 
+    @property
+    def public_key(self) -> bytes:
+        """The half that lies open; it names this vault."""
+        return self._envelope.public_key
+
     def seal(self, plain: bytes, place: str) -> bytes:
         """`plain` as it may rest at `place` ("table:row id"); works locked too. 41 bytes longer, 49 when locked."""
         keys = self._keys
@@ -273,6 +278,11 @@ where id = 1
 """
 
 
+async def envelope_of(tx: Transaction) -> Envelope | None:
+    """What rests of the keys in this database; None before the first start."""
+    return await _read(tx)
+
+
 async def _read(tx: Transaction) -> Envelope | None:
     row = await tx.one(SELECT_VAULT)
     if row is None:
@@ -335,6 +345,11 @@ async def start(database: Database, config: "VaultConfig", clock: "Clock", *, pa
             raise CannotStart(
                 f"the credential `{config.credential}` does not open the vault of this database; give the service the one it was first started with."
             )
+
+
+def secrets_for(config: "VaultConfig", *, passphrase: str | None) -> list[bytes]:
+    """The secrets that may open an envelope, as `start` would try them; none where a passphrase is wanted and not given. Raises `CannotStart`."""
+    return _candidates(config, passphrase, first=False)
 
 
 async def rewrap(database: Database, vault: Vault, config: "VaultConfig", *, passphrase: str | None = None) -> None:

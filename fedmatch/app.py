@@ -2,19 +2,21 @@
 
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final, TypeVar, cast
 
 import structlog
 
-from actors import generations, trust, vault
+from actors import generations, spent, trust, vault
 from actors import local as local_actors
 from actors.hosts import Limits
 from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
 from fedmatch import people
+from fedmatch.backup import before, ledger
 from fedmatch.board import copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing, welcome
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
@@ -62,8 +64,8 @@ async def open_migrated(config: Config, *, check: bool = True) -> Engine:
     except (StorageError, OSError) as error:
         raise CannotStart(str(error)) from error
     try:
-        await migrate(database)
-    except (StorageError, OSError) as error:
+        await migrate(database, before=partial(before.take, config, database))
+    except (StorageError, OSError, before.CannotTake) as error:
         await database.close()
         raise CannotStart(str(error)) from error
     return database
@@ -125,6 +127,7 @@ async def build(config: Config, *, passphrase: str | None = None, clock: Clock |
         await instance.watch.start()
         # After the watch, so that no change falls between the two.
         await instance.trust.refresh(database)
+        instance.restored = await database.read(spent.any_)
         await local_actors.ensure_application(instance)
     except BaseException:
         await close(instance)
@@ -190,6 +193,10 @@ async def close(instance: Instance) -> None:
     if instance.watch is not None:
         await instance.watch.close()
     await instance.network.close()
+    try:
+        await ledger.note(instance)
+    except (ledger.BadLedger, OSError, StorageError) as error:
+        log.error("ledger.cannot_note", error=type(error).__name__, cure="fedmatch doctor")
     await instance.database.close()
 
 

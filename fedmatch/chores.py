@@ -287,6 +287,7 @@ async def _clear_rest(tx: Transaction, actor_id: int) -> None:
 async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     """What was finished long ago goes, and the next time is noted."""
     from fedmatch import disk
+    from fedmatch.backup import expiry
     from fedmatch.board import letters, patience, readers, suggestions  # they tell people, and that asks for jobs
 
     while await instance.database.write(departures.prune, instance.clock.ms()):
@@ -304,6 +305,7 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     await instance.database.write(audit.show_head, instance)
     await suggestions.forget(instance)
     await disk.look(instance)
+    await expiry.expire(instance.config, instance.clock.ms())
     await instance.database.write(_tidy_again, instance)
 
 

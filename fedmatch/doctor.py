@@ -10,6 +10,7 @@ from typing import Final
 from actors.network import Fetched, Network
 from actors.trust import Trust
 from fedmatch import app, control, counts, disk, jobs
+from fedmatch.backup import ledger, take
 from fedmatch.board import readers
 from fedmatch.database import migrate
 from fedmatch.database.open import FILE_NAME, open_database
@@ -20,6 +21,8 @@ from schemas.storage import Database, StorageError, Transaction
 
 MOST_WAL: Final = 64 * 1024 * 1024
 MOST_SHOWN: Final = 5
+LATE_BACKUP_MS: Final = 7 * 24 * 3_600_000
+MANY_UNNOTED: Final = 1000
 LATE_SWEEP_MS: Final = 3 * 3_600_000
 NEWEST_SANE_YEAR: Final = 2100
 OLDEST_SANE_YEAR: Final = 2025
@@ -160,7 +163,7 @@ async def _database(config: Config) -> list[Check]:
             found.append(await _pragmas(database))
         found.append(await _migrations(database))
         if found[-1].ok:
-            found += [await _border(config, database), await _readers(database), *await _waits(database)]
+            found += [await _border(config, database), await _readers(database), *await _waits(database), *await _backups(config, database)]
         return found
     except StorageError as error:
         return [Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
@@ -237,6 +240,20 @@ def _sweep(late_ms: int | None) -> Check:
     return Check(
         "retention", False, f"what is over was not removed for {hours} hours", "start a worker (`fedmatch serve` or `fedmatch work`); it needs the vault open"
     )
+
+
+async def _backups(config: Config, database: Database) -> list[Check]:
+    """When the last backup was taken, and whether what ends is noted where no restore can bring it back."""
+    now = int(time.time() * 1000)
+    at, born = await database.read(take.last)
+    detail = "no backup was ever taken" if at is None else f"the last backup was taken {max(0, now - at) // 3_600_000} hours ago"
+    late = config.development is None and now - (at or born or now) > LATE_BACKUP_MS
+    backup = Check("backup", not late, detail, "`fedmatch backup PATH` takes one while the instance runs; keep it on another machine" if late else "")
+    waiting = await database.read(ledger.count)
+    where = ledger.path_of(config)
+    noted = waiting < MANY_UNNOTED
+    cure = f"open the vault (`fedmatch unlock`), start a worker, and look whether {where} can be written" if not noted else ""
+    return [backup, Check("ledger", noted, f"{waiting} endings wait to be noted in {where}", cure)]
 
 
 async def _border(config: Config, database: Database) -> Check:

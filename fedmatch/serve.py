@@ -23,6 +23,7 @@ from hypercorn.protocol.h11 import H11Protocol
 from actors.instance import Clock, Instance
 from actors.vault import WrongSecret
 from fedmatch import app, control, disk
+from fedmatch.backup import sealed
 from fedmatch.listener import Listener
 from fedmatch.logs import Enduring
 from fedmatch.worker import Worker
@@ -160,7 +161,14 @@ def _commands(instance: Instance) -> "dict[str, Callable[[control.Question], Awa
     async def ping(_question: control.Question) -> control.Answer:
         return {"ok": True, "locked": instance.vault.locked}
 
-    return {"unlock": unlock, "ping": ping}
+    async def backup(_question: control.Question) -> control.Answer:
+        """A secret for a backup that a command takes beside us: sealed by the open vault, which proves that we made it."""
+        if instance.vault.locked:
+            return {"ok": False, "error": "locked"}
+        once = sealed.secret(instance.vault)
+        return {"ok": True, "id": once.id.hex(), "plain": once.plain.hex(), "sealed": once.sealed.hex()}
+
+    return {"unlock": unlock, "ping": ping, "backup": backup}
 
 
 async def _web(instance: Instance, address: str, started: "Callable[[str], None]") -> None:

@@ -9,6 +9,7 @@ import structlog
 
 from actors.instance import Instance
 from fedmatch import chores, living
+from fedmatch.backup.ledger import Keeper
 from fedmatch.jobs import Jobs
 from inbox.work import Arrivals
 from outbox.deliver import Deliverer
@@ -30,6 +31,7 @@ class Worker:
         self._arrivals = Arrivals(instance)
         self._deliverer = Deliverer(instance)
         self._jobs = Jobs(instance, chores.handlers(instance))
+        self._keeper = Keeper(instance)
 
     async def run(self) -> None:
         """Works until `instance.stopping`, then finishes what it has in hand, for at most 9 s; what is not finished keeps its row and its lease runs out."""
@@ -40,7 +42,7 @@ class Worker:
             wakers[kind]()
 
         def wake_all() -> None:
-            for waker in wakers.values():
+            for waker in (*wakers.values(), self._keeper.wake):
                 waker()
 
         instance.wake = wake_one
@@ -51,7 +53,7 @@ class Worker:
         later = asyncio.get_running_loop().call_later(living.CAREFUL_S if careful else 0, self._be_quick)
         if careful:
             log.warning("worker.careful", seconds=living.CAREFUL_S)
-        parts: dict[str, Part] = {"arrivals": self._arrivals.run, "deliverer": self._deliverer.run, "jobs": self._jobs.run}
+        parts: dict[str, Part] = {"arrivals": self._arrivals.run, "deliverer": self._deliverer.run, "jobs": self._jobs.run, "ledger": self._keeper.run}
         tasks = [asyncio.create_task(self._keep(name, part), name=name) for name, part in parts.items()]
         try:
             await instance.stopping.wait()

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 import structlog
 
-from actors import blocks, hosts, known
+from actors import blocks, hosts, known, spent
 from actors.known import Actor
 from outbox import polls
 from outbox.held import AUDIENCE, PUBLIC_SPELLINGS, Known, Post, Refused, Removed, Taken, by_id, by_uri, from_row, note, opened, visibility
@@ -21,7 +21,7 @@ from schemas.crashpoint import crashpoint
 from schemas.events import Answer, Boosted, Mentioned, PostArrived, PostChanged, PostGone, PostStored
 from schemas.objects import Note
 from schemas.reading import Iri
-from schemas.storage import Transaction
+from schemas.storage import Transaction, Unavailable
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -96,6 +96,10 @@ async def store(
     if standing is not None and standing["held"] is not None and (stored := await by_id(tx, standing["held"])) is not None:
         return Known(stored) if stored.actor_id == actor.id else Refused("it would change hands")
     if standing is not None and standing["deleted"] is not None:
+        return Refused("it was deleted")
+    if await spent.holds(tx, instance, note.id):
+        if local:
+            raise Unavailable("the id that was drawn had been given before the restore; trying again draws another")
         return Refused("it was deleted")
     now = instance.clock.ms()
     published = _clamped(note.published, now)
@@ -290,7 +294,7 @@ async def boost(
         return Refused("a boost of what is not public")
     if not local and (hosts.authority(uri) in known.ours(instance) or not hosts.same_origin(uri, actor.uri)):
         return Refused("its id is not on its author's host")
-    if await tx.one(TOMBSTONE, uri=uri) is not None:
+    if await tx.one(TOMBSTONE, uri=uri) is not None or await spent.holds(tx, instance, uri):
         return Refused("it was deleted")
     if (row := await tx.one(BOOST_BY, post_id=of.id, actor_id=actor.id)) is not None:
         return Known(from_row(row))

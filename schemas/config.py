@@ -99,6 +99,13 @@ class MatchingConfig:
 
 
 @dataclass(frozen=True, slots=True)
+class BackupConfig:
+    """Where what ended is noted, so that no restore brings it back. None: in the data folder, beside the database."""
+
+    ledger: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class LimitsConfig:
     """What a stranger may cost us: bytes, seconds, activities a minute."""
 
@@ -142,6 +149,7 @@ class Config:
     log: LogConfig
     development: DevelopmentConfig | None
     board: BoardConfig = field(default_factory=BoardConfig)
+    backup: BackupConfig = field(default_factory=BackupConfig)
     matching: MatchingConfig = field(default_factory=MatchingConfig)
     terms: InstanceTerms = field(default_factory=InstanceTerms)
 
@@ -237,6 +245,7 @@ KEYS: Final[Mapping[str, str]] = {
     "federation.retry_days": "retry_days = 30",
     "federation.fetch_budget": "fetch_budget = 100",
     "board.review": 'review = "everything"',
+    "backup.ledger": 'ledger = "ledger"',
     "matching.engine": 'engine = "auto"',
     "matching.tags": "tags = 1.0",
     "matching.words": "words = 1.0",
@@ -305,6 +314,7 @@ class _Reader:
                 retry_days=self.whole("federation.retry_days", 30, 1, 365),
                 fetch_budget=self.whole("federation.fetch_budget", 100, 1, 1000),
             ),
+            backup=BackupConfig(folder / self.get("backup.ledger", str, "ledger")),
             board=BoardConfig(self.choice("board.review", Review, "everything" if development is None else "nothing")),
             matching=MatchingConfig(
                 self.choice("matching.engine", MatchingEngine, "auto"),
@@ -665,6 +675,11 @@ fetch_budget = 100
 # Whether a person here looks at a request or an offer before others see it: "everything", "newcomers" (of whom nobody let anything
 # pass yet) or "nothing". Default "everything", in development "nothing".
 review = "@REVIEW@"
+
+[backup]
+# Where what is deleted is noted, as hashes that say nothing, so that no restore brings it back; relative to the folder above. Best on
+# another disk: with it an old backup stays without what was deleted since, even when this disk is lost. Default "ledger".
+ledger = "ledger"
 
 [matching]
 # "auto" asks the model of the extra `semantic` where it is installed; "base" never does. Default "auto".

@@ -4,6 +4,7 @@ import click
 
 from fedmatch.cli import (
     audit,
+    backup,
     deliveries,
     evaluate,
     follow,
@@ -47,6 +48,8 @@ for command in (
     run.serve,
     run.work,
     unlock.unlock,
+    backup.backup,
+    backup.restore,
     status.status,
     status.doctor,
     user.user,

@@ -2,13 +2,12 @@
 
 A migration and its row in the table `migration` commit together, so whoever is killed at any statement finds either the one shape or the next. Old files never
 change (their SHA-256 is in the row), and a database that is ahead of the program is refused: nobody guesses what a newer column means.
-Before a migration that changes data, an encrypted copy has to be taken. It goes between `_pending` and the first `_apply` in `migrate`, and is sealed by the
-vault, which such a database already has; the first migration has nothing to copy. See docs/decisions/0002-two-engines.md.
+Before the first of them changes a database that is in use, `before` takes an encrypted copy of it (fedmatch/backup/before.py, docs/decisions/0018-backups.md).
 """
 
 import re
 import sqlite3
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib import resources
@@ -16,7 +15,7 @@ from typing import Final
 
 import structlog
 
-from fedmatch.database import text
+from fedmatch.database import ended, text
 from fedmatch.database.engine import Engine
 from fedmatch.ids import SystemClock
 from schemas.crashpoint import crashpoint
@@ -81,17 +80,37 @@ def migrations() -> Sequence[Migration]:
     return found
 
 
-async def migrate(database: Engine, known: Sequence[Migration] | None = None) -> None:
-    """Brings the database to the shape this program needs. Raises `Unusable` if it is ahead of the program or an old file changed."""
+Before = Callable[[Migration], Awaitable[None]]
+"""What is done before the first migration that waits is applied to a database that has some already."""
+
+
+async def migrate(database: Engine, known: Sequence[Migration] | None = None, before: Before | None = None) -> None:
+    """Brings the database to the shape this program needs. Raises `Unusable` if it is ahead of the program or an old file changed, and what `before` raises."""
     complete = known is None
     known = migrations() if known is None else known
     async with database.exclusively():
         await database.write(_prepare, database)
-        for migration in await database.read(_pending, known):
+        waiting = await database.read(_pending, known)
+        if before is not None and waiting and len(waiting) < len(known):
+            await before(waiting[0])
+        for migration in waiting:
             await database.write(_apply, database, migration, known)
             log.info("migrated the database", migration=migration.name)
         if complete:
+            await ended.prepare(database)
             await text.prepare(database)
+
+
+Translate = Callable[[str], str]
+
+
+async def shape(tx: Transaction, translate: Translate, wanted: Sequence[Migration]) -> None:
+    """Applies these migrations in the transaction at hand, for a database that is being restored: first those of the backup, then what came since."""
+    await tx.execute(translate(TABLE))
+    for migration in wanted:
+        for statement in migration.statements():
+            await tx.execute(translate(statement))
+        await tx.execute(REMEMBER, number=migration.number, name=migration.name, sha256=migration.sha256, applied_at=SystemClock().ms())
 
 
 async def _prepare(tx: Transaction, database: Engine) -> None:

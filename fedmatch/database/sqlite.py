@@ -456,6 +456,11 @@ class SqliteDatabase:
         return isinstance(waiting.error, Busy) and time.monotonic() < deadline
 
 
+def transaction(connection: sqlite3.Connection) -> Transaction:
+    """The transaction that is open on a connection of one's own, for a database nobody else knows yet: one that is being restored."""
+    return _Transaction(connection, _translate)
+
+
 def _truncate_wal(connection: sqlite3.Connection, patience_s: float = 0.05) -> bool:
     """Moves the WAL into the file, where deleted rows are already overwritten, and cuts it to nothing."""
     deadline = time.monotonic() + patience_s

@@ -193,6 +193,8 @@ TABLES: Final[Mapping[str, Table]] = {
     "text_part": table("how many public listings there are, by age", open="id low texts bottom top dirty"),
     "text_state": table("with what the words were cut, and the key that pages of a search are signed with", open="id version filled secret"),
     "text_topic": table("the tags of public listings once more, and the likeliest skills of their texts", open="side slug id here weight"),
+    "ended": table("what ended in the last second, or since the vault was locked: ids of ours, ids of what was deleted", open="id noun key state"),
+    "spent": table("how much the time gave and deleted that a restore lost", hashed="mark"),
     "tombstone": table("the ids of what was deleted", open="uri former_type public deleted_at"),
     "vault": table(
         "the wrapped keys; with source `file` the key lies beside them, and the disk alone opens everything", "everything sealed",

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
-from actors import handshake, known, onetime, peers, trust
+from actors import handshake, known, onetime, peers, spent, trust
 from actors import keys as room_keys
 from actors.known import Actor
 from actors.signatures import proofs
@@ -311,7 +311,7 @@ async def standing(tx: Transaction, instance: "Instance", subject: Actor, carrie
             partner = await _issuer(tx, vouch)
             if partner is None or not _in_time(vouch, now) or vouch.subject != subject.uri or vouch.subject_key not in shown:
                 continue
-            if await tx.one(ENDED, uri=vouch.id) is None and await _proven(tx, vouch, partner, now):
+            if await tx.one(ENDED, uri=vouch.id) is None and not await spent.holds(tx, instance, vouch.id) and await _proven(tx, vouch, partner, now):
                 levels[partner.host] = max(levels.get(partner.host, 0), min(vouch.level, partner.vouches_count_up_to))
     return Standing(tuple(sorted(levels.items(), key=lambda item: (-item[1], item[0]))))
 

@@ -19,6 +19,12 @@ ROOMS = ("schemas", "actors", "outbox", "inbox", "fedmatch")
 STATEMENT = re.compile(r"\s*(--[^\n]*\n\s*)*(select|insert|update|delete|with)\s", re.IGNORECASE)
 ONLY_ON = {
     "fedmatch.database.postgresql:ABOUT": "postgresql",  # asks a server about itself
+    "fedmatch.database.ended:THERE_ON_SQLITE": "sqlite",
+    "fedmatch.database.ended:THERE_ON_POSTGRESQL": "postgresql",
+    "fedmatch.backup.rows:ALL_TABLES": "sqlite",
+    "fedmatch.backup.postgresql:OTHERS": "postgresql",
+    "fedmatch.backup.postgresql:TABLES": "postgresql",
+    "fedmatch.backup.postgresql:ASIDES": "postgresql",
     "fedmatch.doctor:PRAGMAS": "sqlite",  # asks a file about itself
 }
 WRITTEN_TWICE = {"fedmatch.database.sqlite_text": "sqlite", "fedmatch.database.postgresql_text": "postgresql"}
