@@ -75,9 +75,9 @@ class Board:
         """Looks what everybody knows now. Raises `Lost` if a server does not answer."""
         open_ = [secret for secret in self.secrets if not secret.final]
         for house in self.houses:
-            readable = await house.readable()
+            readable, on_disk = await house.readable(), house.on_disk(secret.words for secret in open_)
             for secret in open_:
-                secret.known[house.label] = "in the open" if house.on_disk(secret.words) else "sealed" if secret.words in readable else "nothing"
+                secret.known[house.label] = "in the open" if secret.words in on_disk else "sealed" if secret.words in readable else "nothing"
         for secret in open_:
             secret.known[self.standin.label] = "has it" if secret.words in self.standin.readable() else "nothing"
 

@@ -36,8 +36,9 @@ async def play(board: Board, step: Step) -> None:
     await befriend(ngo, third, 0)
     await befriend(partner, third, 0)
     await press(board, step)
-    await radio(board, step)
+    names = await radio(board, step)
     await news(board, step)
+    await over(board, names, step)
     dead = [one for house in board.houses for one in await house.say("deliveries", "--state", "dead")]
     if dead:
         raise Lost(f"deliveries that were given up: {dead}")
@@ -89,8 +90,8 @@ async def press(board: Board, step: Step) -> None:
     await board.judge()
 
 
-async def radio(board: Board, step: Step) -> None:
-    """S3: two people at risk, both under names made for this, on two instances that trust each other."""
+async def radio(board: Board, step: Step) -> tuple[str, str]:
+    """S3: two people at risk, both under names made for this, on two instances that trust each other. The names of who asked and who answered."""
     ngo, partner, _ = board.houses
     step("S3  Somebody in Yemen asks their NGO's partners how to build a radio, under a name made for this one request.")
     await ngo.move_in("yemeni_at_home")
@@ -128,9 +129,17 @@ async def radio(board: Board, step: Step) -> None:
         # What was public stays as it is; what these two said is over in a moment.
         secret.final = secret.story == "S3"
 
-    step("S3  It is done: both names made for it end, and the request is gone from both instances.")
+    step("S3  It is done, on both instances; neither name takes anything new from now on.")
     await ngo.say("response", "complete", answer, "--as", "yemeni_at_home")
-    for house, name in ((ngo, opened["to"]), (partner, opened["from"])):
+    await comes_to(partner, "syrian_abroad", sent["id"], "completed")
+    return opened["to"], opened["from"]
+
+
+async def over(board: Board, names: tuple[str, str], step: Step) -> None:
+    """What is left of S3 when an hour has gone by, which is how long others may still ask the two names for their keys: nothing."""
+    ngo, partner, _ = board.houses
+    step("S3  Both names made for the radio have ended by now, and the request is gone from both instances.")
+    for house, name in zip((ngo, partner), names, strict=True):
         await ends(house, name)
 
     async def gone() -> bool:
@@ -173,8 +182,9 @@ async def news(board: Board, step: Step) -> None:
         for title, text, skill in (("Shortwave", SHORTWAVE, "RadioBroadcast"), ("Satellite", SATELLITE, "SatelliteInternet"))
     ]
     for made in offers:
-        await knows(third, made["url"], "an offer never came to who follows")
-    public: dict[str, Any] = {partner.label: "in the open", third.label: "in the open"}
+        for house in (ngo, third):
+            await knows(house, made["url"], f"an offer never came to {house.label}, which trusts the partner")
+    public: dict[str, Any] = {house.label: "in the open" for house in board.houses}
     asked = (("news in", NEWS_IN), ("witnesses out", WITNESSES_OUT))
     early = [Secret("S6", f"{what}, at first", words, {ngo.label: "sealed"}) for what, words in asked]
     offered = (("shortwave", SHORTWAVE), ("satellite", SATELLITE))
