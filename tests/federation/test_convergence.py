@@ -1,6 +1,7 @@
 """Does it end alike, whatever the network does to the order? What somebody elsewhere did, against what we believe after every delay, swap and repetition."""
 
 import asyncio
+import random
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack
 from itertools import count
@@ -342,11 +343,13 @@ class Unreliable(RuleBasedStateMachine):
         self._say("Create", self.scene.note(name))
 
     @precondition(lambda self: any(self.posts.values()))
-    @rule(data=st.data())
-    def edit(self, data: st.DataObject) -> None:
-        name, at = data.draw(st.sampled_from([name for name, content in self.posts.items() if content])), next(self.names)
-        self.posts[name] = f"<p>edit {at}</p>"
-        self._say("Update", self.scene.note(name, self.posts[name], updated=f"2026-03-01T11:56:{at % 60:02}.{at // 60:03}Z"))
+    @rule(data=st.data(), times=st.integers(1, 3))
+    def edit(self, data: st.DataObject, times: int) -> None:
+        name = data.draw(st.sampled_from([name for name, content in self.posts.items() if content]))
+        for _ in range(times):
+            at = next(self.names)
+            self.posts[name] = f"<p>edit {at}</p>"
+            self._say("Update", self.scene.note(name, self.posts[name], updated=f"2026-03-01T11:{56 + at // 60}:{at % 60:02}Z"))
 
     @precondition(lambda self: any(self.posts.values()))
     @rule(data=st.data())
@@ -398,7 +401,11 @@ class Unreliable(RuleBasedStateMachine):
     def teardown(self) -> None:
         if not hasattr(self, "scene"):
             return
-        for one in self.under_way:
+        # What is still under way comes in an order that nobody said it in, and some of what came before comes once more.
+        shuffled = random.Random(len(self.under_way))
+        late = [*self.under_way, *shuffled.sample(self.delivered, len(self.delivered) // 3)]
+        shuffled.shuffle(late)
+        for one in late:
             self.place.run(self.scene.hear(one))
         belief, bo = self.place.run(self.scene.belief()), self.scene.bo.id
         assert belief["boosts"] == ([bo] if "Announce" in self.said else [])
