@@ -19,9 +19,11 @@ from inbox.gate import Claim
 from inbox.verify import Verified
 from outbox import confidential as outgoing
 from schemas import activities
-from schemas.activities import Activity, Sealed
+from schemas.activities import Accept, Activity, Create, Delete, Flag, Offer, Other, Reject, Sealed, Undo, Update
+from schemas.objects import Agreement, Note, Receipt, Reference
 from schemas.peering import AgreementKey
 from schemas.reading import Document, iris
+from schemas.reading import first as first_of
 from schemas.sealed import MOST_INNER
 from schemas.storage import Transaction
 
@@ -55,10 +57,12 @@ async def opened(instance: Instance, carrier: Verified, outer: Sealed) -> Opened
     document = gate.read(plain, MOST_INNER)
     said = gate.claim(document)
     _belongs(instance, partner, said, document)
+    inner = activities.parse(document)
+    if not _may_be_sealed(inner):
+        raise Refused("sealed, and about what is said in the open")
     actor = await _sender(instance, said)
     if actor is None:
         return None
-    inner = activities.parse(document)
     if not actor.active and said.kind not in ("Delete", "Reject", "Undo", "Update"):
         raise Refused("its actor is suspended")
     verified = replace(verify.origin(actor, document), body=plain, sealed=True)
@@ -114,12 +118,22 @@ def _belongs(instance: Instance, partner: Partner, said: Claim, document: Docume
         raise Refused("sealed by a host that its actor does not live on")
     if said.kind not in INSIDE:
         raise Refused("sealed, and of a kind that is said in the open")
-    thing = document.get("object")
-    about = [document, thing] if isinstance(thing, dict) else [document]
-    for one in about:
+    thing = first_of(document.get("object"))
+    for one in (document, thing) if isinstance(thing, dict) else (document,):
         addressed = [target for field in ("to", "cc", "audience", "bto", "bcc") for target in iris(one.get(field), MOST_ADDRESSED)]
         if any(not _is_ours(instance, target) for target in addressed):
             raise Refused("sealed for us, and addressed to others")
+
+
+def _may_be_sealed(inner: Activity) -> bool:
+    """Whether it is one of the things that peers say sealed, whole: nothing of it is asked for in the open. What is about an activity is about an Offer."""
+    match inner:
+        case Create(object=Note() | Receipt()) | Update(object=Note() | Agreement()) | Delete() | Offer() | Flag():
+            return True
+        case Accept(object=about) | Reject(object=about) | Undo(object=about):
+            return isinstance(about, Offer | Reference) or (isinstance(about, Other) and about.kind == "Offer")
+        case _:
+            return False
 
 
 def _is_ours(instance: Instance, target: str) -> bool:

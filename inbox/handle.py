@@ -125,7 +125,7 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
         case Accept() | Reject():
             return await _answered(tx, instance, actor, verified, activity)
         case Undo():
-            return await _undo(tx, instance, actor, activity, verified.at)
+            return await _undo(tx, instance, actor, activity, verified)
         case Create(object=object):
             if isinstance(object, Receipt):
                 return await agreements.receipted(tx, instance, actor, object, verified.sealed)
@@ -172,7 +172,7 @@ async def _answered(tx: Transaction, instance: Instance, actor: Actor, verified:
             return NOTHING if id is None else await agreements.answered(tx, instance, actor, activity, id, verified.sealed)
         case Reference(id=id):
             effects = await agreements.answered(tx, instance, actor, activity, id, verified.sealed)
-            if isinstance(activity, Accept) and activity.result is not None:
+            if verified.sealed or (isinstance(activity, Accept) and activity.result is not None):
                 return effects
         case Follow() | Other():
             effects = NOTHING
@@ -258,7 +258,8 @@ async def _wrapped(tx: Transaction, instance: Instance, announce: Announce, foun
     return await _change(tx, instance, author, found.post.note, found.post.document)
 
 
-async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, at: int) -> Effects:
+async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, verified: Verified) -> Effects:
+    at = verified.at
     match undo.object:
         case Announce() | Like() | EmojiReact() as what:
             return await reactions.taken_back(tx, instance, actor, undo, what, at)
@@ -272,6 +273,8 @@ async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, a
             return NOTHING if id is None else await agreements.undone(tx, instance, actor, id)
         case Reference(id=id):
             effects = await agreements.undone(tx, instance, actor, id)
+            if verified.sealed:
+                return effects  # follows and reactions are taken back in the open, where they were said
             return Effects(wake=(*effects.wake, *(await _undo_by_id(tx, instance, actor, undo, id, at)).wake))
         case Follow() | Other():
             return await people.undone(tx, instance, actor, undo, at)

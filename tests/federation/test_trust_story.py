@@ -312,6 +312,82 @@ async def test_a_peer_speaks_for_its_own_host_alone(world: World, friends: tuple
     assert await b.count("post") == 1
 
 
+def inner(amina: str, bilal: str, carol: str, app: str) -> dict[str, dict[str, object]]:
+    """What may not lie inside a seal, by name: each from somebody who lives where the seal was made, to the one who opens it."""
+    follow = {"type": "Follow", "id": f"{bilal}#follow", "actor": bilal, "object": amina}
+    hers = {"id": f"{amina}#mine", "actor": amina, "object": bilal}
+    offer = {"type": "Offer", "id": f"{amina}/offers/1", "actor": amina, "object": {"type": "Person", "id": amina}}
+    post = {"type": "Note", "id": f"{amina}/secret/9", "attributedTo": amina, "content": "words", "to": [app]}
+    told: dict[str, dict[str, object]] = {
+        "another seal": {"type": "Sealed", "sealed": {"key": app, "from": app, "ephemeral": "z6LS", "payload": "AAAA"}},
+        "a create of a seal": {"type": "Create", "object": {"type": "Sealed", "id": f"{amina}/s/1", "actor": amina, "sealed": {}}},
+        "a create of a create": {"type": "Create", "object": {"type": "Create", "id": f"{amina}/c/1", "actor": amina, "object": post}},
+        "a create by its id": {"type": "Create", "object": f"{amina}/secret/9"},
+        "an update by its id": {"type": "Update", "object": f"{amina}/secret/9"},
+        "a new profile": {"type": "Update", "object": {"type": "Person", "id": amina, "inbox": f"{amina}/inbox", "preferredUsername": "amina"}},
+        "a vote": {"type": "Create", "object": {"type": "Note", "id": f"{amina}/v/1", "name": "yes", "inReplyTo": f"{bilal}/q/1", "attributedTo": amina}},
+        "in a list, addressed to a third": {"type": "Create", "object": [{**post, "cc": [carol]}]},
+        "a follow called an offer": {"type": ["Offer", "Follow"], "object": bilal},
+        "a block called a rejection": {"type": ["Block", "Reject"], "object": bilal},
+        "a yes to a follow": {"type": "Accept", "object": follow},
+        "a no to a follow": {"type": "Reject", "object": follow},
+        "an offer of nothing": dict(offer),
+        "a call from nowhere": {"type": "fm:Ring", "object": bilal},
+    }
+    for kind in ("Follow", "Block", "Like", "Announce", "EmojiReact", "Add", "Remove", "Move", "View", "Arrive"):
+        told[f"a {kind.lower()}"] = {"type": kind, "object": bilal, "target": bilal, "content": "\N{THUMBS UP SIGN}"}
+    for kind in ("Follow", "Block", "Like", "Announce", "Accept"):
+        told[f"an undone {kind.lower()}"] = {"type": "Undo", "object": {"type": kind, **hers}}
+    common = {"@context": documents.AS, "actor": amina, "to": [app]}
+    return {name: {**common, "id": f"{amina}#inner/{number}", **one} for number, (name, one) in enumerate(told.items())}
+
+
+async def everything_of(site: Site) -> dict[str, int]:
+    """How much of each kind a site holds."""
+    names = ("post", "follow", "listing", "home", "report", "notification", "tombstone", "block", "reaction", "waiting_message")
+    found = {row["name"] for row in await site.rows("select name from sqlite_master where type = 'table'")}
+    return {name: await site.count(name) for name in names if name in found}
+
+
+async def test_what_is_said_in_the_open_is_refused_inside_a_seal(world: World, friends: tuple[Person, Site]) -> None:
+    amina, b = friends
+    bilal = await world.person("bilal@b")
+    carol = await world.person("carol@c")
+    app = (await b.instance.database.read(known.application)).uri
+    # Given that they know each other in the open, and a follow of hers that stands
+    await bilal.follow(amina.handle)
+    await amina.follow(bilal.handle)
+    await world.settle()
+    before, follows = await everything_of(b), await b.rows("select state from follow order by id")
+    assert [row["state"] for row in follows] == ["accepted", "accepted"]
+    # When her host says each of these sealed
+    bad = inner(amina.uri, bilal.uri, carol.uri, app)
+    uris = {name: await seal_by_hand(amina, b, document) for name, document in bad.items()}
+    await world.settle(60)
+    # Then none of them is done, and the queue says of each that it was not
+    errors = {row["uri"]: (row["state"], row["error"]) for row in await b.rows("select uri, state, error from arrival")}
+    assert {name for name, uri in uris.items() if errors[uri][0] != "failed"} == set()
+    assert await everything_of(b) == before
+    assert await b.rows("select state from follow order by id") == follows
+    assert not any("secret" in str(error) or "amina" in str(error) for _, error in errors.values())
+
+
+async def test_by_its_id_a_seal_takes_back_an_offer_and_nothing_else(world: World, friends: tuple[Person, Site]) -> None:
+    amina, b = friends
+    bilal = await world.person("bilal@b")
+    app = (await b.instance.database.read(known.application)).uri
+    await bilal.follow(amina.handle)
+    await amina.follow(bilal.handle)
+    await world.settle()
+    asked, given = [row["uri"] for row in await b.rows("select follow.uri from follow join actor on actor.id = follow.follower_id order by actor.local desc")]
+    for number, (kind, about) in enumerate([("Reject", asked), ("Undo", given)]):
+        document = {"@context": documents.AS, "id": f"{amina.uri}#ids/{number}", "type": kind, "actor": amina.uri, "object": about, "to": [app]}
+        await seal_by_hand(amina, b, document)
+    await world.settle()
+    assert {row["state"] for row in await b.rows("select state from follow")} == {"accepted"}
+    assert await b.count("follow") == 2
+
+
 async def test_the_seal_needs_the_key_that_was_confirmed(world: World, friends: tuple[Person, Site]) -> None:
     amina, b = friends
     app = (await b.instance.database.read(known.application)).uri
