@@ -356,3 +356,20 @@ async def test_a_vouch_is_read_as_it_was_written(home: House) -> None:
     assert (await home.read(known.application)).uri == made.issuer
     for broken in (None, [], "x", {}, {"type": "Note"}, {**json.loads(made.document), "level": 6}, {**json.loads(made.document), "level": True}):
         assert wire.read(broken) is None
+
+
+async def test_a_peer_that_is_trusted_no_more_weighs_nothing_even_while_its_keys_are_still_pinned(home: House) -> None:
+    helper, peer = await home.stranger("helper", PEER), Peer()
+    await peer.befriend(home, 5)
+    said = peer.vouch(home, helper)
+    assert (await standing(home, helper, [said])).level == 3
+    await home.write(peers.set_level, home.instance, peer.host, "limited", "they were searched")
+    assert (await standing(home, helper, [said])).checked is False
+
+
+async def test_whoever_vouches_is_the_application_that_was_confirmed_on_its_own_host(home: House) -> None:
+    """An id on the right host is not enough, nor is the right issuer with an id elsewhere; each by the confirmed key."""
+    helper, peer = await home.stranger("helper", PEER), Peer()
+    await peer.befriend(home, 5)
+    for changes in ({"issuer": Iri(f"https://{peer.host}/users/somebody")}, {"id": Iri("https://else.example/vouches/1")}):
+        assert (await standing(home, helper, [peer.vouch(home, helper, **changes)])).checked is False
