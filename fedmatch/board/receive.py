@@ -10,7 +10,7 @@ import structlog
 
 from actors import generations, known
 from fedmatch import chores, times
-from fedmatch.board import listings, suggestions, vectors
+from fedmatch.board import listings, shares, suggestions, vectors
 from fedmatch.board.listings import AudienceName
 from fedmatch.safety import border, vouches
 from schemas.events import Answer, Boosted, PostArrived, PostChanged, PostGone, PostStored
@@ -39,8 +39,10 @@ where post.uri = :uri
 async def arrived(instance: "Instance", tx: Transaction, event: PostArrived) -> Answer:
     """Takes public answers to requests out of the way: shown, they would expose helper and asker to each other's watchers.
 
-    The asker's own additions pass. What is taken is not stored, not shown and not forwarded.
+    The asker's own additions pass. What is taken is not stored, not shown and not forwarded; nor is one more than a peer may have open here.
     """
+    if event.confidential and event.note.proposal is not None and not await shares.has_room(tx, instance, event.actor_id):
+        return Answer.TAKEN
     if event.note.in_reply_to is None or PUBLIC not in event.note.addressed:
         return Answer.PASS
     row = await tx.one(REQUEST_ANSWERED, uri=event.note.in_reply_to)
