@@ -73,6 +73,7 @@ def _peer_json(found: "OfPeer") -> dict[str, Json]:
         "public": dict(found.public),
         "fetched": found.fetched,
         "sealed": found.sealed,
+        "unheard": found.unheard,
     }
 
 
@@ -91,7 +92,8 @@ def _peer_text(found: "OfPeer") -> str:
             "Answers and conversations, with all their words\n" + table(("id", "state", "since"), answers, empty="none"),
             "Follows\n" + table(("ours", "theirs"), [*found.followed, *found.followers], empty="none"),
             f"Direct and followers-only posts of ours: {found.letters}. Public posts it fetched: {found.fetched}.\n"
-            f"Sent of late: {public} in the open, {found.sealed} sealed.",
+            f"Sent of late: {public} in the open, {found.sealed} sealed.\n"
+            f"Deleted here, and it has not heard so: {found.unheard}. What it was sent of these may lie there still.",
         )
     )
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors import hosts, peers
-from fedmatch.board.answers import hash_of
+from fedmatch.board.answers import by_id, hash_of
 from schemas.reading import Row
 from schemas.storage import Transaction
 
@@ -304,8 +304,33 @@ from post
 join post_audience on post_audience.post_id = post.id
 join actor on actor.id = post_audience.actor_id
 where post.local = 1
-  and post.visibility in ('direct', 'followers')
+  and post.visibility = 'direct'
   and actor.host_id = :host_id
+"""
+
+# A followers-only post names nobody but the collection.
+TO_FOLLOWERS: Final = """
+select count(*) as number
+from post
+where post.local = 1
+  and post.visibility = 'followers'
+  and exists (
+    select 1
+    from follow
+    join actor on actor.id = follow.follower_id
+    where follow.followed_id = post.actor_id
+      and follow.state = 'accepted'
+      and actor.host_id = :host_id
+  )
+"""
+
+UNHEARD: Final = """
+select count(distinct outgoing.ordering_key) as number
+from delivery
+join outgoing on outgoing.id = delivery.outgoing_id
+where delivery.host_id = :host_id
+  and delivery.state in ('waiting', 'dead')
+  and outgoing.kind = 'Delete'
 """
 
 PUBLIC_THERE: Final = """
@@ -341,20 +366,10 @@ where response.host_hash = :host_hash
 order by response.id
 """
 
-LISTINGS_OF: Final = """
-select post.uri
-from post
-join listing on listing.post_id = post.id
-join actor on actor.id = post.actor_id
-where actor.host_id = :host_id
-order by post.id
-"""
-
-ANSWERED_THERE: Final = """
+OF_HELPERS: Final = """
 select response.id, response.state, response.created_at
 from response
-where response.listing_hash = :listing_hash
-  and response.side = 'helper'
+where response.side = 'helper'
 order by response.id
 """
 
@@ -376,7 +391,10 @@ class Conversation:
 
 @dataclass(frozen=True, slots=True)
 class OfPeer:
-    """Everything of ours that lies, or lay, at one peer. `copies` are (url, kind, audience, from, until); times in ms UTC."""
+    """Everything of ours that lies, or lay, at one peer. `copies` are (url, kind, audience, from, until); times in ms UTC.
+
+    `unheard`: things that are deleted here and that it was not told of yet, or never could be; what it was sent of them may lie there still.
+    """
 
     host: str
     level: str
@@ -389,6 +407,7 @@ class OfPeer:
     public: tuple[tuple[str, int], ...]
     sealed: int
     fetched: int
+    unheard: int
 
 
 async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | None:
@@ -398,10 +417,13 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
         return None
     host_id = int(row["id"])
     answers = [*await tx.all(ANSWERED_HERE, host_hash=hash_of(instance, "host", row["name"]))]
-    for listing in await tx.all(LISTINGS_OF, host_id=host_id):
-        answers += await tx.all(ANSWERED_THERE, listing_hash=hash_of(instance, "listing", listing["uri"]))
+    for answer in await tx.all(OF_HELPERS):
+        # Whom we answered rests sealed; what they asked may lie here no more.
+        given = await by_id(tx, instance, answer["id"])
+        if given is not None and hosts.authority(given.words.asker) == row["name"]:
+            answers.append(answer)
     fetched = await tx.one(FETCHED, host_id=host_id)
-    letters, sealed = await tx.one(LETTERS, host_id=host_id), await tx.one(SEALED_THERE, host_id=host_id)
+    sealed, unheard = await tx.one(SEALED_THERE, host_id=host_id), await tx.one(UNHEARD, host_id=host_id)
     return OfPeer(
         host=row["name"],
         level=await peers.level(tx, row["name"]),
@@ -410,10 +432,11 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
         conversations=tuple(Conversation(one["id"], one["state"], one["created_at"]) for one in answers),
         followed=_pairs(await tx.all(FOLLOWED_THERE, host_id=host_id)),
         followers=_pairs(await tx.all(FOLLOWING_US, host_id=host_id)),
-        letters=0 if letters is None else int(letters["number"]),
+        letters=sum([int(found["number"]) for sql in (LETTERS, TO_FOLLOWERS) if (found := await tx.one(sql, host_id=host_id)) is not None]),
         public=tuple((one["kind"], int(one["number"])) for one in await tx.all(PUBLIC_THERE, host_id=host_id)),
         sealed=0 if sealed is None else int(sealed["number"]),
         fetched=0 if fetched is None else int(fetched["number"]),
+        unheard=0 if unheard is None else int(unheard["number"]),
     )
 
 
