@@ -1,7 +1,8 @@
 """What is to be done later, and who does it? A row of `job`, written with its cause, claimed with a lease, and done, tried again or set aside in sight.
 
 A job is named by kind and key. While one waits, the same one asked for again is the same row (it coalesces); while one runs, the next waits for its end.
-A handler may run twice after a crash: what it does must stand that. One that takes its process down three times is quarantined, not tried for ever.
+A handler may run twice after a crash: what it does must stand that. One that takes its process down three times is quarantined, not tried for ever;
+between the second and the third it rests, so that whoever only ran beside it does not go with it.
 """
 
 import asyncio
@@ -26,10 +27,11 @@ Handler = Callable[[Instance, str, bytes], Awaitable[None]]
 SOON_MS: Final = 60_000
 LEASE_MS: Final = 30_000  # so that a job of a killed process is taken over in less than a minute
 BEAT_S: Final = LEASE_MS / 3000
-LOOK_S: Final = 10.0  # how long nobody looks for lost leases if nothing happens
+LOOK_S: Final = 1.0  # how long nobody looks if nothing happens: leases run out, and the clock may jump over what was far ahead (a suspended machine)
 BREATH_S: Final = 0.02  # many commits in a row wake us once
 DRAIN_S: Final = 7.0
 CRASHES: Final = 3
+SUSPECT_MS: Final = 60_000
 FAILURES: Final = 12
 FIRST_RETRY_MS: Final = 10_000
 LAST_RETRY_MS: Final = 3_600_000
@@ -110,6 +112,7 @@ where job.kind = :kind
 INHERIT: Final = """
 update job
 set attempts = :attempts,
+  crashes = :crashes,
   run_at = :run_at,
   error = :error
 where job.id = :id
@@ -122,6 +125,12 @@ set state = 'waiting',
   lease_until = 0,
   attempts = :attempts,
   error = :error
+where job.id = :id
+"""
+
+SUSPECT: Final = """
+update job
+set crashes = :crashes
 where job.id = :id
 """
 
@@ -345,10 +354,25 @@ async def _claim(tx: Transaction, for_update: str, now: int, limit: int, ours: f
             log.error("a job is in quarantine", job=row["id"], kind=row["kind"], crashes=crashes)
             await tx.execute(QUARANTINE, id=row["id"], crashes=crashes, error=f"its process died {crashes} times")
             continue
+        if crashes == CRASHES - 1:
+            await _rest_apart(tx, row, now, crashes)
+            continue
         claims.append(await _take(tx, row, now, crashes))
     names = {(claim.kind, claim.key) for claim in claims}
     due = await tx.all(DUE + for_update, now=now, limit=limit - len(claims))
     return claims + [await _take(tx, row, now, row["crashes"]) for row in due if (row["kind"], row["key"]) not in names]
+
+
+async def _rest_apart(tx: Transaction, row: Row, now: int, crashes: int) -> None:
+    """Puts back what two processes died with, for one to five minutes, each for its own time.
+
+    What ran beside the guilty one would otherwise be taken first by the next process, together with it, and be quarantined with it; and so would all that a
+    start asks for, where something else ends three processes a moment after they begin.
+    """
+    claim = Claim(row["id"], row["kind"], row["key"], b"", row["attempts"], crashes)
+    log.warning("a job rests: two processes died while it ran", job=claim.id, kind=claim.kind)
+    await tx.execute(SUSPECT, id=claim.id, crashes=crashes)
+    await _wait_again(tx, claim, now + SUSPECT_MS + secrets.randbelow(4 * SUSPECT_MS), claim.attempts, f"its process died {crashes} times")
 
 
 async def _take(tx: Transaction, row: Row, now: int, crashes: int) -> Claim:
@@ -391,4 +415,4 @@ async def _wait_again(tx: Transaction, claim: Claim, run_at: int, attempts: int,
         crashpoint("job:again")
     else:
         await tx.execute(DONE, id=claim.id, attempts=claim.attempts)
-        await tx.execute(INHERIT, id=successor["id"], run_at=run_at, attempts=attempts, error=error)
+        await tx.execute(INHERIT, id=successor["id"], run_at=run_at, attempts=attempts, crashes=claim.crashes, error=error)

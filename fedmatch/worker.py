@@ -32,6 +32,8 @@ class Worker:
         self._deliverer = Deliverer(instance)
         self._jobs = Jobs(instance, chores.handlers(instance))
         self._keeper = Keeper(instance)
+        self.began = asyncio.Event()
+        """Set once what every start asks for is written down."""
 
     async def run(self) -> None:
         """Works until `instance.stopping`, then finishes what it has in hand, for at most 9 s; what is not finished keeps its row and its lease runs out."""
@@ -48,6 +50,7 @@ class Worker:
         instance.wake = wake_one
         instance.database.on_commit(wake_all)
         await instance.database.write(chores.begin, instance)
+        self.began.set()
         folder = instance.config.folder
         careful = living.begin(folder)
         later = asyncio.get_running_loop().call_later(living.CAREFUL_S if careful else 0, self._be_quick)
@@ -70,7 +73,8 @@ class Worker:
             living.end(folder)
 
     def _be_quick(self) -> None:
-        self._instance.at_once = True
+        # What a restore lost sight of is asked for post by post, which the door does not.
+        self._instance.at_once = not self._instance.restored
 
     async def _keep(self, name: str, part: Part) -> None:
         """Runs a part, and runs it again after it broke: one bad row must not stop the house."""

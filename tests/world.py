@@ -109,7 +109,10 @@ class Site:
         if web:
             await self._serve()
         if worker:
-            self.work()
+            began = asyncio.create_task(self.work().began.wait())
+            # What a start asks for is there before anybody looks whether something is due; a start that broke is told at the end.
+            await asyncio.wait([began, self._tasks[-1]], return_when=asyncio.FIRST_COMPLETED)
+            began.cancel()
         return self
 
     async def _serve(self) -> None:
@@ -122,9 +125,11 @@ class Site:
         self._tasks.append(asyncio.create_task(hypercorn.asyncio.serve(app.web(self.instance), serving, shutdown_trigger=shutdown)))  # type: ignore[arg-type]  # any ASGI callable
         await self._answers()
 
-    def work(self) -> None:
+    def work(self) -> Worker:
         """Starts the worker of an instance that ran without."""
-        self._tasks.append(asyncio.create_task(Worker(self.instance).run()))
+        worker = Worker(self.instance)
+        self._tasks.append(asyncio.create_task(worker.run()))
+        return worker
 
     async def _answers(self) -> None:
         for _ in range(1000):

@@ -119,6 +119,16 @@ async def test_what_is_due_is_done_and_what_is_not_waits(house):
         await empty(house)
 
 
+async def test_a_clock_that_jumps_hides_nothing_that_is_due(house):
+    work = Work()
+    await ask(house, in_ms=3_600_000)
+    async with Running(Jobs(house, {"note": work.note})):
+        await asyncio.sleep(0.1)  # it looked, and sleeps until the next hour
+        house.clock.at_ms += 3_600_000  # the machine was suspended; nobody wakes us
+        await until(lambda: work.done == [("k", b"")])
+        await empty(house)
+
+
 async def test_a_job_asked_for_while_it_runs_runs_once_more(house):
     work = Work()
     work.gate.clear()
@@ -259,15 +269,48 @@ async def test_a_job_that_takes_its_process_down_three_times_is_set_aside(house,
         (row,) = await house.database.read(rows)
         assert (row.state, row.attempts, row.crashes) == ("running", crash, crash - 1)
         house.clock.at_ms += jobs.LEASE_MS + 1
+    work = Work()
+    async with Running(Jobs(house, {"note": work.note})):
+        async with asyncio.timeout(5):
+            while (row := (await house.database.read(rows))[0]).state != "waiting":
+                await asyncio.sleep(0.01)
+    assert jobs.SUSPECT_MS <= row.run_at - house.clock.ms() < 5 * jobs.SUSPECT_MS
+    assert (row.attempts, row.crashes, row.error) == (2, 2, "its process died 2 times")
+    house.clock.at_ms = row.run_at
     assert await asyncio.to_thread(nursery.wait, nursery.start("tests.programs:do_jobs", where, house.clock.ms())) == -9
     house.clock.at_ms += jobs.LEASE_MS + 1
-    work = Work()
     async with Running(Jobs(house, {"note": work.note})):
         async with asyncio.timeout(5):
             while (row := (await house.database.read(rows))[0]).state != "quarantined":
                 await asyncio.sleep(0.01)
     assert (row.attempts, row.crashes, row.error) == (3, 3, "its process died 3 times")
     assert work.done == []
+
+
+async def test_what_ran_beside_a_job_that_kills_does_not_go_with_it(house):
+    # Given three jobs that two processes died with: one is to blame, two were in the same hands
+    async def died_twice(tx):
+        await tx.execute("update job set state = 'running', attempts = 2, crashes = 1, lease_until = :past", past=house.clock.ms() - 1)
+
+    keys = {"guilty", "one", "two"}
+    for key in keys:
+        await ask(house, key)
+    await house.database.write(died_twice)
+    work = Work()
+    async with Running(Jobs(house, {"note": work.note})) as running:
+        # Then none is taken up at once, and each rests for a time of its own
+        async with asyncio.timeout(5):
+            while any(row.state != "waiting" for row in await house.database.read(rows)):
+                await asyncio.sleep(0.005)
+        resting = await house.database.read(rows)
+        assert len({row.run_at for row in resting}) == 3
+        # And each is tried alone
+        for number, row in enumerate(sorted(resting, key=lambda row: row.run_at), 1):
+            house.clock.at_ms = row.run_at
+            running.wake()
+            await until(lambda number=number: len(work.done) == number)
+            assert work.done[-1] == (row.key, b"")
+        await empty(house)
 
 
 async def test_two_processes_never_do_one_job_twice(house, nursery, where, tmp_path):
