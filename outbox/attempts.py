@@ -45,12 +45,12 @@ class Attempts:
         instance = self._instance
         try:
             key = await self._key(delivery)
-            body = delivery.letter.open(instance.vault)
+            body, digest = delivery.letter.open(instance.vault), delivery.letter.digest
             if delivery.letter.confidential:
                 wrapped = await confidential.wrap(instance, lane.host_id, delivery.letter.uri, body)
                 if isinstance(wrapped, confidential.Waits):
                     return Attempt(Again(wrapped.why, failure=False) if wrapped.later else Held(wrapped.why))
-                body = wrapped
+                body, digest = wrapped, ""
             url = await self._address(delivery)
         except Locked:
             return None
@@ -69,7 +69,7 @@ class Attempts:
             verdict = trust.verdict(instance, lane.host, "deliver")
             if not verdict.allowed:
                 return Attempt(Gone(verdict.why))
-            answer = await self._post(key, url, body, lane.scheme, headers)
+            answer = await self._post(key, url, body, lane.scheme, headers, digest)
             if isinstance(answer, Fetched) and answer.status in knock.REFUSED:
                 answer, took = await self._knock_again(lane, key, url, body, answer, headers)
             if isinstance(answer, Unreachable):
@@ -105,10 +105,12 @@ class Attempts:
         told = await self._instance.database.read(_synchronisation, delivery.letter.actor_id, lane.host_id, body)
         return HEADERS if told is None else {**HEADERS, synchronisation.HEADER: told}
 
-    async def _post(self, key: PrivateKey, url: str, body: bytes, scheme: knock.Scheme, extra: Mapping[str, str]) -> Fetched | Unreachable | Refused:
+    async def _post(
+        self, key: PrivateKey, url: str, body: bytes, scheme: knock.Scheme, extra: Mapping[str, str], digest: str = ""
+    ) -> Fetched | Unreachable | Refused:
         # Signed at the last moment (F38): the Date is fresh.
         try:
-            headers = await self._hand.do(partial(knock.sign, scheme, key, "POST", url, extra, body, self._instance.clock.now()))
+            headers = await self._hand.do(partial(knock.sign, scheme, key, "POST", url, extra, body, self._instance.clock.now(), digest))
         except hosts.BadUrl as error:
             return Refused(f"its inbox is no address: {error}")
         crashpoint("deliver:signed")

@@ -7,8 +7,10 @@ last time share a small budget of their own. So a host that hangs delays nobody 
 
 import asyncio
 import secrets
+from collections import deque
 from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import structlog
@@ -38,6 +40,14 @@ BREATH_S: Final = 0.05
 """How often at most we look for hosts that failed before, while everybody else's commits wake us."""
 
 
+@dataclass(slots=True, eq=False)
+class _Slot:
+    """A place among those that are sent at once, until the moment at which it is given to the next."""
+
+    until: float
+    given: bool = False
+
+
 class Deliverer:
     """Sends what waits, of all hosts, until it is told to stop. One a process; any number of processes on one database."""
 
@@ -51,6 +61,8 @@ class Deliverer:
         # Beneath the connector's own cap (four times the slots, at least 256), so that nobody waits inside it; and more than 200 servers that hang at once.
         self._most_sockets = max(240, 3 * self._slots)
         self._most_bad = max(2, self._slots // 8)
+        # Hosts are claimed for twice the slots: while one half is under way, a claim fetches the next, so nobody waits for a commit between them.
+        self._ahead = 2 * self._slots
         self._woken = asyncio.Event()
         self._stopping = asyncio.Event()
         self._finished = asyncio.Event()
@@ -64,6 +76,8 @@ class Deliverer:
         self._wanting = 0
         self._slot = asyncio.Semaphore(self._slots)
         self._socket = asyncio.Semaphore(self._most_sockets)
+        self._held: deque[_Slot] = deque()
+        self._early: asyncio.TimerHandle | None = None
         self._outcomes: list[Result | Done] = []
         self._news = asyncio.Event()
         self._closing = False
@@ -97,6 +111,8 @@ class Deliverer:
                     stopper.cancel()
                     beat.cancel()
         finally:
+            if self._early is not None:
+                self._early.cancel()
             self._finished.set()
 
     async def drain(self) -> None:
@@ -141,7 +157,7 @@ class Deliverer:
                     await self._woken.wait()
 
     async def _claim(self) -> Sequence[Lane]:
-        good = min(self._slots - self._wanting, self._most_sockets - len(self._lanes))
+        good = min(self._slots, self._ahead - self._wanting, self._most_sockets - len(self._lanes))
         if not self._roomy:
             good = 0
         bad = self._most_bad - sum(1 for lane in self._lanes.values() if lane.failures)
@@ -164,8 +180,8 @@ class Deliverer:
 
     @property
     def _roomy(self) -> bool:
-        """Whether enough places are free: with a few among many it pays to wait for more of them, since a claim is a write."""
-        return not self._wanting or (self._slots - self._wanting) * 4 >= self._slots
+        """Whether no more are in hand than have a slot: with a few places free it pays to wait for more of them, since a claim is a write."""
+        return self._wanting <= self._slots
 
     # --- flying
 
@@ -211,23 +227,36 @@ class Deliverer:
         self._wanting += 1
         async with self._socket:
             await self._slot.acquire()
-            gave = False
-
-            def give_back() -> None:
-                nonlocal gave
-                if not gave:
-                    gave = True
-                    self._slot.release()
-                    self._wanting -= 1
-                    if self._roomy:
-                        self._woken.set()
-
-            early = asyncio.get_running_loop().call_later(EARLY_S, give_back)
+            slot = self._hold()
             try:
-                return await self._attempts.send(lane, delivery)
+                # Who waited here while we were told to stop goes back to its row.
+                return None if self._stopping.is_set() else await self._attempts.send(lane, delivery)
             finally:
-                early.cancel()
-                give_back()
+                self._give_back(slot)
+
+    def _hold(self) -> "_Slot":
+        """Notes that a slot is taken now; one timer looks after all of them, since a timer for each costs more than it."""
+        loop = asyncio.get_running_loop()
+        slot = _Slot(loop.time() + EARLY_S)
+        self._held.append(slot)
+        if self._early is None:
+            self._early = loop.call_at(slot.until, self._give_back_early)
+        return slot
+
+    def _give_back(self, slot: "_Slot") -> None:
+        if slot.given:
+            return
+        slot.given = True
+        self._slot.release()
+        self._wanting -= 1
+        if self._roomy:
+            self._woken.set()
+
+    def _give_back_early(self) -> None:
+        loop = asyncio.get_running_loop()
+        while self._held and (self._held[0].given or self._held[0].until <= loop.time()):
+            self._give_back(self._held.popleft())
+        self._early = loop.call_at(self._held[0].until, self._give_back_early) if self._held else None
 
     # --- what came of it
 

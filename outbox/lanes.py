@@ -3,7 +3,7 @@
 from collections import deque
 from dataclasses import dataclass, field
 
-from actors.signatures import knock
+from actors.signatures import cavage, knock
 from actors.vault import Locked, Vault
 from outbox.backoff import Judgement, Sent
 from schemas.reading import Iri
@@ -21,15 +21,18 @@ class Letter:
     confidential: bool
     body: bytes = field(repr=False)
     opened: bytes | None = field(default=None, repr=False)
+    digest: str = field(default="", repr=False)
     here: int = 0
 
     def open(self, vault: Vault) -> bytes:
         """Its bytes; raises `Locked` also if it was open before, and `Tampered`."""
         if vault.locked:
-            self.opened = None
+            self.opened, self.digest = None, ""
             raise Locked
         if self.opened is None:
             self.opened = vault.open(self.body, f"outgoing:{self.id}")
+            # Once for all who get it; and over more than 2 kB each would let go of Python's lock, which costs more than the digest.
+            self.digest = cavage.digest_header(self.opened)
         return self.opened
 
 

@@ -31,11 +31,13 @@ def other(scheme: Scheme) -> Scheme:
     return "rfc9421" if scheme == "cavage" else "cavage"
 
 
-def sign(scheme: Scheme, key: PrivateKey, method: str, url: str, headers: Mapping[str, str], body: bytes | None, now: datetime) -> dict[str, str]:
-    """The complete headers of a request signed in `scheme`; raises `actors.hosts.BadUrl`. `now` is aware."""
+def sign(
+    scheme: Scheme, key: PrivateKey, method: str, url: str, headers: Mapping[str, str], body: bytes | None, now: datetime, digest: str = ""
+) -> dict[str, str]:
+    """The complete headers of a request signed in `scheme`; raises `actors.hosts.BadUrl`. `now` is aware, `digest` that of `cavage.digest_header`, if known."""
     match scheme:
         case "cavage":
-            return cavage.sign(key, method, url, headers, body, now)
+            return cavage.sign(key, method, url, headers, body, now, digest=digest)
         case "rfc9421":
             spelled = target(url)
             complete = {name: value for name, value in headers.items() if name.lower() not in OURS}
