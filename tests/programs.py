@@ -8,12 +8,16 @@ from types import SimpleNamespace
 from typing import cast
 
 from actors.instance import Instance
+from fedmatch import app
+from fedmatch.backup import restore, take
 from fedmatch.database import sqlite_file
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.postgresql import open_postgresql
 from fedmatch.database.sqlite import open_sqlite
+from fedmatch.ids import SystemClock
 from fedmatch.jobs import Jobs
+from schemas.config import load
 from schemas.storage import Transaction, Unavailable
 
 
@@ -28,6 +32,28 @@ def migrated(where: str) -> None:
         database = await _open(where)
         await migrate(database)
         await database.close()
+
+    asyncio.run(once())
+
+
+def back_up(config: str, path: str) -> None:
+    """Takes a backup, as `fedmatch backup` does."""
+
+    async def once() -> None:
+        instance = await app.build(load(Path(config)))
+        await take.take(instance, Path(path))
+        await app.close(instance)
+
+    asyncio.run(once())
+
+
+def bring_back(config: str, path: str) -> None:
+    """Restores a backup over what is there, as `fedmatch restore --replace` does."""
+
+    async def once() -> None:
+        there = load(Path(config))
+        backup = restore.open_backup(Path(path), there, None, await restore.living(there))
+        await restore.restore(backup, there, SystemClock().ms(), replace=True)
 
     asyncio.run(once())
 

@@ -9,9 +9,9 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
-from actors.vault import Tampered, Vault
+from actors.vault import Vault
 from fedmatch.backup.ledger import Entry, mark_of
 from schemas.reading import Row
 from schemas.storage import Transaction
@@ -100,8 +100,17 @@ where id = :id
 
 END_RESPONSE: Final = """
 update response
-set state = :state, live_hash = null, changed_at = :now
+set state = :state, live_hash = null, sealed = :sealed, changed_at = :now
 where id = :id
+"""
+
+FORGET_LETTERS: Final = """
+delete from letter
+where hash in (
+    select response_name.hash
+    from response_name
+    where response_name.response_id = :id
+  )
 """
 
 ANNOUNCEMENTS: Final = """
@@ -266,6 +275,7 @@ delete from audit_detail
 where audit_id = :id
 """
 
+WORDLESS: Final = frozenset({"declined", "withdrawn", "released"})
 OVER: Final = frozenset({"completed", "failed", "declined", "withdrawn", "released"})
 SIMPLE: Final = (
     Simple("listing", LISTINGS, DELETE_LISTING, CLOSE_LISTING, frozenset({"fulfilled", "expired", "withdrawn"})),
@@ -323,22 +333,33 @@ async def _responses(tx: Transaction, vault: Vault, last: Last, now: int, done: 
         for row in rows:
             after = int(row["id"])
             state = last.get(("response", mark_of(vault, "response", str(row["id"]))))
-            if state == "" or state in OVER:
-                await _unsay_offer(tx, vault, row)
             if state == "":
+                await _unsay_offer(tx, vault, _words(vault, row))
+                await tx.execute(FORGET_LETTERS, id=row["id"])
                 done["response"] += await tx.execute(DELETE_RESPONSE, id=row["id"])
             elif state in OVER and row["state"] not in OVER:
-                done["response"] += await tx.execute(END_RESPONSE, id=row["id"], state=state, now=now // HOUR_MS * HOUR_MS)
+                words = _words(vault, row)
+                await _unsay_offer(tx, vault, words)
+                # As `fedmatch.board.outcomes`: nothing of its text stays where it never became a conversation.
+                if state in WORDLESS:
+                    words["text"] = ""
+                    await tx.execute(FORGET_LETTERS, id=row["id"])
+                packed = vault.seal(json.dumps(words, ensure_ascii=False).encode(), f"response:{row['id']}")
+                done["response"] += await tx.execute(END_RESPONSE, id=row["id"], state=state, sealed=packed, now=now // HOUR_MS * HOUR_MS)
 
 
-async def _unsay_offer(tx: Transaction, vault: Vault, row: Row) -> None:
+def _words(vault: Vault, row: Row) -> dict[str, Any]:
+    words: dict[str, Any] = json.loads(vault.open(bytes(row["sealed"]), f"response:{row['id']}"))
+    return words
+
+
+async def _unsay_offer(tx: Transaction, vault: Vault, words: Mapping[str, Any]) -> None:
     """What still waited to leave about this answer does not leave any more: what ended it was said since."""
-    try:
-        # The ordering key of `fedmatch.board.crossing`; to a trusted peer its host stands in front.
-        key = vault.digest("response.order", json.loads(vault.open(bytes(row["sealed"]), f"response:{row['id']}"))["offer"]).hex()
-    except (Tampered, KeyError):
-        return
+    # The ordering key of `fedmatch.board.crossing`; to a trusted peer its host stands in front.
+    key = vault.digest("response.order", str(words["offer"])).hex()
     await tx.execute(UNSAY_ORDER, ordering_key=key, ending=f"% {key}")
+    if words.get("note") is not None:
+        await tx.execute(UNSAY, object=str(words["note"]))
 
 
 async def _posts(tx: Transaction, vault: Vault, last: Last, now: int, done: Counter[str]) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import shutil
 import sqlite3
 import time
 from collections.abc import Sequence
@@ -19,13 +20,14 @@ from fedmatch.database.sqlite import transaction
 from fedmatch.database.sqlite_file import APPLICATION_ID
 from schemas.config import Config
 from schemas.crashpoint import crashpoint
+from schemas.storage import StorageError
 
 NEW: Final = f".{FILE_NAME}.restoring"
 TRIES: Final = 20
 
 
-def _opened(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=rw", uri=True, timeout=0, isolation_level=None)
+def _opened(path: Path, mode: str = "rw") -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode={mode}", uri=True, timeout=0, isolation_level=None)
     connection.row_factory = sqlite3.Row
     return connection
 
@@ -34,16 +36,16 @@ async def living(config: Config) -> Envelope | None:
     """The vault of the database that is there, if one can be read."""
     path = config.folder / FILE_NAME
     try:
-        with closing(_opened(path)) as connection:
+        with closing(_opened(path, "ro")) as connection:
             return await envelope_of(transaction(connection))
-    except (sqlite3.Error, OSError):
+    except (sqlite3.Error, StorageError, OSError):
         return None
 
 
 async def note_waiting(config: Config, vault: Vault, where: Path) -> None:
     """Notes in the ledger what ended in the database that is there and was not noted yet. What cannot be read cannot be noted."""
     path = config.folder / FILE_NAME
-    with suppress(sqlite3.Error), closing(_opened(path)) as connection:
+    with suppress(sqlite3.Error, StorageError), closing(_opened(path, "ro")) as connection:
         there = await envelope_of(transaction(connection))
         if there is None or there.public_key != vault.public_key:
             return
@@ -60,7 +62,7 @@ async def put(backup: Backup, config: Config, ended: Sequence[Entry], now: int, 
         forgotten = await _make(backup, new, ended, now)
         crashpoint("restore:made")
         aside = _swap(path, new, config.folder)
-    except (sqlite3.Error, OSError) as error:
+    except (sqlite3.Error, StorageError, OSError) as error:
         raise CannotRestore(f"{path} cannot be restored: {error}; look whether the disk is full, and who owns {config.folder}. Nothing was changed") from error
     finally:
         _clear(new)
@@ -118,16 +120,21 @@ def _swap(path: Path, new: Path, folder: Path) -> str | None:
 
 
 def _set_aside(path: Path, folder: Path) -> Path:
-    """A second name for the old file, in a folder of its own; the first one is there until the new one takes it."""
-    with suppress(sqlite3.DatabaseError), closing(_opened(path)) as connection:
-        # Leaving WAL needs the file for ourselves, and empties the log into it: then one file is all of it. A damaged one is set aside with its log.
-        if connection.execute("pragma application_id").fetchone()[0] == APPLICATION_ID and not _alone(connection):
-            raise CannotRestore(f"another process has {path} open (`fuser {path}` names it): stop it first")
+    """A second name for the old file, in a folder of its own; the first one is there until the new one takes it. A damaged one is set aside with its log."""
     aside = folder / f"{ASIDE}{time.strftime('%Y%m%dT%H%M%SZ', time.gmtime())}-{os.getpid()}"
     aside.mkdir(mode=0o700)
-    for name in (path.name, f"{path.name}-wal"):
+    wal = aside / f"{path.name}-wal"
+    # Before anybody opens it: who closes a damaged one last may take its log away.
+    for name in (path.name, wal.name):
         with suppress(FileNotFoundError):
             os.link(path.with_name(name), aside / name)
+    with suppress(sqlite3.DatabaseError), closing(_opened(path)) as connection:
+        if connection.execute("pragma application_id").fetchone()[0] == APPLICATION_ID:
+            # Leaving WAL needs the file for ourselves, and empties the log into it: then one file is all of it.
+            if not _alone(connection):
+                shutil.rmtree(aside)
+                raise CannotRestore(f"another process has {path} open (`fuser {path}` names it): stop it first")
+            wal.unlink(missing_ok=True)
     _sync(aside)
     _sync(folder)
     return aside

@@ -122,7 +122,8 @@ async def _pending(tx: Transaction, known: Sequence[Migration]) -> Sequence[Migr
     for row in applied[len(known) :]:
         raise Unusable(
             f"the database has migration {row['name']}, which this program does not know: it was used by a newer fedmatch. "
-            "Start that version again, or bring back the backup taken before the upgrade with `fedmatch restore`"
+            "Start that version again, or bring back the backup taken before the upgrade: "
+            "`fedmatch restore PATH --replace`, with the newest before-*.fedmatch in `backups` of the data folder"
         )
     for row, migration in zip(applied, known, strict=False):
         if (row["number"], row["sha256"]) != (migration.number, migration.sha256):

@@ -103,8 +103,8 @@ def _sorry(path: Path, error: Exception) -> str:
 
 def _damaged(path: Path, why: str) -> str:
     return (
-        f"{path} is damaged: {why}. Nothing was changed. Copy {path.name}, {path.name}-wal and {path.name}-shm somewhere safe, move them away, "
-        "then bring the last backup back with `fedmatch restore`"
+        f"{path} is damaged: {why}. Nothing was changed. Bring the last backup back with `fedmatch restore PATH --replace`; "
+        "what is there is set aside, not lost"
     )
 
 

@@ -67,7 +67,11 @@ PRIVACY: dict[str, tuple[str, ...] | Later] = {
         f"{TRUST}::test_peers_keep_the_heads_of_a_log_they_saw",
     ),
     "A128 moments": ("tests/federation/test_delayed_answer_story.py::test_no_row_tells_when_a_request_was_written", "tests/attacks/test_two_worlds.py"),
-    "F29 F30 restore": Later("there is no backup and no restore (docs/faults.md)"),
+    "F29 F30 restore": (
+        "tests/federation/test_restore_story.py::test_f29_what_ended_stays_ended_and_nobody_is_told_twice",
+        "tests/federation/test_restore_story.py::test_f29_trust_that_was_taken_away_stays_away",
+        "tests/faults/test_backup.py::test_f30_without_the_key_or_with_a_wrong_one_it_says_what_to_do",
+    ),
 }
 
 EVERY = ANSWERS | PRIVACY
