@@ -91,6 +91,8 @@ def key(said: Claim, request: Request) -> str:
 
     For what is sent anew under one id, the signature belongs to it: a byte-for-byte replay is known, a new sending is new (protocol 3.9).
     """
+    if said.id is None and said.kind in verify.NAMELESS:
+        return f"{said.actor} {said.kind} {_mark(request)}"
     if said.id is None:
         raise Malformed("id", "what is kept has an id")
     return f"{said.id} {_mark(request)}" if said.kind in REPEATED else said.id

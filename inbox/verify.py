@@ -39,6 +39,8 @@ PROVABLE: Final = frozenset({"Create", "Update", "Delete"})
 come back by a copy of it."""
 DATED: Final = frozenset({"Follow", "Undo", "Like", "EmojiReact", "EmojiReaction", "Announce", "Block"})
 """What can be taken back and said again under one id, so that it matters when each was signed (actors/said.py)."""
+NAMELESS: Final = frozenset({"Add", "Remove"})
+"""What Mastodon sends without an id. Both only say that a list is to be read anew, so nothing has to tell them apart."""
 MOST_PROVEN: Final = 256 * 1024
 """Bytes of a document whose proof we look at; canonical JSON of more would hold everybody up. What is longer is read from its origin."""
 
@@ -185,7 +187,7 @@ def _only(attributed: object, actor: Iri) -> bool:
 
 async def _judge(instance: Instance, carrier: Sender, said: Claim, document: Document, body: bytes) -> Verified | Forwarded | Transient:
     if said.actor == carrier.uri:
-        return Transient(carrier) if said.id is None else Verified(carrier, document, "signature", body)
+        return Transient(carrier) if said.id is None and said.kind not in NAMELESS else Verified(carrier, document, "signature", body)
     if said.id is None:
         # Nothing to ask its origin for, so nobody but the carrier says it, and the carrier may not.
         raise Unsigned("signed by somebody else, and it has no id to ask for")

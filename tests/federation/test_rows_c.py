@@ -370,6 +370,13 @@ async def test_c27_a_content_digest_that_is_none(met: Meeting, p1: FakeActor) ->
     assert (await post(met, resigned(met, p1, [*message_signed(p1.keys.rsa, p1.key_id, "POST", URL, body, met.house.clock.now())]), body)).status == 202
 
 
+async def test_c27_a_digest_beside_the_content_digest_must_agree(met: Meeting, p1: FakeActor) -> None:
+    body = json.dumps(create(p1)).encode()
+    for stated, status in ((digest(body), 202), (digest(body + b" "), 401)):
+        lines = message_signed(p1.keys.rsa, p1.key_id, "POST", URL, body, met.house.clock.now())
+        assert (await post(met, [*lines, ("digest", stated)], body)).status == status
+
+
 def resigned(met: Meeting, actor: FakeActor, lines: Lines) -> Lines:
     """The same headers with a fresh signature over them, made by hand: the library refuses to sign a digest that is none."""
     values = dict(lines)

@@ -450,6 +450,16 @@ async def test_e3_e4_a_proof_that_does_not_hold_is_no_word_of_its_actor(world: W
     assert [heard.status for heard in peer.asked(activity["id"].removeprefix(peer.base))] == [404]
 
 
+async def test_e3_a_key_on_another_server_is_not_even_looked_up(world: World, amina: Person, peer: FakePeer) -> None:
+    p1, other = peer.actor("p1"), await world.peer()
+    p1.keys = pair("p1")
+    activity = by(p1, told(amina, p1, "proven elsewhere"))
+    activity["proof"]["verificationMethod"] = f"{other.base}/users/p1#ed25519-key"
+    before = await amina.reads()
+    assert await carried(world, amina, peer, activity) == 202
+    assert (await amina.reads(), other.log) == (before, [])
+
+
 async def test_e3_a_key_that_only_signs_requests_proves_no_document(world: World, amina: Person, peer: FakePeer) -> None:
     # Given an Ed25519 key that stands in `publicKey`, and is not listed for assertions
     p1 = peer.actor("p1")

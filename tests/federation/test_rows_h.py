@@ -794,7 +794,8 @@ async def test_pins_are_what_their_own_server_lists(world: World, amina: Person,
     # Then his pins are the posts of his own that his server lists
     assert [row["uri"] for row in await amina.site.rows(pinned, uri=p1.id)] == [mine["id"], older["id"]]
     p1.peer.documents[path]["orderedItems"] = [older["id"]]
-    await send(world, p1, p1.activity("Remove", mine["id"], target=p1.overrides["featured"]), amina)
+    remove = p1.activity("Remove", mine["id"], target=p1.overrides["featured"])
+    assert await send(world, p1, {name: value for name, value in remove.items() if name != "id"}, amina) == 202  # Mastodon gives none
     assert [row["uri"] for row in await amina.site.rows(pinned, uri=p1.id)] == [older["id"]]
     # And nobody adds to another's
     asked = len(p1.peer.asked(path))

@@ -67,6 +67,11 @@ async def test_without_an_id_it_is_transient(house: House) -> None:
     document = activity(bo, "Create", note(bo))
     del document["id"]
     assert await prove(house, bo, document) == Transient(who(bo))
+    # But Mastodon's pins come without, and only say that the list is another now
+    for kind in ("Add", "Remove"):
+        pin = {**document, "type": kind, "object": f"{bo.uri}/notes/1", "target": f"{bo.uri}/collections/featured"}
+        assert isinstance(await prove(house, bo, pin), Verified)
+        assert await prove(house, await house.stranger(f"eve{kind}"), {**pin, "id": "https://theirs.example/activities/9"}) != await prove(house, bo, pin)
 
 
 async def test_what_is_packed_is_recalled(house: House) -> None:
