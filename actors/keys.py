@@ -85,11 +85,15 @@ class NewKeys:
     ed25519_private: bytes = field(repr=False)
 
 
+_PADDING: Final = PKCS1v15()
+_HASH: Final = SHA256()
+
+
 def verify(key: RSAPublicKey | Ed25519PublicKey, signature: bytes, data: bytes) -> bool:
     """Whether `key` made `signature` over `data`."""
     try:
         if isinstance(key, RSAPublicKey):
-            key.verify(signature, data, PKCS1v15(), SHA256())
+            key.verify(signature, data, _PADDING, _HASH)
         else:
             key.verify(signature, data)
     except InvalidSignature:

@@ -144,6 +144,7 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
             _hears(instance, events.PostArrived, replies.arrived),
         ),
         events.PostStored: (_hears(instance, events.PostStored, receive.stored), _hears(instance, events.PostStored, topics.stored)),
+        events.PlainStored: (_hears(instance, events.PlainStored, receive.plain),),
         events.PostChanged: (
             _hears(instance, events.PostChanged, receive.changed),
             _hears(instance, events.PostChanged, topics.changed),

@@ -98,9 +98,14 @@ async def look(instance: Instance, id: Iri, spending: Budget) -> Origin | Litera
     return await _read(instance, id, document, spending, None)
 
 
+HIDDEN: Final = frozenset(f"{space}{name}" for space in ("", "as:", AS, f"as:{AS}") for name in ("bto", "bcc"))
+
+
 def original(document: Document) -> bytes:
     """The JSON of a post as it came, without whom its sender wished to hide (`bto`, `bcc`: ActivityPub section 6)."""
-    return documents.dumps({name: value for name, value in document.items() if name.removeprefix("as:").removeprefix(AS) not in ("bto", "bcc")})
+    if HIDDEN.isdisjoint(document):
+        return documents.dumps(document)
+    return documents.dumps({name: value for name, value in document.items() if name not in HIDDEN})
 
 
 def _nothing(what: str, failed: FetchFailed) -> None:

@@ -186,7 +186,7 @@ def _told(object: Note | Reference, verified: Verified, found: Found) -> tuple[N
     """The post an activity speaks of, embedded or as its origin shows it, with the JSON it was read from."""
     match object:
         case Note():
-            return object, _original(verified.document)
+            return object, original(verified.document)
         case Reference():
             return None if found.post is None else (found.post.note, found.post.document)
 
@@ -195,7 +195,7 @@ async def posted(tx: Transaction, instance: Instance, actor: Actor, note: Note, 
     """The effects of a plain Create of `note`, which needs nothing from elsewhere and is no listing. `followed`: somebody here follows its author."""
     if not actor.active or not (followed or await concern.post(tx, instance, actor, note)):
         return NOTHING
-    return await _stored(tx, instance, note, await posts.store(tx, instance, actor, note, local=False, document=_original(verified.document)))
+    return await _stored(tx, instance, note, await posts.store(tx, instance, actor, note, local=False, document=original(verified.document)))
 
 
 async def _create(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None, *, confidential: bool = False) -> Effects:
@@ -311,7 +311,7 @@ async def _passed_on(tx: Transaction, actor: Actor, object: Iri) -> bool:
     return held is not None and not held.local and actor.kind == "Group" and await concern.followed(tx, actor)
 
 
-def _original(document: Document) -> bytes | None:
+def original(document: Document) -> bytes | None:
     """The object as it came, to be kept for a public post."""
     thing = document.get("object")
     thing = thing[0] if isinstance(thing, list) and thing else thing

@@ -102,12 +102,13 @@ async def store(
             raise Unavailable("the id that was drawn had been given before the restore; trying again draws another")
         return Refused("it was deleted")
     now = instance.clock.ms()
-    published = _clamped(note.published, now)
+    published = clamped(note.published, now)
     if local:
         if not actor.local or note.attributed_to != actor.uri:
             raise ValueError("a local post is written by one of our own actors, as itself")
     else:
-        if (why := _foreign(instance, actor, note)) is not None:
+        why = "it claims to be one of ours" if actor.local else foreign(instance, actor.uri, note)
+        if why is not None:
             return Refused(why)
         note = _sanitised(note)
         if await instance.tell(tx, PostArrived(actor.id, note, confidential)) is Answer.TAKEN:
@@ -129,7 +130,7 @@ async def store(
         conversation=note.conversation,
         sensitive=note.sensitive,
         published=published,
-        updated=None if note.updated is None else _clamped(note.updated, now),
+        updated=None if note.updated is None else clamped(note.updated, now),
         received_at=now,
         **words(note),
     )
@@ -190,15 +191,15 @@ async def change(
     stored = await by_uri(tx, note.id)
     now = instance.clock.ms()
     if stored is None:
-        if note.proposal is None and (note.published is None or _clamped(note.published, now) < now - DAY_MS):
+        if note.proposal is None and (note.published is None or clamped(note.published, now) < now - DAY_MS):
             return Refused("an edit of something old that we never had")
         return await store(tx, instance, actor, note, local=False, document=document, confidential=confidential)
     if stored.actor_id != actor.id or note.attributed_to != actor.uri or stored.boost_of is not None:
         return Refused("it belongs to somebody else")
-    if note.published is not None and _clamped(note.published, stored.received_at) // 1000 != stored.published // 1000:
+    if note.published is not None and clamped(note.published, stored.received_at) // 1000 != stored.published // 1000:
         return Refused("its time of publication would change")
     # Our own edits may run a few seconds ahead: each has a later second than the one before.
-    updated = None if note.updated is None else _clamped(note.updated, now + DAY_MS if stored.local else now)
+    updated = None if note.updated is None else clamped(note.updated, now + DAY_MS if stored.local else now)
     if updated is None or updated <= (stored.updated or stored.published):
         if note.poll is not None and not stored.local:
             await polls.told(tx, stored.id, note.poll)  # new numbers are no edit: they come without a new time
@@ -300,7 +301,7 @@ async def boost(
         return Known(from_row(row))
     now = instance.clock.ms()
     shell = Note(id=uri, attributed_to=actor.uri, content="", kind="Announce", to=tuple(to), cc=tuple(cc))
-    when = _clamped(published, now)
+    when = clamped(published, now)
     boost_id = instance.ids.new(when)
     await tx.execute(
         INSERT,
@@ -344,20 +345,20 @@ async def _written(tx: Transaction, id: int) -> Post:
     return post
 
 
-def _foreign(instance: "Instance", actor: Actor, note: Note) -> str | None:
-    """Why a post of somebody else's server is not theirs to write, or None."""
+def foreign(instance: "Instance", sender: Iri, note: Note) -> str | None:
+    """Why a post of somebody else's server is not its sender's to write, or None."""
     try:
-        host = hosts.authority(note.id)
+        home = hosts.origin(note.id)
     except hosts.BadUrl:
         return "its id is no address"
-    if actor.local or host in known.ours(instance):
+    if home[1] in known.ours(instance):
         return "it claims to be one of ours"
-    if note.attributed_to != actor.uri:
+    if note.attributed_to != sender:
         return "its author is not its sender"
-    if not hosts.same_origin(note.id, actor.uri):
+    if not hosts.same_origin(note.id, sender):
         return "its id is not on its author's host"
     # However it came: boosted, answered or fetched by somebody whom we do listen to.
-    verdict = instance.trust.actor(actor.uri, "receive")
+    verdict = instance.trust.actor(sender, "receive")
     return None if verdict.allowed else verdict.why
 
 
@@ -371,7 +372,7 @@ def _sanitised(note: Note) -> Note:
     )
 
 
-def _clamped(when: datetime | None, now_ms: int) -> int:
+def clamped(when: datetime | None, now_ms: int) -> int:
     """`when` in milliseconds, never in the future and never before 1970: a peer's clock does not put its posts on top for ever."""
     if when is None:
         return now_ms

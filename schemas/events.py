@@ -43,6 +43,17 @@ class PostStored:
 
 
 @dataclass(frozen=True, slots=True)
+class PlainStored:
+    """Others' public posts were stored together. They answer nothing, address nobody here, and are neither request nor offer.
+
+    Told once for all of them, in place of `PostArrived` and `PostStored`; where nobody subscribes to it, each is told as those.
+    """
+
+    posts: tuple[tuple[int, int], ...]
+    """Post and author, by our ids."""
+
+
+@dataclass(frozen=True, slots=True)
 class PostChanged:
     """A stored post was edited by its owner."""
 
@@ -236,6 +247,7 @@ class DeliveryGaveUp:
 Event = (
     PostArrived
     | PostStored
+    | PlainStored
     | PostChanged
     | PostGone
     | Withdrawn

@@ -13,7 +13,7 @@ from fedmatch import chores, times
 from fedmatch.board import listings, shares, suggestions, vectors
 from fedmatch.board.listings import AudienceName
 from fedmatch.safety import border, vouches
-from schemas.events import Answer, Boosted, PostArrived, PostChanged, PostGone, PostStored
+from schemas.events import Answer, Boosted, PlainStored, PostArrived, PostChanged, PostGone, PostStored
 from schemas.objects import PUBLIC, Note, Proposal
 from schemas.states import LISTING
 from schemas.storage import Transaction
@@ -112,6 +112,11 @@ async def stored(instance: "Instance", tx: Transaction, event: PostStored) -> No
         await tx.execute(AUTHOR_READS, post_id=event.post_id, author_id=event.actor_id)
     if event.local or event.note.proposal is not None:  # what others just posted has no listing yet
         await _list(instance, tx, event.post_id, event.note, event.visibility)
+
+
+async def plain(_instance: "Instance", tx: Transaction, event: PlainStored) -> None:
+    """New posts that concern nobody but those who follow their authors."""
+    await tx.many(FOLLOWERS_READ, [{"post_id": post_id, "author_id": author_id} for post_id, author_id in event.posts])
 
 
 async def changed(instance: "Instance", tx: Transaction, event: PostChanged) -> None:

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from schemas import html as kept_html
 from schemas.html import from_text, hashtags_in, mentions_in, sanitise, to_text
 
 REL = 'rel="nofollow noopener noreferrer"'
@@ -200,3 +201,22 @@ def test_text_comes_back_from_its_html(text: str) -> None:
 def test_mentions_and_hashtags_are_found_once() -> None:
     assert mentions_in("hey @a @b@c.example. x@y.example @a (@d@localhost:8001)") == ("@a", "@b@c.example", "@d@localhost:8001")
     assert hashtags_in("#A #a #b_1 x#c #2026 ##d #کمک\u200cحقوقی") == ("A", "b_1", "کمک\u200cحقوقی")
+
+
+plain_pieces = st.one_of(
+    st.text(max_size=6),
+    st.sampled_from(["<br>", "&amp;", "&lt;", "</p><p>", "\n", '"', "\u200f", "\u2029", "\U0001fffe", "\u3000", "<b>", ' rel="tag">', "&nbsp;"]),
+    st.builds(
+        lambda link, word: f'<a href="{link}" class="mention hashtag" rel="tag">#<span>{word}</span></a>',
+        st.sampled_from(["https://a-b.example/tags/x", "https://A.example/", "https://1.2.3.com//@-_", "https://a--b.example/", "https://a.example/?x", "https://1.2.3.4/"]),
+        st.text(max_size=3),
+    ),
+)
+
+
+@given(st.lists(plain_pieces, max_size=6))
+def test_what_is_plain_enough_to_be_passed_is_what_the_sanitiser_makes(pieces: list[str]) -> None:
+    told = f"<p>{''.join(pieces)}</p>"
+    if kept_html._PLAIN_HTML.fullmatch(told):
+        assert sanitise(told) == kept_html._once(told)
+        assert kept_html._once(sanitise(told)) == sanitise(told)
