@@ -12,7 +12,7 @@ from actors.trust import Trust
 from fedmatch import app, control, counts, disk, jobs
 from fedmatch.backup import ledger, take
 from fedmatch.board import readers
-from fedmatch.database import migrate
+from fedmatch.database import migrate, text
 from fedmatch.database.open import FILE_NAME, open_database
 from fedmatch.matching import semantic
 from fedmatch.safety import border
@@ -137,7 +137,7 @@ def _matching(config: Config) -> Check:
     try:
         semantic.probe()
     except semantic.Broken as error:
-        cure = "install the extra `semantic` again as locked, or set [matching] engine = \"base\""
+        cure = 'install the extra `semantic` again as locked, or set [matching] engine = "base"'
         return Check("matching", False, f"by tags and words, because the extra `semantic` does not work here: {error}", cure)
     return Check("matching", True, "by tags, words and meaning: the extra `semantic` works")
 
@@ -163,7 +163,13 @@ async def _database(config: Config) -> list[Check]:
             found.append(await _pragmas(database))
         found.append(await _migrations(database))
         if found[-1].ok:
-            found += [await _border(config, database), await _readers(database), *await _waits(database), *await _backups(config, database)]
+            found += [
+                await _border(config, database),
+                await _index(database),
+                await _readers(database),
+                *await _waits(database),
+                *await _backups(config, database),
+            ]
         return found
     except StorageError as error:
         return [Check("database", False, str(error), "see the message; `fedmatch doctor` tells when it is cured")]
@@ -200,6 +206,16 @@ async def _migrations(database: Database) -> Check:
     if newer := sorted(done.difference(known)):
         return Check("migrations", False, f"{', '.join(newer)} came from a newer fedmatch", "install that version again")
     return Check("migrations", True, f"all {len(known)} done")
+
+
+async def _index(database: Database) -> Check:
+    """Whether everything public is found by its words, and whether words of what was deleted still lie in the index."""
+    found = await database.read(text.condition, database)
+    if not found.made:
+        return Check("search", True, "there is no index of words yet, or of an older version; the next start makes it")
+    if found.unclean:
+        return Check("search", False, "words of what was deleted lie in the index still", "a worker takes them out within a minute: start one")
+    return Check("search", True, "the index of words is complete" if found.filled else "the index of words is being filled, newest first; it needs a worker")
 
 
 async def _readers(database: Database) -> Check:

@@ -311,7 +311,6 @@ def fits(listing: Listing, wanted: Wanted, now_ms: int = 0) -> bool:
             right = listing.state in CLOSED
         case "any":
             right = True
-    ends = listing.proposal.ends
     return (
         right
         and (wanted.kind is None or listing.kind == wanted.kind)
@@ -321,7 +320,7 @@ def fits(listing: Listing, wanted: Wanted, now_ms: int = 0) -> bool:
         and (wanted.urgency is None or listing.urgency == wanted.urgency)
         and (wanted.language is None or wanted.language in (listing.language, (listing.language or "").partition("-")[0]))
         and (wanted.helper_region is None or listing.helper_region == wanted.helper_region)
-        and (wanted.before is None or (ends is not None and times.milliseconds(ends) <= wanted.before))
+        and (wanted.before is None or _ends(listing, wanted.before))
         and (not wanted.checked or any(vouch.level > 0 and times.milliseconds(vouch.expires) > now_ms for vouch in listing.vouches))
         and (not wanted.anywhere or not (listing.only_region or listing.only_speaks))
         and (wanted.origin is None or listing.origin == wanted.origin)
@@ -329,6 +328,11 @@ def fits(listing: Listing, wanted: Wanted, now_ms: int = 0) -> bool:
         and (not wanted.here or listing.local)
         and (wanted.room is None or listing.capacity is None or listing.capacity >= wanted.room)
     )
+
+
+def _ends(listing: Listing, before: int) -> bool:
+    ends = listing.proposal.ends
+    return ends is not None and times.milliseconds(ends) <= before
 
 
 def says(listing: Listing, terms: Sequence[Term]) -> bool:

@@ -146,6 +146,7 @@ def within(work: "Callable[[Instance], Awaitable[T]]") -> T:
     """
     from actors.vault import Locked, WrongSecret
     from fedmatch import app, logs
+    from fedmatch.board import index
     from schemas.storage import Unavailable
 
     config = load_config()
@@ -154,7 +155,9 @@ def within(work: "Callable[[Instance], Awaitable[T]]") -> T:
     async def run(passphrase: str | None) -> T:
         instance = await app.build(config, passphrase=passphrase, check=False)
         try:
-            return await work(instance)
+            answer = await work(instance)
+            await index.tidy_up(instance)
+            return answer
         finally:
             await app.close(instance)
 

@@ -1,20 +1,25 @@
 """How does PostgreSQL find words? A tsvector (`simple`, our own words with their places and weights) and the keys of grams, both under GIN.
 
-A common word is found by walking back from the newest text, a rare one through the index: each is slow where the other is fast. Rows go with their listing by
-a foreign key; GIN keeps no list of pending words (`fastupdate = off`). pg_trgm is not needed: our grams are of four letters, and the same on both engines.
+A common word is found by walking back from the newest text, a rare one through the index: each is slow where the other is fast, and how many of the newest 600
+fit says which it is. Rows go with their listing by a foreign key; GIN keeps no list of pending words (`fastupdate = off`). pg_trgm is not needed: our grams are
+of four letters, and the same on both engines.
 """
 
 import math
 from typing import Final
 
-from fedmatch.database.text import COMMON, MOST_BEST, MOST_RANKED, Entry, Kind, Query, Term, keys, spread, top
+from fedmatch.database.text import COMMON, MOST_BEST, MOST_RANKED, Entry, Kind, Query, Term, facet, keys, spread, top
 from schemas.storage import Transaction
 
 WALK: Final = 600
 """Newest texts that are looked at one by one before the index is asked."""
-WALK_RANKED: Final = 3_000
-OFTEN: Final = 60
-"""So many matches among the newest ones, and the word is too common for the index."""
+MOST_WALKED: Final = 3_000
+"""So many are looked at where the first ones promise that they suffice: 1 to 2 us each, where each match that the index finds costs a page, 3 to 5 us."""
+SHORTEST_RANKED: Final = 3_000
+LONGEST_RANKED: Final = 10_000
+OFTEN: Final = 20
+"""So many matches among the first, and the word is too common for the index to gather all of its texts."""
+COMMON_FACETS: Final = tuple(facet(name, "") for name in ("all", "kind", "state", "home", "speaks"))
 MOST_PLACES: Final = 16_000
 
 THERE: Final = """
@@ -96,7 +101,8 @@ select hit.id
 from (
   select text_entry.id
   from text_entry
-  where text_entry.words @@ cast(cast(:asked as text) as tsquery)
+  where text_entry.words @@ cast(cast(:sought as text) as tsquery)
+    and text_entry.words @@ cast(cast(:asked as text) as tsquery)
     and text_entry.id < :before
   offset 0
 ) as hit
@@ -127,7 +133,8 @@ from (
   from (
     select text_entry.id, text_entry.words
     from text_entry
-    where text_entry.words @@ cast(cast(:asked as text) as tsquery)
+    where text_entry.words @@ cast(cast(:sought as text) as tsquery)
+      and text_entry.words @@ cast(cast(:asked as text) as tsquery)
     order by text_entry.id desc
     limit :most
   ) as hit
@@ -185,6 +192,12 @@ def match(query: Query) -> tuple[str, str]:
     return " & ".join([*terms, *groups]), " & ".join(terms)
 
 
+def sought(query: Query) -> str:
+    """What the index alone is asked: without facets that nearly every text has, whose long lists it would read for nothing."""
+    few = tuple(group for group in query.facets if not any(one.startswith(COMMON_FACETS) for one in group))
+    return match(Query(query.terms, few))[0] or match(query)[0]
+
+
 def vector(entry: Entry) -> str:
     """The words of a text as a tsvector: places for phrases, a gap between the parts, weights A for the title and B for what is told of it."""
     places: dict[str, list[str]] = {}
@@ -218,18 +231,24 @@ class PostgresqlText:
 
     async def newest(self, tx: Transaction, query: Query, before: int, limit: int) -> list[int]:
         asked, _ = match(query)
-        rows = await tx.all(WALKED, asked=asked, before=before, walk=max(WALK, limit * 2), limit=limit)
+        walk = max(WALK, limit * 2)
+        rows = await tx.all(WALKED, asked=asked, before=before, walk=walk, limit=limit)
         if len(rows) < limit:
-            rows = await tx.all(INDEXED, asked=asked, before=before, limit=limit)
+            further = walk * limit * 5 // (4 * max(1, len(rows)))
+            if further <= MOST_WALKED:
+                rows = await tx.all(WALKED, asked=asked, before=before, walk=further, limit=limit)
+        if len(rows) < limit:
+            rows = await tx.all(INDEXED, asked=asked, sought=sought(query), before=before, limit=limit)
         return [int(row["id"]) for row in rows]
 
     async def best(self, tx: Transaction, query: Query) -> list[tuple[float, int]]:
         asked, ranked = match(query)
-        some = await tx.all(WALKED, asked=asked, before=2**63 - 1, walk=WALK, limit=OFTEN)
-        if len(some) == OFTEN:
-            rows = await tx.all(RANK_WALKED, asked=asked, ranked=ranked, walk=WALK_RANKED, limit=MOST_BEST)
+        some = len(await tx.all(WALKED, asked=asked, before=2**63 - 1, walk=WALK, limit=WALK))
+        if some >= OFTEN:
+            walk = min(max(WALK * MOST_RANKED // some, SHORTEST_RANKED), LONGEST_RANKED)
+            rows = await tx.all(RANK_WALKED, asked=asked, ranked=ranked, walk=walk, limit=MOST_BEST)
         else:
-            rows = await tx.all(RANK_INDEXED, asked=asked, ranked=ranked, most=MOST_RANKED, limit=MOST_BEST)
+            rows = await tx.all(RANK_INDEXED, asked=asked, sought=sought(query), ranked=ranked, most=MOST_RANKED, limit=MOST_BEST)
         return [(float(row["score"]), int(row["id"])) for row in rows]
 
     async def alike(self, tx: Transaction, kind: Kind, source: str, limit: int) -> list[tuple[float, int]]:
@@ -250,6 +269,9 @@ class PostgresqlText:
         return top(weights, limit)
 
     async def clean(self, tx: Transaction) -> bool:
+        return False
+
+    async def unclean(self, tx: Transaction) -> bool:
         return False
 
 

@@ -105,7 +105,7 @@ class TextIndex(Protocol):
     """An index over texts, written in the transaction that writes the text."""
 
     async def put(self, tx: Transaction, entry: Entry) -> bool:
-        """Brings what is held of a text up to date; whether words that stood there before are gone, and are to be erased."""
+        """Brings what is held of a text up to date; whether there is something to `clean` now: words that stood there before, or a part that is full."""
         ...
 
     async def remove(self, tx: Transaction, id: int) -> bool:
@@ -126,6 +126,10 @@ class TextIndex(Protocol):
 
     async def clean(self, tx: Transaction) -> bool:
         """Takes one step toward nothing being readable that was taken out; False if there was nothing to do."""
+        ...
+
+    async def unclean(self, tx: Transaction) -> bool:
+        """Whether `clean` has something to do."""
         ...
 
 
@@ -153,6 +157,27 @@ STATE: Final = """
 select text_state.version, text_state.filled, text_state.secret
 from text_state
 """
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """How an index is: `made` for the words as they are cut now, `filled` with all there is, `unclean` while words of what was deleted lie in it."""
+
+    made: bool
+    filled: bool
+    unclean: bool
+
+
+async def condition(tx: Transaction, database: Database) -> Condition:
+    """How the index of a database is."""
+    if database.engine == "sqlite":
+        from fedmatch.database import sqlite_text as engine
+    else:
+        from fedmatch.database import postgresql_text as engine  # type: ignore[no-redef]  # one of two that are alike
+    row: Row | None = await tx.one(STATE) if await engine.there(tx) else None
+    if row is None or row["version"] != version():
+        return Condition(made=False, filled=False, unclean=False)
+    return Condition(made=True, filled=row["filled"] == FULL, unclean=await of(database).unclean(tx))
+
 
 FILLED: Final = """
 update text_state

@@ -1,7 +1,11 @@
 """Does the index find words in every script, the same on both engines, keep up with every change, and hold nothing that was deleted in any file?"""
 
+import random
+import struct
+import zlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -12,6 +16,7 @@ from fedmatch.board import index, life, listings, publish, search
 from fedmatch.board.listings import END, Listing
 from fedmatch.board.search import Wanted
 from fedmatch.database import sqlite_text, text
+from fedmatch.matching import terms
 from schemas.objects import Need, Proposal, Translation
 from tests import postgres
 from tests.houses import REQUEST, open_house, person
@@ -160,8 +165,10 @@ def traces(folder: Path, *words: str) -> list[str]:
     wanted = {word.encode() for word in words}
     common = set(text.keys("request", "A lawyer Who knows asylum law? A cook"))
     wanted |= {f"{key:x}".encode() for word in words for key in text.keys("request", word) if key not in common}
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name.startswith("fedmatch.db")]
-    return sorted({word.decode() for path in files for word in wanted if word in path.read_bytes()})
+    written = [path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name.startswith("fedmatch.db")]
+    gists = [struct.pack("<2I", *(zlib.crc32(gram.encode()) for gram in two)) for word in words for two in pairwise(terms.grams(word))]
+    found = {word.decode() for one in written for word in wanted if word in one}
+    return sorted(found | {"gist" for one in written if any(two in one for two in gists)})
 
 
 async def test_what_was_deleted_or_changed_is_in_no_file_within_one_job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -174,7 +181,7 @@ async def test_what_was_deleted_or_changed_is_in_no_file_within_one_job(tmp_path
     second = await say(house, replace(REQUEST, title=f"A {SECOND}"))
     third = await say(house, replace(REQUEST, title="pterodactylus"))
     await house.database.erase()
-    assert set(traces(tmp_path, CANARY, SECOND, "pterodactylus")) > {CANARY, SECOND, "pterodactylus"}
+    assert set(traces(tmp_path, CANARY, SECOND, "pterodactylus")) > {CANARY, SECOND, "pterodactylus", "gist"}
 
     await publish.withdraw(house, first)
     await publish.edit(house, second, replace(second.proposal, title="A cook"))
@@ -183,6 +190,14 @@ async def test_what_was_deleted_or_changed_is_in_no_file_within_one_job(tmp_path
     # The first of them was also an edited post: its old text is the post's business, and gone with it.
     assert traces(tmp_path, CANARY, SECOND, "pterodactylus") == []
     assert await found(house, "cook") == sorted([f"A cook {number}" for number in range(12)] + ["A cook"])
+
+    # A command does it by itself: there may be no worker.
+    fourth = await say(house, replace(REQUEST, title=f"A {CANARY}"))
+    await publish.withdraw(house, fourth)
+    assert (await house.database.read(text.condition, house.database)).unclean
+    await index.tidy_up(house)
+    assert await house.database.read(text.condition, house.database) == text.Condition(made=True, filled=True, unclean=False)
+    assert traces(tmp_path, CANARY) == []
     await app.close(house)
 
 
@@ -224,3 +239,88 @@ async def test_what_is_not_public_is_in_no_index_on_disk(tmp_path: Path) -> None
     assert traces(tmp_path, CANARY) == []
     assert SECOND in traces(tmp_path, SECOND)
     await app.close(house)
+
+
+SOME_WORDS = ("asylum", "law", "doctor", "doctors", "housing", "юрист", "محامي", "律师")
+
+
+def random_entry(chance: random.Random, key: int) -> text.Entry:
+    said = tuple(chance.choices(SOME_WORDS, weights=range(len(SOME_WORDS), 0, -1), k=chance.randrange(1, 9)))
+    facets = (text.facet("all", ""), text.facet("kind", chance.choice(("offer", "request"))), text.facet("state", chance.choice(("open", "open", "withdrawn"))))
+    return text.Entry(key, said[:2], said[2:3], said[3:], facets, None, "")
+
+
+async def test_ranked_are_the_newest_as_one_question_to_the_engine_ranks_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Facets are left out where matches are ranked, parts are merged and emptied: what is found, and in which order, stays what the plain way gives."""
+    monkeypatch.setattr(sqlite_text, "PART", 16)
+    chance = random.Random(7)
+    tx = await sqlite_text.in_memory()
+    texts = sqlite_text.SqliteText()
+    held = {key: random_entry(chance, key) for key in chance.sample(range(1, 1000), 120)}
+    for entry in held.values():
+        await texts.put(tx, entry)
+    for key in list(held)[::9]:
+        await texts.remove(tx, key)
+        del held[key]
+    while await texts.clean(tx):
+        continue
+    assert not await texts.unclean(tx)
+    for _ in range(60):
+        words = tuple(dict.fromkeys(chance.choices(SOME_WORDS, k=chance.randrange(1, 3))))
+        groups = tuple(
+            (one,) for one in chance.sample((text.facet("kind", "offer"), text.facet("state", "open"), text.facet("all", "")), chance.randrange(0, 3))
+        )
+        asked = text.Query(tuple(text.Term((word,), prefix=chance.random() < 0.3) for word in words), groups)
+        fitting = sorted((key for key, entry in held.items() if fits(entry, asked)), reverse=True)
+        assert await texts.newest(tx, asked, END, 1000) == fitting
+        plain: list[tuple[float, int]] = []
+        for part in await tx.all(sqlite_text.PARTS):
+            plain += await texts._ranked(tx, part["id"], sqlite_text.match(asked), None, text.MOST_RANKED)
+        assert await texts.best(tx, asked) == sorted(plain, reverse=True)
+        assert sorted(key for _, key in plain) == fitting[::-1]
+
+
+def fits(entry: text.Entry, asked: text.Query) -> bool:
+    words = (*entry.title, *entry.told, *entry.text)
+    said = all(any(word.startswith(term.words[0]) if term.prefix else word == term.words[0] for word in words) for term in asked.terms)
+    return said and all(not set(group).isdisjoint(entry.facets) for group in asked.facets)
+
+
+async def test_pages_hold_what_looking_at_every_listing_finds(house: Instance) -> None:
+    """Newest first and best first, over all pages: nothing twice, nothing missing, nothing too much; on both engines."""
+    chance = random.Random(3)
+    authors = [await person(house, f"author{number}") for number in range(3)]
+    everything: list[Listing] = []
+    for number in range(36):
+        said = " ".join(chance.choices(SOME_WORDS, k=6))
+        proposal = replace(
+            REQUEST,
+            purpose=chance.choice(("offer", "request")),
+            title=f"{chance.choice(SOME_WORDS)} {number}",
+            text=said,
+            region=chance.choice(("SY", "IR", None)),
+        )
+        everything.append(await publish.listing(house, chance.choice(authors), proposal, chance.choice(("en", "ar")), audience="public"))
+    everything.sort(key=lambda one: -one.id)
+
+    async def read(tx: listings.Transaction, wanted: Wanted, sort: search.Sort) -> list[Listing]:
+        found: list[Listing] = []
+        after: search.Place | None = None
+        while True:
+            page = await search.page(tx, house, wanted, sort=sort, after=after, limit=5)
+            found += page.listings
+            if page.more is None:
+                return found
+            after = await search.place(tx, wanted, sort, await search.cursor(tx, wanted, sort, page.more))
+
+    for _ in range(25):
+        wanted = Wanted(
+            words=tuple(dict.fromkeys(chance.choices(SOME_WORDS, k=chance.randrange(0, 3)))),
+            kind=chance.choice((None, None, "offer")),
+            region=chance.choice((None, None, "SY")),
+            language=chance.choice((None, None, "ar")),
+        )
+        simple = [one.id for one in everything if search.matches(one, wanted)]
+        assert [one.id for one in await house.database.read(read, wanted, "newest")] == simple
+        best = [one.id for one in await house.database.read(read, wanted, "best")]
+        assert sorted(best, reverse=True) == simple
