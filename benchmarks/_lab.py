@@ -210,10 +210,11 @@ async def _ask_postgresql(url: str, sql: str) -> Any:
 
 
 class Lab:
-    """A folder and, when it is first wanted, a PostgreSQL server of its own; both are gone at the end."""
+    """A folder and, when it is first wanted, a PostgreSQL server of its own; both are gone at the end, but for what lies in `kept`."""
 
-    def __init__(self, stack: ExitStack) -> None:
+    def __init__(self, stack: ExitStack, kept: Path | None = None) -> None:
         self._stack = stack
+        self._kept = kept
         self.folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="fedmatch-bench-", ignore_cleanup_errors=True)))
         self._template: str | None = None
         self._numbers = 0
@@ -224,6 +225,24 @@ class Lab:
         url = "sqlite" if database == "sqlite" else asyncio.run(postgres.clean_database(self._postgres()))
         many = {"inbox_per_host_per_minute": "10000000"}
         return Site(write_config(self.folder / f"site{self._numbers}", database=url, **(many | changes)), database)
+
+    def prepared(self, name: str, database: str, make: "Callable[[Site], dict[str, Any]]") -> tuple[Site, dict[str, Any]]:
+        """An instance and what `make` says of it once it is filled; from the kept folder if it was made there before (by the same version of the program)."""
+        if self._kept is None:
+            site = self.site(database)
+            return site, make(site)
+        folder = self._kept / f"{name}-{database}"
+        said = folder / "prepared.json"
+        if said.exists():
+            told: dict[str, Any] = json.loads(said.read_text())
+            url = "sqlite" if database == "sqlite" else f"{self._postgres().rpartition('/')[0]}/{told['database']}"
+            return Site(write_config(folder, database=url, inbox_per_host_per_minute="10000000"), database), told
+        shutil.rmtree(folder, ignore_errors=True)
+        url = "sqlite" if database == "sqlite" else asyncio.run(postgres.clean_database(self._postgres()))
+        site = Site(write_config(folder, database=url, inbox_per_host_per_minute="10000000"), database)
+        told = make(site) | {"database": url.rpartition("/")[2]}
+        said.write_text(json.dumps(told))
+        return site, told
 
     def copy(self, seed: Site, **changes: str) -> Site:
         """A copy of a whole instance that is not running, on the same port; `changes` as in `site`."""
@@ -241,7 +260,7 @@ class Lab:
 
     def _postgres(self) -> str:
         if self._template is None:
-            self._template = self._stack.enter_context(postgres.server(durable=True))
+            self._template = self._stack.enter_context(postgres.server(durable=True, kept=None if self._kept is None else self._kept / "server"))
         return self._template
 
 
@@ -258,10 +277,10 @@ async def _copy_postgresql(url: str, number: int) -> str:
 
 
 @contextmanager
-def lab() -> Iterator[Lab]:
-    """Where one benchmark works."""
+def lab(kept: Path | None = None) -> Iterator[Lab]:
+    """Where one benchmark works; what it prepares stays in the folder `kept`."""
     with ExitStack() as stack:
-        yield Lab(stack)
+        yield Lab(stack, kept.absolute() if kept is not None else None)
 
 
 def inside(config: configs.Config, work: Callable[[Instance], Awaitable[Any]]) -> Any:

@@ -8,6 +8,7 @@ import random
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, Final
 
 from actors import known, local
@@ -143,11 +144,16 @@ def floor(site: Site, reader: int, pages: int) -> float:
 
 def one(here: Lab, report: Report, database: str, posts: int, authors: int, pages: int) -> None:
     """One engine: generated, then read."""
-    site = here.site(database)
-    there, people = inside(site.config, lambda instance: populate(instance, authors))
-    started = time.monotonic()
-    fill(site, posts, there, people)
-    print(f"  {database}: {posts:,} posts written in {time.monotonic() - started:.0f} s", flush=True)
+
+    def make(site: Site) -> dict[str, Any]:
+        there, people = inside(site.config, lambda instance: populate(instance, authors))
+        started = time.monotonic()
+        fill(site, posts, there, people)
+        print(f"  {database}: {posts:,} posts written in {time.monotonic() - started:.0f} s", flush=True)
+        return {"people": people}
+
+    site, told = here.prepared(f"home-{posts}", database, make)
+    people = told["people"]
     if database == "sqlite":
         report.floors["floor"] = floor(site, people[0], pages)
     inside(site.config, lambda instance: measure(instance, report, database, PEOPLE, posts, pages))
@@ -159,9 +165,10 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--posts", type=int, default=1_000_000)
     parser.add_argument("--authors", type=int, default=1000)
     parser.add_argument("--pages", type=int, default=2000, help="pages read in each case")
+    parser.add_argument("--keep", type=Path, help="a folder for what is prepared: the next run with it begins at once")
     given = parser.parse_args(arguments)
     report = Report("home", question, {"posts": given.posts, "authors": given.authors, "people": PEOPLE, "pages": given.pages})
-    with lab() as here:
+    with lab(given.keep) as here:
         for database in given.databases:
             one(here, report, database, given.posts, given.authors, given.pages)
     report.finish(given)

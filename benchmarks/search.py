@@ -11,7 +11,8 @@ import sqlite3
 import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import replace
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
 from typing import Any, Final
 
 import msgspec
@@ -45,6 +46,18 @@ LETTERS: Final = {
 PEOPLE_SEARCH: Final = ("common", "two words", "common and rare", "rare", "beginning", "phrase", "field and region", "words and filters", "no words")
 
 
+Chunk = tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[Entry]]
+
+
+@dataclass(frozen=True, slots=True)
+class Size:
+    """How many listings, of how many different texts, and whether they are to be found as alike as well."""
+
+    listings: int
+    texts: int
+    alike: bool
+
+
 def lexicon(language: str) -> list[str]:
     """The words of a language, the frequent ones first and short; of Chinese its letters."""
     chance = random.Random(language)
@@ -62,6 +75,11 @@ _WEIGHTS: Final = {language: list(itertools.accumulate(1 / (place + 3) for place
 def key(number: int) -> int:
     """The id of the listing of that number."""
     return START + number * 60_000 << 16 | number & 0xFFFF
+
+
+def number_of(id: int) -> int:
+    """The number of the listing of that id."""
+    return ((id >> 16) - START) // 60_000
 
 
 def listing(number: int, authors: Sequence[int]) -> Listing:
@@ -85,7 +103,7 @@ def listing(number: int, authors: Sequence[int]) -> Listing:
     )  # fmt: skip
 
 
-def some(first: int, last: int, authors: Sequence[int]) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[Entry]]:
+def some(first: int, last: int, authors: Sequence[int], alike: bool) -> Chunk:
     """Rows of `post` and of `listing`, and what the index holds, for the listings from `first` up to `last`."""
     posts, rows, entries = [], [], []
     for number in range(first, last):
@@ -94,19 +112,39 @@ def some(first: int, last: int, authors: Sequence[int]) -> tuple[list[tuple[Any,
         posts.append((one.id, one.url, one.url, one.actor_id, 0, "Note", "public", one.text, one.language, at, at))
         more = msgspec.json.encode(replace(one.proposal, title="", text="")).decode()
         rows.append((one.id, one.kind, one.state, "public", one.title, one.text, one.language, one.region, more, 1, at, at))
-        entries.append(index.entry(one))
+        entry = index.entry(one)
+        entries.append(entry if alike else replace(entry, alike=None, source=""))
     return posts, rows, entries
+
+
+def again(chunk: Chunk, by: int) -> Chunk:
+    """The same texts as other listings, so many later."""
+    posts, rows, entries = chunk
+    later = {entry.id: key(number_of(entry.id) + by) for entry in entries}
+    at = by * 60_000
+    return (
+        [(later[one[0]], f"{one[1]}-{by}", f"{one[2]}-{by}", *one[3:9], one[9] + at, one[10] + at) for one in posts],
+        [(later[one[0]], *one[1:10], one[10] + at, one[11] + at) for one in rows],
+        [replace(entry, id=later[entry.id]) for entry in entries],
+    )
 
 
 POSTS: Final = ("id", "uri", "url", "actor_id", "local", "kind", "visibility", "content", "language", "published", "received_at")
 LISTINGS: Final = ("post_id", "kind", "state", "audience", "title", "text", "language", "region", "more", "revision", "created_at", "changed_at")
 
 
-def made(many: int, authors: Sequence[int]) -> Iterator[tuple[list[tuple[Any, ...]], list[tuple[Any, ...]], list[Entry]]]:
+def made(size: Size, authors: Sequence[int]) -> Iterator[Chunk]:
     """Everything in chunks; cut into words by two processes."""
     with ProcessPoolExecutor(2) as pool:
-        starts = range(0, many, CHUNK)
-        yield from pool.map(some, starts, [min(start + CHUNK, many) for start in starts], itertools.repeat(authors))
+        starts = range(0, size.texts, CHUNK)
+        ends = [min(start + CHUNK, size.texts) for start in starts]
+        chunks: list[Chunk] = []
+        for chunk in pool.map(some, starts, ends, itertools.repeat(authors), itertools.repeat(size.alike)):
+            chunks.append(chunk if size.texts < size.listings else ([], [], []))
+            yield chunk
+    for by in range(size.texts, size.listings, size.texts):
+        for chunk in chunks:
+            yield again(chunk, by)
 
 
 async def populate(instance: Instance) -> list[int]:
@@ -119,21 +157,21 @@ async def populate(instance: Instance) -> list[int]:
     return [await instance.database.write(meet, number) for number in range(AUTHORS)]
 
 
-def fill(site: Site, many: int, authors: Sequence[int]) -> float:
+def fill(site: Site, size: Size, authors: Sequence[int]) -> float:
     """Writes them past every rule but those of the index; milliseconds that the index took a listing (one process, no sync)."""
     if site.database == "postgresql":
-        return asyncio.run(_fill_postgresql(site.config.database.url, many, authors))
+        return asyncio.run(_fill_postgresql(site.config.database.url, size, authors))
     connection = sqlite3.connect(site.config.folder / "fedmatch.db", isolation_level=None)
     connection.row_factory = sqlite3.Row
     connection.execute("pragma synchronous = off")
     connection.execute("pragma secure_delete = on")
     connection.execute("pragma cache_size = -100000")
-    return asyncio.run(_fill_sqlite(connection, many, authors))
+    return asyncio.run(_fill_sqlite(connection, size, authors))
 
 
-async def _fill_sqlite(connection: sqlite3.Connection, many: int, authors: Sequence[int]) -> float:
+async def _fill_sqlite(connection: sqlite3.Connection, size: Size, authors: Sequence[int]) -> float:
     tx, texts, took = sqlite_text.Direct(connection), sqlite_text.SqliteText(), 0.0
-    for posts, rows, entries in made(many, authors):
+    for posts, rows, entries in made(size, authors):
         connection.execute("begin")
         connection.executemany(f"insert into post ({', '.join(POSTS)}) values ({', '.join('?' * len(POSTS))})", posts)
         connection.executemany(f"insert into listing ({', '.join(LISTINGS)}) values ({', '.join('?' * len(LISTINGS))})", rows)
@@ -142,28 +180,39 @@ async def _fill_sqlite(connection: sqlite3.Connection, many: int, authors: Seque
             await texts.put(tx, entry)
         connection.execute("commit")
         took += time.perf_counter() - started
+    while await texts.clean(tx):  # as the worker does when a part is full
+        continue
     connection.execute("pragma wal_checkpoint(truncate)")
     connection.close()
-    return took / many * 1000
+    return took / size.listings * 1000
 
 
-async def _fill_postgresql(url: str, many: int, authors: Sequence[int]) -> float:
+async def _fill_postgresql(url: str, size: Size, authors: Sequence[int]) -> float:
     import asyncpg
 
     connection = await asyncpg.connect(url)
-    took = 0.0
-    for posts, rows, entries in made(many, authors):
+    took, left = 0.0, size.listings
+    # All but the last thousand come before the indexes, which is many times faster; those tell what one takes.
+    indexes = [row["indexdef"] for row in await connection.fetch("select indexdef from pg_indexes where tablename = 'text_entry' and indexdef like '%gin%'")]
+    for one in indexes:
+        await connection.execute(f"drop index {one.split()[2]}")
+    for posts, rows, entries in made(size, authors):
+        if left <= CHUNK:
+            await connection.execute("set maintenance_work_mem = '512MB'")
+            for one in indexes:
+                await connection.execute(one)
+        left -= len(entries)
         await connection.copy_records_to_table("post", records=posts, columns=POSTS)
         await connection.copy_records_to_table("listing", records=rows, columns=LISTINGS)
         started = time.perf_counter()
         await connection.executemany(
             "insert into text_entry (id, words, grams) values ($1, $2::text::tsvector, $3)",
-            [(entry.id, postgresql_text.vector(entry), list(text.keys(entry.alike or "offer", entry.source))) for entry in entries],
+            [(entry.id, postgresql_text.vector(entry), [] if entry.alike is None else list(text.keys(entry.alike, entry.source))) for entry in entries],
         )
-        took += time.perf_counter() - started
-    await connection.execute("analyze")
+        took = time.perf_counter() - started
+    await connection.execute("vacuum analyze")
     await connection.close()
-    return took / many * 1000
+    return took / min(CHUNK, size.listings) * 1000
 
 
 def asked(case: str, chance: random.Random) -> Wanted:
@@ -192,18 +241,20 @@ def asked(case: str, chance: random.Random) -> Wanted:
             return Wanted(kind=chance.choice((None, "offer", "request")))
 
 
-async def measure(instance: Instance, report: Report, database: str, many: int, times: int, authors: Sequence[int]) -> None:
+async def measure(instance: Instance, report: Report, database: str, size: Size, times: int, authors: Sequence[int]) -> None:
     """Every kind of search both ways, then what is alike; and what of the memory that was."""
     for _ in range(12):  # what the engine's own caches take is theirs, whoever reads
         await instance.database.read(_warm)
-    before = memory_mb(_own())
+    before, many = memory_mb(_own()), size.listings
     worst: dict[Sort, list[float]] = {"newest": [], "best": []}
     sorts: tuple[Sort, ...] = ("newest", "best")
     for case in PEOPLE_SEARCH:
         for sort in sorts:
             chance = random.Random(f"{case} {sort}")
-            took, hits = [], 0
+            took, hits, cpu = [], 0, 0.0
             for number in range(times + 5):
+                if number == 5:
+                    cpu = time.process_time()
                 wanted = asked(case, chance)
                 started = time.perf_counter()
                 found = await instance.database.read(_page, instance, wanted, sort)
@@ -211,14 +262,26 @@ async def measure(instance: Instance, report: Report, database: str, many: int, 
                     took.append((time.perf_counter() - started) * 1000)
                     hits += found
             worst[sort] += took
-            report.add(database=database, listings=many, searched=case, sort=sort, p50_ms=share(took, 0.5), p99_ms=share(took, 0.99), found=hits / times)
+            report.add(
+                database=database,
+                listings=many,
+                searched=case,
+                sort=sort,
+                p50_ms=share(took, 0.5),
+                p99_ms=share(took, 0.99),
+                cpu_ms=(time.process_time() - cpu) / times * 1000,
+                found=hits / times,
+            )
     chance, took = random.Random(1), []
-    for _ in range(max(5, times // 4)):
-        one = listing(chance.randrange(many), authors)
+    for _ in range(max(5, times // 4) if size.alike else 0):
+        one = listing(chance.randrange(size.texts), authors)
         started = time.perf_counter()
         alike = await instance.database.read(index.alike, instance, one, "offer" if one.kind == "request" else "request", 100)
         took.append((time.perf_counter() - started) * 1000)
-    report.add(database=database, listings=many, searched="alike", sort="best", p50_ms=share(took, 0.5), p99_ms=share(took, 0.99), found=len(alike))
+    if took:
+        report.add(
+            database=database, listings=many, searched="alike", sort="best", p50_ms=share(took, 0.5), p99_ms=share(took, 0.99), cpu_ms=0.0, found=len(alike)
+        )
     report.aim(f"search, {database}, newest first, p99", 5, share(worst["newest"], 0.99), "ms")
     report.aim(f"search, {database}, ranked, p99", 60, share(worst["best"], 0.99), "ms")
     report.aim(f"search, {database}, memory added", 20, max(memory_mb(_own()) - before, 0.1), "MB")
@@ -261,15 +324,19 @@ async def erasing(instance: Instance) -> float:
     return max(steps)
 
 
-def one(here: Lab, report: Report, database: str, many: int, times: int) -> None:
+def one(here: Lab, report: Report, database: str, size: Size, times: int) -> None:
     """One engine: generated, then searched."""
-    site = here.site(database)
-    authors = inside(site.config, populate)
-    started = time.monotonic()
-    put_ms = fill(site, many, authors)
-    print(f"  {database}: {many:,} listings written in {time.monotonic() - started:.0f} s", flush=True)
-    report.floors[f"put_ms_{database}"] = put_ms
-    inside(site.config, lambda instance: measure(instance, report, database, many, times, authors))
+
+    def make(site: Site) -> dict[str, Any]:
+        authors = inside(site.config, populate)
+        started = time.monotonic()
+        put_ms = fill(site, size, authors)
+        print(f"  {database}: {size.listings:,} listings written in {time.monotonic() - started:.0f} s", flush=True)
+        return {"authors": authors, "put_ms": put_ms}
+
+    site, told = here.prepared(f"search-{size.listings}-{size.texts}-{int(size.alike)}", database, make)
+    report.floors[f"put_ms_{database}"] = told["put_ms"]
+    inside(site.config, lambda instance: measure(instance, report, database, size, times, told["authors"]))
     if database == "sqlite":
         report.floors["erase_step_ms"] = inside(site.config, erasing)
 
@@ -279,11 +346,15 @@ def main(arguments: list[str] | None = None) -> None:
     parser = options(question)
     parser.add_argument("--listings", type=int, default=100_000)
     parser.add_argument("--times", type=int, default=200, help="searches of each kind")
+    parser.add_argument("--keep", type=Path, help="a folder for what is prepared: the next run with it begins at once")
+    parser.add_argument("--texts", type=int, help="different texts; with fewer than listings each stands several times (quicker to prepare)")
+    parser.add_argument("--words-only", action="store_true", help="leave out what finds listings that are alike (quicker to prepare)")
     given = parser.parse_args(arguments)
-    report = Report("search", question, {"listings": given.listings, "times": given.times, "languages": len(LETTERS)})
-    with lab() as here:
+    size = Size(given.listings, min(given.texts or given.listings, given.listings), not given.words_only)
+    report = Report("search", question, {**asdict(size), "times": given.times, "languages": len(LETTERS)})
+    with lab(given.keep) as here:
         for database in given.databases:
-            one(here, report, database, given.listings, given.times)
+            one(here, report, database, size, given.times)
     report.finish(given)
 
 

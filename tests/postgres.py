@@ -15,7 +15,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
@@ -58,13 +58,15 @@ def _dies_with_us() -> None:
 
 
 @contextmanager
-def server(*, durable: bool = False) -> Iterator[str]:
+def server(*, durable: bool = False, kept: Path | None = None) -> Iterator[str]:
     """A running server; gives the address of its template database, which holds every migration. Raises `NotHere`.
 
-    `durable` has it write as one that people trust, which is slower and what a benchmark measures.
+    `durable` has it write as one that people trust, which is slower and what a benchmark measures. `kept` is a folder that it leaves as it is at the end, with
+    all its databases, for the next time.
     """
-    with tempfile.TemporaryDirectory(prefix="fedmatch-pg-", ignore_cleanup_errors=True) as name:
+    with nullcontext(str(kept)) if kept is not None else tempfile.TemporaryDirectory(prefix="fedmatch-pg-", ignore_cleanup_errors=True) as name:
         work = Path(name)
+        work.mkdir(parents=True, exist_ok=True)
         bin_ = _reachable(binaries(), work)
         account = None
         if os.geteuid() == 0:  # PostgreSQL does not run as root
@@ -72,8 +74,10 @@ def server(*, durable: bool = False) -> Iterator[str]:
             os.chown(work, account.pw_uid, account.pw_gid)
         as_user = {} if account is None else {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []}
         environment = {"PATH": os.environ.get("PATH", ""), "LC_ALL": "C", "TZ": "UTC", "HOME": name}
+        there = (work / "data" / "PG_VERSION").exists()
+        initdb = [bin_ / "initdb", "-D", work / "data", "-U", "fedmatch", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"]
         made = subprocess.run(
-            [bin_ / "initdb", "-D", work / "data", "-U", "fedmatch", "-A", "trust", "-E", "UTF8", "--locale=C", "--no-sync", "--no-instructions"],
+            ["true"] if there else initdb,
             env=environment, cwd=work, capture_output=True, text=True, check=False, **as_user,
         )  # fmt: skip
         if made.returncode:
@@ -94,7 +98,8 @@ def server(*, durable: bool = False) -> Iterator[str]:
             try:
                 address = f"postgresql://fedmatch@127.0.0.1:{port}"
                 _wait(process, address, work / "log")
-                _apart(_make_template(address))
+                if not there:
+                    _apart(_make_template(address))
                 yield f"{address}/{TEMPLATE}"
             finally:
                 process.send_signal(signal.SIGINT)
