@@ -35,11 +35,31 @@ limit :limit
 """
 """To be followed by `database.for_update`."""
 
-LEASE_HOST: Final = """
+MANY: Final = 64
+"""So many rows one statement is about: a claim leases as many, and a statement for each costs more than what it does."""
+
+
+def places(ids: Sequence[int], name: str = "id") -> dict[str, Value]:
+    """At most `MANY` ids as the values `:id_0` to `:id_63`; what is not there fills the places that are left."""
+    return {f"{name}_{number}": ids[number] if number < len(ids) else -1 for number in range(MANY)}
+
+
+def listed(name: str = "id") -> str:
+    """What stands in the parentheses of an `in`, for `places`."""
+    return ", ".join(f":{name}_{number}" for number in range(MANY))
+
+
+async def each(tx: Transaction, sql: str, ids: Sequence[int], **values: Value) -> None:
+    """Runs a statement that ends in `in (listed())` for all these ids."""
+    for first in range(0, len(ids), MANY):
+        await tx.execute(sql, **places(ids[first : first + MANY]), **values)
+
+
+LEASE_HOSTS: Final = f"""
 update host
 set lease_until = :until, lease_by = :me
-where id = :id
-"""
+where id in ({listed()})
+"""  # noqa: S608  # names of values, made here
 
 # Of each ordering key the earliest alone; what has the same outgoing goes to several inboxes of the host and may go at once.
 DUE: Final = """
@@ -61,18 +81,16 @@ order by delivery.next_at, delivery.id
 limit :limit
 """
 
-MANY: Final = 32
 FRESH_MS: Final = 60_000
 """What became due within this time is little, and is looked up for many hosts with one query; a backlog is not: the query would sort all of it."""
 
-# Hosts that are not there fill the places that are left.
 DUE_OF_MANY: Final = f"""
 select due.*
 from (
   select delivery.host_id, delivery.id, delivery.outgoing_id, delivery.inbox, delivery.ordering_key, delivery.attempts, delivery.refusals, delivery.created_at,
     row_number() over (partition by delivery.host_id order by delivery.next_at, delivery.id) as place
   from delivery
-  where delivery.host_id in ({", ".join(f":host_{number}" for number in range(MANY))})
+  where delivery.host_id in ({listed("host")})
     and delivery.state = 'waiting'
     and delivery.next_at <= :due
     and delivery.lease_until <= :now
@@ -95,22 +113,22 @@ from outgoing
 where outgoing.id = :id
 """
 
-LEASE_DELIVERY: Final = """
+LEASE_DELIVERIES: Final = f"""
 update delivery
 set lease_until = :until
-where id = :id
+where id in ({listed()})
   and state = 'waiting'
-"""
+"""  # noqa: S608  # names of values, made here
 
-KEEP_HOST: Final = """
+KEEP_HOSTS: Final = f"""
 update host
 set lease_until = :until
-where id = :id
+where id in ({listed()})
   and lease_by = :me
-"""
+"""  # noqa: S608  # names of values, made here
 
 # Where the breaker is open it alone says when: a host that spoke to us meanwhile (`hosts.heard`) is tried at once.
-RELEASE_HOST: Final = """
+RELEASE_HOSTS: Final = f"""
 update host
 set lease_until = 0, lease_by = null, next_at = (
   select case when host.failures >= :breaks and min(delivery.next_at) > :now then :now else min(delivery.next_at) end
@@ -118,9 +136,9 @@ set lease_until = 0, lease_by = null, next_at = (
   where delivery.host_id = host.id
     and delivery.state = 'waiting'
 )
-where id = :id
+where id in ({listed()})
   and lease_by = :me
-"""
+"""  # noqa: S608  # names of values, made here
 
 NOT_BEFORE: Final = """
 update host
@@ -230,14 +248,15 @@ class Claims:
             lanes.append(Lane(row["id"], row["name"], cast(knock.Scheme, row["scheme"]), row["failures"], queue, troubled=row["failures"] > 0))
         until = now + LEASE_MS
         if lanes:
-            await tx.many(LEASE_HOST, [{"id": lane.host_id, "until": until, "me": self._me} for lane in lanes])
-            await tx.many(LEASE_DELIVERY, [{"id": delivery.id, "until": until} for lane in lanes for delivery in lane.queue])
+            await each(tx, LEASE_HOSTS, [lane.host_id for lane in lanes], until=until, me=self._me)
+            await each(tx, LEASE_DELIVERIES, [delivery.id for lane in lanes for delivery in lane.queue], until=until)
         if ours:
             await self.keep(tx, [(host_id, held[host_id]) for host_id in ours])
         crashpoint("deliver:claiming")
+        if empty:
+            await each(tx, LEASE_HOSTS, empty, until=until, me=self._me)
+            await self.release(tx, empty, now)
         for host_id in empty:
-            await tx.execute(LEASE_HOST, id=host_id, until=until, me=self._me)
-            await self.release(tx, [host_id], now)
             await tx.execute(NOT_BEFORE, id=host_id, least=now + 1000)
         return lanes
 
@@ -248,8 +267,7 @@ class Claims:
         for first in range(0, len(fresh) if len(fresh) > 1 else 0, MANY):
             several = fresh[first : first + MANY]
             found: dict[int, list[Row]] = {host_id: [] for host_id in several}
-            places: dict[str, Value] = {f"host_{number}": several[number] if number < len(several) else -1 for number in range(MANY)}
-            for row in await tx.all(DUE_OF_MANY, now=now, due=now, limit=AT_A_TIME, **places):
+            for row in await tx.all(DUE_OF_MANY, now=now, due=now, limit=AT_A_TIME, **places(several, "host")):
                 found[row["host_id"]].append(row)
             due.update(found)
         for row in claimed:
@@ -261,15 +279,13 @@ class Claims:
 
     async def release(self, tx: Transaction, host_ids: Sequence[int], now: int) -> None:
         """Gives hosts back, each due when the first of what still waits for it is."""
-        await tx.many(RELEASE_HOST, [{"id": host_id, "now": now, "breaks": BREAKS_AFTER, "me": self._me} for host_id in host_ids])
+        await each(tx, RELEASE_HOSTS, host_ids, now=now, breaks=BREAKS_AFTER, me=self._me)
 
     async def keep(self, tx: Transaction, lanes: Sequence[tuple[int, Sequence[int]]]) -> None:
         """Renews the leases of hosts and of their deliveries in hand."""
         until = self._instance.clock.ms() + LEASE_MS
-        await tx.many(KEEP_HOST, [{"id": host_id, "until": until, "me": self._me} for host_id, _ in lanes])
-        kept = [{"id": delivery_id, "until": until} for _, delivery_ids in lanes for delivery_id in delivery_ids]
-        if kept:
-            await tx.many(LEASE_DELIVERY, kept)
+        await each(tx, KEEP_HOSTS, [host_id for host_id, _ in lanes], until=until, me=self._me)
+        await each(tx, LEASE_DELIVERIES, [delivery_id for _, delivery_ids in lanes for delivery_id in delivery_ids], until=until)
 
 
 async def _letter(tx: Transaction, letter_id: int) -> Letter:

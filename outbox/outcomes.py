@@ -12,7 +12,7 @@ from actors.signatures import knock
 from actors.vault import Locked, Tampered
 from outbox import confidential
 from outbox.backoff import DAY, Gone, Held, Later, Outcome, Sent, outcome, rest_ms, wait_ms
-from outbox.claims import Claims
+from outbox.claims import Claims, each, listed
 from outbox.lanes import Delivery, Done, Lane, Result
 from schemas.activities import Follow, Undo
 from schemas.crashpoint import crashpoint
@@ -27,12 +27,12 @@ log = structlog.get_logger()
 GONE_AFTER: Final = 3
 """So often in a row a personal inbox answers 410 before its owner stops being a follower; one 410 may be somebody's upgrade."""
 
-SENT: Final = """
+SENT: Final = f"""
 update delivery
 set state = 'sent', attempts = attempts + 1, finished_at = :now, lease_until = 0, error = null
-where id = :id
+where id in ({listed()})
   and state = 'waiting'
-"""
+"""  # noqa: S608  # names of values, made here
 
 LATER: Final = """
 update delivery
@@ -225,7 +225,7 @@ class Outcomes:
         # Nearly all is well, and then one statement tells it of all.
         well = [item for item in batch if isinstance(item, Result) and item.is_well]
         if well:
-            await tx.many(SENT, [{"id": item.delivery.id, "now": now} for item in well])
+            await each(tx, SENT, [item.delivery.id for item in well], now=now)
             crashpoint("deliver:sent")
             log.debug("deliver.sent", deliveries=len(well))
         for item in batch:
@@ -259,7 +259,7 @@ class Outcomes:
             await self._answered(tx, lane, now)
         match came:
             case Sent():
-                await tx.execute(SENT, id=delivery.id, now=now)
+                await each(tx, SENT, [delivery.id], now=now)
                 log.debug("deliver.sent", delivery=delivery.id)
             case Later():
                 at_ms = now + rest if rest else came.at_ms

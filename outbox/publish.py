@@ -9,6 +9,7 @@ from actors.known import Actor
 from actors.signatures import proofs
 from outbox import address
 from outbox.address import Audience, Inbox
+from outbox.claims import each, listed
 from outbox.posts import PUBLIC_SPELLINGS
 from schemas import documents
 from schemas.activities import Accept, Activity, Delete, Reject, Undo
@@ -100,12 +101,12 @@ insert into delivery (id, outgoing_id, host_id, inbox, ordering_key, state, crea
 values (:id, :outgoing_id, :host_id, :inbox, :ordering_key, 'waiting', :created_at, :next_at)
 """
 
-WAKE_HOST: Final = """
+WAKE_HOSTS: Final = f"""
 update host
 set next_at = :next_at
-where id = :host_id
+where id in ({listed()})
   and (next_at is null or next_at > :next_at)
-"""
+"""  # noqa: S608  # names of values, made here
 
 
 IS_OUTGOING: Final = """
@@ -247,8 +248,11 @@ async def queue(
     if rows:
         await tx.many(INSERT_DELIVERY, rows)
         crashpoint("publish:deliveries")
-        wakes = {inbox.host_id: max(begins, waiting.get(inbox.host_id, begins)) for inbox in inboxes}
-        await tx.many(WAKE_HOST, [{"host_id": host_id, "next_at": next_at} for host_id, next_at in wakes.items()])
+        wakes: dict[int, dict[int, None]] = {}
+        for inbox in inboxes:
+            wakes.setdefault(max(begins, waiting.get(inbox.host_id, begins)), {})[inbox.host_id] = None
+        for next_at, host_ids in wakes.items():
+            await each(tx, WAKE_HOSTS, list(host_ids), next_at=next_at)
     await tx.execute(ERASE_BODIES, ordering_key=ordering_key)
     crashpoint("publish:queued")
     return outgoing_id
