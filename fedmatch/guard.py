@@ -7,7 +7,8 @@ streams, forgets the address of whoever asks, answers "our own trouble" with 503
 import asyncio
 import ipaddress
 import json
-from typing import Final
+from collections.abc import Generator
+from typing import Any, Final
 
 import structlog
 
@@ -161,6 +162,29 @@ class Guard:
         return proto.decode() if any(address in network for network in self._proxies) else None
 
 
+class _Rest:
+    """What is left of an awaitable that was stepped once, and gave `waited` to wait for."""
+
+    __slots__ = ("_steps", "_waited")
+
+    def __init__(self, steps: Generator[Any, Any, Message], waited: object) -> None:
+        self._steps, self._waited = steps, waited
+
+    def __await__(self) -> Generator[Any, Any, Message]:
+        waited = self._waited
+        try:
+            while True:
+                try:
+                    sent = yield waited
+                except BaseException as error:  # a cancellation, which belongs to whoever waits inside
+                    waited = self._steps.throw(error)
+                else:
+                    waited = self._steps.send(sent)
+        except StopIteration as end:
+            message: Message = end.value
+            return message
+
+
 class _Passage:
     """One request on its way through: counts and times the body, and adds headers to the answer."""
 
@@ -177,11 +201,18 @@ class _Passage:
             return {"type": "http.disconnect"}
         if self._complete:
             return await self._receive()
+        # Nearly always the body is here already: a timer that is set and taken back for each would cost more than all else here.
+        steps = self._receive().__await__()
         try:
-            async with asyncio.timeout_at(self._deadline):
-                message = await self._receive()
-        except TimeoutError:
-            return await self._stop(408)
+            waited = next(steps)
+        except StopIteration as here:
+            message: Message = here.value
+        else:
+            try:
+                async with asyncio.timeout_at(self._deadline):
+                    message = await _Rest(steps, waited)
+            except TimeoutError:
+                return await self._stop(408)
         if message["type"] != "http.request":
             return message
         self._left -= len(message.get("body", b""))

@@ -29,6 +29,7 @@ from schemas import activities, foreign
 from schemas.activities import Create
 from schemas.crashpoint import crashpoint
 from schemas.events import PlainStored
+from schemas.notes import read_plain
 from schemas.objects import Note
 from schemas.reading import Unreadable
 from schemas.storage import Transaction, Unavailable, Value
@@ -45,9 +46,9 @@ class Plain:
 
     uri: str
     verified: Verified
-    create: Create
-    note: Note
     size: int
+    note: Note | None
+    """None while only `ready` was read."""
     ready: Ready | None
     """What there is to write of it, if it may be done together with others."""
 
@@ -68,23 +69,37 @@ def plain(instance: Instance, verified: Verified, said: Claim, body: bytes) -> P
         return None
     if instance.vault.locked or foreign.is_foreign(document, body):
         return None
+    sender = verified.actor.uri
+    together = PlainStored in instance.subscribers
+    if together and (told := read_plain(document, sender)) is not None:
+        ready = plainly.ready(instance, sender, told, handle.original(document))
+        if ready is not None:
+            return Plain(said.id, verified, len(body), None, ready)
+    note = _note(verified)
+    if note is None:
+        return None
+    return Plain(said.id, verified, len(body), note, plainly.ready(instance, sender, note, handle.original(document)) if together else None)
+
+
+def _note(verified: Verified) -> Note | None:
     try:
-        create = activities.parse(document)
+        create = activities.parse(verified.document)
     except Unreadable:
         return None  # the row says why
     if not isinstance(create, Create) or not isinstance(create.object, Note) or create.object.proposal is not None or create.actor != verified.actor.uri:
         return None
-    sender = verified.actor.uri
-    ready = plainly.ready(instance, sender, create.object, handle.original(document)) if PlainStored in instance.subscribers else None
-    return Plain(said.id, verified, create, create.object, len(body), ready)
+    return create.object
 
 
 async def take(instance: Instance, post: Plain, to: str | None) -> Taken | None:
     """Does it, durably when this returns; None where it has to wait its turn after all. `to` is the local user name of a personal inbox."""
     if to is None and post.ready is not None and await _together(instance, post):
         return Taken(NOTHING)
+    note = post.note or _note(post.verified)
+    if note is None:
+        return None
     try:
-        taken = await instance.database.write(_take, instance, post, to)
+        taken = await instance.database.write(_take, instance, post, note, to)
     except Unavailable:
         raise
     except Exception as error:  # whatever it is: it is undone, and the row that it gets now is tried, counted and told of like any other
@@ -122,7 +137,7 @@ on conflict (uri) do nothing
 """
 
 
-async def _take(tx: Transaction, instance: Instance, post: Plain, to: str | None) -> Taken | None:
+async def _take(tx: Transaction, instance: Instance, post: Plain, note: Note, to: str | None) -> Taken | None:
     if to is not None and await tx.one(LOCAL_INBOX, username=to) is None:
         return Taken(None, no_inbox=True)
     row = await tx.one(SENDER, id=post.verified.actor.id)
@@ -137,7 +152,7 @@ async def _take(tx: Transaction, instance: Instance, post: Plain, to: str | None
     if not await tx.execute(INSERT_DONE, id=instance.ids.new(), uri=post.uri, host_id=host_id, size=post.size, now=now):
         return Taken(None)
     crashpoint("arrive:taking")
-    return Taken(await handle.posted(tx, instance, known.from_row(row), post.note, post.verified, followed=row["followed"] is not None))
+    return Taken(await handle.posted(tx, instance, known.from_row(row), note, post.verified, followed=row["followed"] is not None))
 
 
 @dataclass(slots=True, eq=False)
@@ -214,7 +229,8 @@ async def _take_all(tx: Transaction, instance: Instance, several: list[Plain]) -
     """Does those that are as plain as they look, in the order they came; says which."""
     values: dict[str, Value] = dict(_NOBODY)
     for number, post in enumerate(several):
-        values[f"uri{number}"], values[f"post{number}"], values[f"actor{number}"] = post.uri, post.note.id, post.verified.actor.id
+        uri = None if post.ready is None else post.ready.uri
+        values[f"uri{number}"], values[f"post{number}"], values[f"actor{number}"] = post.uri, uri, post.verified.actor.id
     rows = {row["uri"]: row for row in await tx.all(ARRIVING, **values)}
     seen: set[str] = set()
     now = instance.clock.ms()

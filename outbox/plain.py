@@ -3,6 +3,7 @@
 What it stores is what `outbox.posts.store` would store, row for row; it takes only what needs no look at anything but its author, and leaves the rest to that.
 """
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -14,6 +15,7 @@ from outbox.words import MOST_TAGS, Tags, kept
 from schemas import html
 from schemas.crashpoint import crashpoint
 from schemas.events import PlainStored
+from schemas.notes import PlainNote
 from schemas.objects import PUBLIC, Note, Visibility
 from schemas.reading import Iri
 from schemas.storage import Transaction, Value
@@ -42,14 +44,21 @@ class Ready:
         return all(target in (PUBLIC, followers) for target, _ in self.audience) and (followers is None or hosts.same_origin(followers, self.sender))
 
 
-def ready(instance: "Instance", sender: Iri, note: Note, document: bytes | None) -> Ready | None:
+def ready(instance: "Instance", sender: Iri, note: Note | PlainNote, document: bytes | None) -> Ready | None:
     """What there is to write of a post of `sender`, or None where `outbox.posts.store` has to look closer. `document` is the JSON it was read from.
 
     Plain is a public Note that answers nothing, in one language, with neither poll, request, offer nor matter, for a handful of collections.
     """
-    if note.kind != "Note" or note.in_reply_to is not None or note.proposal is not None or note.poll is not None or note.matter is not None:
-        return None
-    if note.content_map or note.audience or len(note.to) + len(note.cc) > MOST_TARGETS or posts.foreign(instance, sender, note) is not None:
+    summary: str | None = None
+    if isinstance(note, PlainNote):
+        written = _tags(note)
+    else:
+        if note.kind != "Note" or note.in_reply_to is not None or note.proposal is not None or note.poll is not None or note.matter is not None:
+            return None
+        if note.content_map or note.audience or note.attributed_to != sender:
+            return None
+        summary, written = note.summary, Tags.write(note)
+    if len(note.to) + len(note.cc) > MOST_TARGETS or posts.not_at_home(instance, sender, note.id) is not None:
         return None
     how_far: Visibility
     if PUBLIC in note.to:
@@ -71,9 +80,9 @@ def ready(instance: "Instance", sender: Iri, note: Note, document: bytes | None)
         "in_reply_to_id": None,
         "conversation": note.conversation,
         "content": html.sanitise(note.content),
-        "summary": None if note.summary is None else html.to_text(html.sanitise(note.summary)),
+        "summary": None if summary is None else html.to_text(html.sanitise(summary)),
         "language": note.language,
-        "tags": Tags.write(note),
+        "tags": written,
         "sealed": None,
         "sensitive": int(note.sensitive),
         "published": published,
@@ -82,8 +91,18 @@ def ready(instance: "Instance", sender: Iri, note: Note, document: bytes | None)
         "document": kept(document, how_far),
     }
     audience = [(target, "to") for target in note.to] + [(target, "cc") for target in note.cc]
-    tags = list(dict.fromkeys(tag.name.casefold() for tag in note.hashtags[:MOST_TAGS]))
+    tags = list(dict.fromkeys([tag.name.casefold() for tag in note.hashtags[:MOST_TAGS]]))
     return Ready(note.id, sender, published, row, audience, tags)
+
+
+def _tags(note: PlainNote) -> str | None:
+    """The column `tags`, as `Tags.write` writes it."""
+    if not note.mentions and not note.emojis:
+        return _json({"hashtags": [(tag.name, tag.href) for tag in note.hashtags[:MOST_TAGS]]}) if note.hashtags else None
+    return Tags.write(Note(note.id, note.id, "", mentions=note.mentions, hashtags=note.hashtags, emojis=note.emojis))
+
+
+_json: Final = json.JSONEncoder(ensure_ascii=False).encode
 
 
 async def store(tx: Transaction, instance: "Instance", several: Sequence[tuple[Ready, int]]) -> None:

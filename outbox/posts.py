@@ -55,6 +55,13 @@ from tombstone
 where tombstone.uri = :uri
 """
 
+GIVEN_AGAIN: Final = """
+delete from tombstone
+where uri = :uri
+  and public = 0
+  and deleted_at < :said_at
+"""
+
 INSERT: Final = """
 insert into post (id, uri, url, actor_id, local, kind, visibility, boost_of, in_reply_to, in_reply_to_id, conversation,
   content, summary, language, tags, sealed, sensitive, published, updated, received_at, document)
@@ -85,17 +92,18 @@ async def store(
     post_id: int | None = None,
     document: bytes | None = None,
     confidential: bool = False,
+    said_at: datetime | None = None,
 ) -> Post | Known | Taken | Refused:
     """Holds `note` of `actor`: the post with its text, or why nothing was stored. Tells PostArrived (of others' posts, before), PostStored and Mentioned.
 
     `local` posts are written by the product, with the id their uri names; others' must come from a verified `actor` and pass the rules of FEP-fe34: id and
     author on one host, never ours, not tombstoned, never another author's. HTML is sanitised here. `document` is the original JSON, kept for public posts only.
-    `confidential`: it came sealed, from a trusted peer.
+    `confidential`: it came sealed, from a trusted peer; one that was deleted may be given again by its own home, if that was said (`said_at`) after it went.
     """
     standing = await tx.one(STANDING, uri=note.id)
     if standing is not None and standing["held"] is not None and (stored := await by_id(tx, standing["held"])) is not None:
         return Known(stored) if stored.actor_id == actor.id else Refused("it would change hands")
-    if standing is not None and standing["deleted"] is not None:
+    if standing is not None and standing["deleted"] is not None and not (confidential and await _given_again(tx, note.id, said_at)):
         return Refused("it was deleted")
     if await spent.holds(tx, instance, note.id):
         if local:
@@ -107,7 +115,9 @@ async def store(
         if not actor.local or note.attributed_to != actor.uri:
             raise ValueError("a local post is written by one of our own actors, as itself")
     else:
-        why = "it claims to be one of ours" if actor.local else foreign(instance, actor.uri, note)
+        if actor.local:
+            return Refused("it claims to be one of ours")
+        why = "its author is not its sender" if note.attributed_to != actor.uri else not_at_home(instance, actor.uri, note.id)
         if why is not None:
             return Refused(why)
         note = _sanitised(note)
@@ -270,6 +280,11 @@ async def delete(tx: Transaction, instance: "Instance", actor: Actor, uri: Iri, 
     return Removed(None)
 
 
+async def _given_again(tx: Transaction, uri: Iri, said_at: datetime | None) -> bool:
+    """Whether what was taken back is given anew; a Create that was merely late was said before."""
+    return said_at is not None and await tx.execute(GIVEN_AGAIN, uri=uri, said_at=int(said_at.timestamp() * 1000)) > 0
+
+
 async def boost(
     tx: Transaction,
     instance: "Instance",
@@ -345,17 +360,15 @@ async def _written(tx: Transaction, id: int) -> Post:
     return post
 
 
-def foreign(instance: "Instance", sender: Iri, note: Note) -> str | None:
-    """Why a post of somebody else's server is not its sender's to write, or None."""
+def not_at_home(instance: "Instance", sender: Iri, id: Iri) -> str | None:
+    """Why a post of somebody else's server, which says it is by `sender`, is not theirs to write; or None."""
     try:
-        home = hosts.origin(note.id)
+        host = hosts.authority(id)
     except hosts.BadUrl:
         return "its id is no address"
-    if home[1] in known.ours(instance):
+    if host in known.ours(instance):
         return "it claims to be one of ours"
-    if note.attributed_to != sender:
-        return "its author is not its sender"
-    if not hosts.same_origin(note.id, sender):
+    if not hosts.same_origin(id, sender):
         return "its id is not on its author's host"
     # However it came: boosted, answered or fetched by somebody whom we do listen to.
     verdict = instance.trust.actor(sender, "receive")

@@ -2,6 +2,8 @@
 
 import re
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from html import escape
 from typing import Any, Final, cast, get_args
 
@@ -151,6 +153,78 @@ def read(document: Document, kind: str, sender: Iri | None, to: tuple[Iri, ...],
         matter=_matter(get("matter")),
         proposal=_proposal(document, kind, content),
         asks_leave=_asks_leave(get("interactionPolicy")),
+    )
+
+
+@dataclass(slots=True, eq=False)
+class PlainNote:
+    """What is kept of a public post without title, warning, attachment, poll or parent. Not frozen: to make a frozen one takes longer than to read it."""
+
+    id: Iri
+    content: str
+    language: str | None
+    sensitive: bool
+    url: Iri | None
+    published: datetime | None
+    updated: datetime | None
+    conversation: str | None
+    to: tuple[Iri, ...]
+    cc: tuple[Iri, ...]
+    mentions: tuple[Mention, ...]
+    hashtags: tuple[Hashtag, ...]
+    emojis: tuple[Emoji, ...]
+
+
+PLAIN_MEMBERS: Final = frozenset(
+    {
+        "id", "type", "attributedTo", "content", "contentMap", "summary", "sensitive", "url", "published", "updated", "inReplyTo", "conversation", "context",
+        "to", "cc", "tag", "attachment",
+        # What does not matter to what we keep
+        "atomUri", "inReplyToAtomUri", "interactionPolicy", "replies", "likes", "shares",
+    }
+)  # fmt: skip
+PLAIN_ACTIVITY: Final = frozenset({"@context", "id", "type", "actor", "published", "to", "cc", "object", "signature"})
+
+
+def read_plain(document: Document, author: Iri) -> PlainNote | None:
+    """The post in a Create by `author`, if it is as plain as nearly all are: then `read` would say the same. None: read it closely.
+
+    Every member is one we know and of the shape it nearly always has.
+    """
+    value = document.get("object")
+    if not PLAIN_ACTIVITY.issuperset(document) or document.get("type") != "Create" or not isinstance(value, dict) or not PLAIN_MEMBERS.issuperset(value):
+        return None
+    get = value.get
+    content, mapped = get("content"), get("contentMap")
+    if get("type") != "Note" or get("attributedTo") != author or not isinstance(content, str) or not 0 < len(content) <= MOST_CONTENT:
+        return None
+    if get("inReplyTo") is not None or get("summary") is not None or get("attachment"):
+        return None
+    spoken: str | None = None
+    if mapped is not None:
+        if not isinstance(mapped, dict) or len(mapped) != 1:
+            return None
+        [(spoken, same)] = mapped.items()
+        if same != content or not language(spoken):
+            return None
+    uri, to, cc = iri(get("id")), audience(get("to")), audience(get("cc"))
+    if uri is None or not (to or cc):
+        return None
+    mentions, hashtags, emojis = _tags(get("tag"))
+    return PlainNote(
+        id=uri,
+        content=content,
+        language=spoken,
+        sensitive=get("sensitive") is True,
+        url=page(get("url")),
+        published=moment(get("published")),
+        updated=moment(get("updated")),
+        conversation=_conversation(get("conversation")) or _conversation(get("context")),
+        to=to,
+        cc=cc,
+        mentions=mentions,
+        hashtags=hashtags,
+        emojis=emojis,
     )
 
 
