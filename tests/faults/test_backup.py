@@ -22,7 +22,7 @@ from fedmatch.database import migrate
 from fedmatch.database.open import open_database
 from fedmatch.ids import SystemClock
 from schemas.config import Config, load
-from schemas.storage import Transaction
+from schemas.storage import Transaction, Unavailable
 from tests import postgres
 from tests.houses import open_house
 from tests.nursery import Nursery
@@ -174,7 +174,7 @@ async def test_what_is_cut_reordered_or_changed_is_refused_before_anything_is_re
         with pytest.raises(CannotRestore, match=r"backup|opens with"):
             await bring(wrong, config, replace=True)
         assert (config.folder / "fedmatch.db").read_bytes() == as_it_was, how
-    assert sorted(file.name for file in config.folder.iterdir()) == ["fedmatch.db", "ledger", "vault.key"]
+    assert {file.name for file in config.folder.iterdir()} - {"fedmatch.db-wal", "fedmatch.db-shm"} == {"fedmatch.db", "ledger", "vault.key"}
 
 
 async def test_what_somebody_made_who_knows_only_the_public_key_is_refused(copy: tuple[Instance, Path], tmp_path: Path) -> None:
@@ -464,3 +464,55 @@ async def test_a_backup_of_a_newer_program_names_the_cure(copy: tuple[Instance, 
     monkeypatch.setattr(migrate, "migrations", lambda: older)
     with pytest.raises(CannotRestore, match=r"newer fedmatch .it has .*; install that version"):
         restore.open_backup(path, instance.config)
+
+
+async def test_f29_on_postgresql_the_old_schema_is_set_aside_in_one_transaction(
+    postgresql_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # Given an instance on PostgreSQL, and a backup of it, after which somebody and something ended
+    url = await postgres.clean_database(postgresql_url)
+    instance = await open_house(tmp_path / "here", url)
+    config = instance.config
+    ada, bea = await local.create(instance, "ada"), await local.create(instance, "bea")
+    post = await publish.post(instance, ada, f"{CANARY} for all")
+    await publish.post(instance, ada, "stays")
+    copy = (await take.take(instance, tmp_path / "one.fedmatch")).path
+    await publish.delete(instance, ada, post.uri)
+    await publish.delete_person(instance, bea)
+    await instance.database.write(mark, "since")
+    # While it is open nothing is restored; nor over what is there, unless that is meant; nor half
+    with pytest.raises(CannotRestore, match="connected to this database"):
+        await bring(copy, config, replace=True)
+    await app.close(instance)
+    with pytest.raises(Occupied, match="--replace"):
+        await bring(copy, config)
+
+    async def broken(*_: object) -> dict[str, int]:
+        raise Unavailable("the server went away")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("fedmatch.backup.postgresql.forget", broken)
+        with pytest.raises(CannotRestore, match="nothing was changed"):
+            await bring(copy, config, replace=True)
+    instance = await app.build(config)
+    assert await instance.database.read(marks) == {"since"}
+    await app.close(instance)
+    # Then it is as it was, without what ended, and the other one lies aside for a week
+    done = await bring(copy, config, replace=True)
+    assert (done.ended["post"], done.ended["actor"]) == (1, 1)
+    back = await app.build(config)
+    assert back.restored
+    assert await back.database.read(marks) == set()
+    texts = await back.database.read(lambda tx: tx.all("select content from post"))
+    assert [row["content"] for row in texts] == ["<p>stays</p>"]
+    gone = await back.database.read(lambda tx: tx.one("select state from actor where id = :id", id=bea.id))
+    assert gone["state"] == "gone"
+    aside = await back.database.read(lambda tx: tx.one(f"select count(*) as n from {done.aside}.actor"))
+    assert aside["n"] == 3
+    assert await expiry.expire(config, SystemClock().ms()) == 0
+    assert await expiry.expire(config, SystemClock().ms() + expiry.KEPT_MS + 60_000) == 1
+    # And what ends from now on is noticed
+    await publish.delete_person(back, ada)
+    assert await back.database.read(ledger.count) > 0
+    await app.close(back)
+    await postgres.drop(url)
