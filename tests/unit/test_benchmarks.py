@@ -12,7 +12,7 @@ SMALL: dict[str, tuple[Callable[[list[str]], None], Sequence[str]]] = {
     "inbox": (inbox.main, ("--count", "40", "--writers", "2", "--connections", "4", "--software", "hypercorn", "--processes", "2")),
     "delivery": (delivery.main, ("--hosts", "10", "--bad-hosts", "10", "--bad", "mixed", "--processes", "1")),
     "home": (home.main, ("--posts", "400", "--authors", "10", "--pages", "20")),
-    "search": (search.main, ("--listings", "200", "--times", "4")),
+    "search": (search.main, ("--listings", "200", "--texts", "100", "--times", "4")),
     "matching": (matching.main, ("--listings", "120", "--times", "2", "--parts", "base")),
     "start": (start.main, ("--activities", "20", "--writers", "2", "--processes", "1")),
 }
