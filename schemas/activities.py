@@ -270,6 +270,8 @@ def _activity(document: Document, kinds: Sequence[str], actor: Iri) -> Activity:
                 return Remove(**head, object=_object(value), target=_target(document))
             case "Announce":
                 return _announce(head, value)
+            case "ReplyRequest":
+                return _asked_to_reply(head, value, document.get("instrument"))
             case "Flag":
                 return _flag(head, value, document.get("content"))
             case sealed.KIND:
@@ -361,6 +363,22 @@ def _create(head: _Head, value: Any) -> Activity:
             return _vote(head, several)
         return Create(**head, object=read(value, kind, head["actor"], head["to"], head["cc"]))
     return Create(**head, object=Reference(_object(value)))
+
+
+def _asked_to_reply(head: _Head, value: Any, instrument: Any) -> Activity:
+    """GoToSocial asks before it shows a reply where the author said so, and brings the reply along: to us it has arrived by that. No other request is acted on."""
+    reply, about = first(instrument), iri(value)
+    if isinstance(reply, dict) and types(reply) and about is not None and iri(reply.get("inReplyTo")) == about and not is_vote(reply):
+        kind, named = kind_of(reply), iri(reply.get("id") or reply.get("@id"))
+        by = each(reply.get("attributedTo"))
+        if kind is not None and named is not None and _origin(named) == _origin(head["actor"]) and all(iri(one) == head["actor"] for one in by):
+            return Create(**head, object=read(reply, kind, head["actor"], head["to"], head["cc"]))
+    return Other(**head, kind="ReplyRequest")
+
+
+def _origin(uri: Iri) -> str:
+    scheme, _, rest = uri.partition("://")
+    return f"{scheme.lower()}://{rest.partition('/')[0].lower()}"
 
 
 def _update(head: _Head, value: Any) -> Activity:

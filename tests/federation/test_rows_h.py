@@ -206,6 +206,12 @@ async def test_h8_what_is_direct_is_for_whom_it_names(world: World, amina: Perso
         assert "h8 canary" not in (await amina.site.get(path)).text
     [row] = await held(bilal, note)
     assert (row["content"], row["visibility"]) == (None, "direct")
+    # Nor does a search find it, though it be a request in form
+    request = p1.direct("<p>h8 canary</p>", bilal.uri, f"@{bilal.handle}", purpose="request", publishes={"type": "Intent", "name": "h8 canary lawyer"})
+    await send(world, p1, p1.create(request), bilal)
+    for path in ("/?q=canary", "/search?q=canary", "/feed?q=canary", "/listings?q=canary"):
+        assert "h8 canary" not in (await amina.site.get(path, "text/html")).text
+    assert [one for one in await amina.site.listings() if "canary" in one["title"]] == []
 
 
 async def test_h9_a_newer_edit_counts_an_older_does_not(world: World, amina: Person, p1: FakeActor) -> None:
@@ -527,6 +533,8 @@ async def test_h18_a_vote_in_no_poll_is_never_shown(world: World, amina: Person,
         {"type": "Arrive"}, {"type": "Listen", "object": "https://x.example/1"}, {"type": "https://x.example/ns#Strange", "object": {}}, {"type": "Offer"},
         {"type": "Create", "object": {"type": "Strange", "id": "NOTE"}}, {"type": "Collection", "items": [{"type": "Create"}]}, {"type": "Question"},
         {"type": "Add", "object": "https://x.example/1", "target": "https://x.example/2"}, {"type": ["Read", "View"], "object": "https://x.example/1"},
+        {"type": "QuoteRequest", "object": "https://x.example/1", "instrument": {"type": "Note", "id": "NOTE"}}, {"type": "LikeRequest", "object": "NOTE"},
+        {"type": "ReplyRequest", "object": "https://x.example/1", "instrument": "NOTE"}, {"type": "ReplyRequest", "object": "NOTE"},
     ],
 )  # fmt: skip
 async def test_h19_what_nobody_knows_is_forgotten(world: World, amina: Person, p1: FakeActor, activity: dict[str, Any]) -> None:
@@ -538,6 +546,24 @@ async def test_h19_what_nobody_knows_is_forgotten(world: World, amina: Person, p
     assert answer.status in (202, 400)
     assert [await amina.site.count(table) for table in tables] == before
     assert p1.peer.log == []
+
+
+async def test_h20_a_reply_that_asks_for_leave_has_arrived(world: World, amina: Person, p1: FakeActor) -> None:
+    # Given a post of ours, and replies that GoToSocial sends with a question
+    post, p2 = await amina.post("h20 asked"), p1.peer.actor("p2")
+
+    def asks(note: dict[str, Any], by: FakeActor = p1) -> dict[str, Any]:
+        return by.activity("ReplyRequest", post.uri, instrument=note, to=[amina.uri])
+
+    reply = p1.note("<p>h20 may I</p>", inReplyTo=post.uri, to=[PUBLIC], cc=[amina.uri])
+    for one in (asks(reply), asks(reply), p1.create(reply)):
+        assert await send(world, p1, one, amina) == 202
+    assert (len(await held(amina, reply)), await reads(amina, "h20 may I")) == (1, 1)
+    # Nobody brings the words of another so, nor an answer to something else
+    elsewhere = p1.note("<p>elsewhere</p>", inReplyTo=f"{p1.peer.base}/notes/1")
+    for note in (p2.note("<p>not mine</p>", inReplyTo=post.uri), elsewhere, {**reply, "id": "https://x.example/1"}):
+        assert await send(world, p1, asks(note), amina) == 202
+        assert await held(amina, note) == []
 
 
 async def test_h20_a_reply_brings_what_it_answers(world: World, amina: Person, p1: FakeActor) -> None:
