@@ -31,7 +31,6 @@ from fedmatch.matching import gist, quality, semantic
 from schemas import config as configs
 from schemas.listings import validated
 from schemas.storage import Transaction
-from tests.world import write_config
 
 CASES: Final = Path(__file__).parents[1] / "tests" / "data" / "matching"
 GOALS: Final = {
@@ -166,7 +165,7 @@ async def one_post(instance: Instance, author: Actor, number: int) -> tuple[floa
 async def posts(instance: Instance, engine: str, many: int, times: int) -> dict[str, float]:
     """New posts one after the other, after a few that warm up; memory before the first and after the last."""
     authors = [await local.create(instance, f"{engine}{number}") for number in range(4)]
-    for _ in range(12):  # what the engine's own caches take is theirs, whoever reads
+    for _ in range(4):  # what the engine's own caches take is theirs, whoever reads
         await instance.database.read(search._warm)
     before = memory_mb(os.getpid())
     for number in range(5):
@@ -184,27 +183,22 @@ def measured(config: configs.Config, engine: str, many: int, times: int) -> dict
     return found
 
 
-def generated(here: Lab, database: str, many: int, keep: Path | None) -> Site:
-    """An instance with so many listings; with `keep` a copy of the one in that folder, which is made if it is not there."""
-    if keep is not None and database == "sqlite":
-        folder = keep / f"{database}-{many}"
-        if (folder / "whole").exists():
-            return here.copy(Site(configs.load(folder / "instance.toml"), database))
-        seed = Site(write_config(folder, inbox_per_host_per_minute="10000000"), database)
-    else:
-        seed = here.site(database)
-    authors = inside(seed.config, search.populate)
-    search.fill(seed, many, authors)
-    tag(seed, many, authors)
-    if keep is None or database != "sqlite":
-        return seed
-    (folder / "whole").touch()
-    return here.copy(seed)
+def generated(here: Lab, database: str, many: int) -> Site:
+    """A copy of an instance with so many listings."""
+
+    def make(site: Site) -> dict[str, Any]:
+        authors = inside(site.config, search.populate)
+        search.fill(site, search.Size(listings=many, texts=many, alike=True), authors)
+        tag(site, many, authors)
+        return {}
+
+    site, _ = here.prepared(f"matching-{many}", database, make)
+    return here.copy(site)
 
 
-def among(here: Lab, report: Report, database: str, engines: Sequence[str], many: int, times: int, keep: Path | None) -> None:
+def among(here: Lab, report: Report, database: str, engines: Sequence[str], many: int, times: int) -> None:
     """New posts among so many, on one database with each engine."""
-    site = generated(here, database, many, keep)
+    site = generated(here, database, many)
     for engine in engines:
         with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as pool:
             found = pool.submit(measured, site.config, engine, many, times).result()
@@ -220,7 +214,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--times", type=int, default=100, help="new posts with each engine")
     parser.add_argument("--seeds", type=int, default=5, help="of the noise in the tags")
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS), help="the judged cases, and new posts with each engine")
-    parser.add_argument("--keep", type=Path, help="a folder where the generated instance (SQLite) stays for the next run")
+    parser.add_argument("--keep", type=Path, help="a folder for what is prepared: the next run with it begins at once")
     given = parser.parse_args(arguments)
     report = Report("matching", question, {"listings": given.listings, "times": given.times, "seeds": given.seeds})
     report.floors["gist_us"] = us_each(lambda: gist.packed(gists.said(search.listing(1, [1]))), 30)
@@ -229,9 +223,9 @@ def main(arguments: list[str] | None = None) -> None:
         for engine in ("base", "semantic") if semantic.installed() else ("base",):
             judge(report, engine, given.seeds)
     if engines:
-        with lab() as here:
+        with lab(given.keep) as here:
             for database in given.databases:
-                among(here, report, database, engines, given.listings, given.times, given.keep)
+                among(here, report, database, engines, given.listings, given.times)
     report.finish(given)
 
 

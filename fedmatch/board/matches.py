@@ -140,7 +140,8 @@ async def found(
 def ranked(gathered: Gathered, limit: int = LIMIT) -> list[Match]:
     """The best of what was gathered. Pure; some milliseconds to some tens of them: outside of a database's own thread call it in one."""
     by_id = {one.listing.id: one.listing for one in gathered.candidates}
-    made = score.rank(_subject(Candidate(gathered.wanted)), [_subject(one) for one in gathered.candidates], gathered.weights, gathered.now, limit)
+    wanted = _subject(Candidate(gathered.wanted))
+    made = score.rank(wanted, [_subject(one, wanted.grams) for one in gathered.candidates], gathered.weights, gathered.now, limit)
     return [Match(by_id[one.id], one.score, one.parts, one.reasons) for one in made]
 
 
@@ -274,9 +275,9 @@ async def _exposures(tx: Transaction, instance: "Instance", actor_ids: Sequence[
     return found
 
 
-def _subject(candidate: Candidate) -> Subject:
+def _subject(candidate: Candidate, wanted: Mapping[int, int] | None = None) -> Subject:
     listing = candidate.listing
-    about = gist.of(gists.said(listing)) if candidate.gist is None else gist.unpacked(candidate.gist)
+    about = gist.unpacked(gist.packed(gists.said(listing)) if candidate.gist is None else candidate.gist, wanted)
     return Subject(
         id=listing.id,
         kind=listing.kind,
@@ -288,6 +289,7 @@ def _subject(candidate: Candidate) -> Subject:
         helper_region=listing.helper_region,
         grams=about.grams,
         themes=about.themes,
+        length=about.length,
         vouched_by=candidate.vouched_by,
         published=listing.published,
         exposures=candidate.exposures,

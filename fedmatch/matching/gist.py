@@ -6,7 +6,7 @@ made anew: `version` tells.
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -23,10 +23,11 @@ MOST: Final = 255
 
 @dataclass(frozen=True, slots=True)
 class Gist:
-    """`grams`: how often each stands in the text, by a number of 32 bits; `themes` as `skills.themes` gives them, rounded as bytes keep them."""
+    """`grams`: how often each stands in the text, by a number of 32 bits; `length`: how many it has in all; `themes` as `skills.themes` gives them, rounded."""
 
     grams: Mapping[int, int] = field(default_factory=dict)
     themes: Mapping[int, float] = field(default_factory=dict)
+    length: int = 0
 
 
 EMPTY: Final = Gist()
@@ -52,14 +53,17 @@ def packed(text: str) -> bytes:
     )
 
 
-def unpacked(made: bytes) -> Gist:
-    """The gist of these bytes."""
+def unpacked(made: bytes, wanted: Container[int] | None = None) -> Gist:
+    """The gist of these bytes; of its grams only those that are `wanted`, if that is said: hundreds are held against one."""
     if not made:
         return EMPTY
     grams, themes = struct.unpack_from("<HB", made)
     numbers = struct.unpack_from(f"<{grams}I", made, 3)
     at = 3 + 5 * grams
-    return Gist(dict(zip(numbers, made[3 + 4 * grams : at], strict=True)), dict(struct.iter_unpack("<Bf", made[at : at + 5 * themes])))
+    counts = made[3 + 4 * grams : at]
+    each = zip(numbers, counts, strict=True)
+    found = dict(each) if wanted is None else {number: count for number, count in each if number in wanted}
+    return Gist(found, dict(struct.iter_unpack("<Bf", made[at : at + 5 * themes])), sum(counts))
 
 
 @cache

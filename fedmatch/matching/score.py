@@ -31,7 +31,8 @@ LEAST_PART: Final = 0.05
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What matching knows of a listing. `grams` of title and text; `published` in milliseconds UTC; `exposures`: how often its author was suggested of late.
+    """What matching knows of a listing. `grams` of title and text, of a candidate at least those that the wanted one has too, and `length`, how many it has
+    in all; `published` in milliseconds UTC; `exposures`: how often its author was suggested of late.
 
     `themes` is what its text seems to be about (`skills.themes`). `likeness` is how close a model finds it to the wanted one, raw and with the mean of its
     language removed; None where no model was asked.
@@ -52,6 +53,7 @@ class Subject:
     exposures: float = 0.0
     likeness: tuple[float, float] | None = None
     themes: Mapping[int, float] = field(default_factory=dict)
+    length: int | None = None
 
     @property
     def languages(self) -> frozenset[str]:
@@ -99,7 +101,7 @@ def rank(wanted: Subject, candidates: Sequence[Subject], weights: Weights, now_m
     ordered = sorted(candidates, key=lambda one: one.id)
     compared: dict[str, tuple[float, Sequence[float] | None]] = {
         "tags": (weights.tags, [tags(wanted, one) for one in ordered]),
-        "words": (weights.words, bm25(wanted.grams, [one.grams for one in ordered])),
+        "words": (weights.words, bm25(wanted.grams, [one.grams for one in ordered], [one.length for one in ordered])),
         "themes": (weights.themes, [skills.alike(wanted.themes, one.themes) for one in ordered] if wanted.themes else None),
         "likeness": (weights.likeness, _known([one.likeness[0] if one.likeness else None for one in ordered])),
         "likeness_centred": (weights.likeness_centred, _known([one.likeness[1] if one.likeness else None for one in ordered])),
@@ -122,11 +124,11 @@ def tags(wanted: Subject, one: Subject) -> float:
     return SKILL * len(wanted.skills & one.skills) + CATEGORY * len(wanted.categories & one.categories)
 
 
-def bm25(query: Mapping[int, int], texts: Sequence[Mapping[int, int]]) -> list[float] | None:
-    """How much of `query` stands in each text, what is rare among the texts counting most; None where the query is empty."""
+def bm25(query: Mapping[int, int], texts: Sequence[Mapping[int, int]], known: Sequence[int | None] = ()) -> list[float] | None:
+    """How much of `query` stands in each text, what is rare among the texts counting most; None where the query is empty. `known`: their lengths."""
     if not query or not texts:
         return None
-    lengths = [sum(text.values()) for text in texts]
+    lengths = [sum(text.values()) if length is None else length for text, length in zip(texts, known or [None] * len(texts), strict=True)]
     mean = sum(lengths) / len(lengths) or 1.0
     shared = [query.keys() & text.keys() for text in texts]
     held = Counter(gram for grams in shared for gram in grams)

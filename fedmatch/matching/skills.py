@@ -21,6 +21,8 @@ B: Final = 0.75
 SHARP: Final = 2.0
 """How much the skill a text is most about stands out in `themes`."""
 MOST_THEMES: Final = 12
+WEIGHT_BITS: Final = 16
+WEIGHT_MASK: Final = (1 << WEIGHT_BITS) - 1
 LIKENESS: Final = 1.0
 """How much a model's word counts beside the cues', each reckoned in standard deviations."""
 LONGEST: Final = 20_000
@@ -52,8 +54,8 @@ def weigh(grams: Mapping[str, int]) -> list[int]:
     index = _index()
     found = [0] * len(SLUGS)
     for gram in index.keys() & grams.keys():
-        for place, weight in index[gram]:
-            found[place] += weight  # whole numbers: in whatever order they come, the sum is the same
+        for each in index[gram]:
+            found[each >> WEIGHT_BITS] += each & WEIGHT_MASK  # whole numbers: in whatever order they come, the sum is the same
     return found
 
 
@@ -79,8 +81,8 @@ def alike(one: Mapping[int, float], other: Mapping[int, float]) -> float:
 
 
 @cache
-def _index() -> Mapping[str, tuple[tuple[int, int], ...]]:
-    """By gram, the skills in whose words it stands, and what it weighs for each, in thousandths."""
+def _index() -> Mapping[str, tuple[int, ...]]:
+    """By gram, the skills in whose words it stands, and what it weighs for each, in thousandths: one number each, which takes a third of the memory."""
     cues: Mapping[str, Mapping[str, Sequence[str]]] = json.loads(files("fedmatch").joinpath("locale", "skills.json").read_text(encoding="utf-8"))["cues"]
     texts = []
     for slug in SLUGS:
@@ -89,12 +91,12 @@ def _index() -> Mapping[str, tuple[tuple[int, int], ...]]:
     lengths = [sum(text.values()) for text in texts]
     mean = sum(lengths) / len(lengths)
     held = Counter(gram for text in texts for gram in text)
-    found: dict[str, list[tuple[int, int]]] = defaultdict(list)
+    found: dict[str, list[int]] = defaultdict(list)
     for place, text in enumerate(texts):
         damping = K1 * (1 - B + B * lengths[place] / mean)
         for gram, number in text.items():
             rarity = math.log(1 + (len(texts) - held[gram] + 0.5) / (held[gram] + 0.5))
-            found[gram].append((place, round(1000 * rarity * number * (K1 + 1) / (number + damping))))
+            found[gram].append(place << WEIGHT_BITS | min(round(1000 * rarity * number * (K1 + 1) / (number + damping)), WEIGHT_MASK))
     return {gram: tuple(each) for gram, each in found.items()}
 
 

@@ -69,7 +69,7 @@ def grams(text: str) -> dict[str, int]:
     return dict(Counter(found))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def _pieces(word: str) -> tuple[str, ...]:
     """The grams of a word; a short one is one gram."""
     if word.isascii() or not _HAS_SPACELESS.search(word):
