@@ -18,8 +18,9 @@ TESTS := $(VENV)/.test-$(PLACE)
 
 CONFIG ?= instance.toml
 PYTEST ?=
-# How many processes share the test suite; files stay whole, so that each world is built once.
-WORKERS ?= 2
+# How many processes share the test suite; files stay whole, so that each world is built once. One more than the two cores we count on: the longest tests
+# wait for disks, clocks and processes of their own.
+WORKERS ?= 3
 BENCH ?= write_shape inbox delivery home search start matching
 
 .PHONY: run semantic test check demo bench soak lock clean help
