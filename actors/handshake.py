@@ -51,6 +51,8 @@ KINDS: Final[frozenset[str]] = frozenset({"rsa", "ed25519", "x25519"})
 LOOK_MS: Final = 60_000
 """Before something confidential leaves, the peer's document is read again when the last look is older than this."""
 LOOK_BUDGET: Final = 10
+ANEW_MS: Final = 300_000
+"""How long after an Accept another one of the same Follow says nothing: each begins a work as large as the board."""
 WORDS: Final = 6
 SALT: Final = b"fedmatch words 1"
 LONG_AGO: Final = datetime(2020, 1, 1, tzinfo=UTC)
@@ -357,7 +359,7 @@ update handshake
 set accepted_at = :now
 where follow = :follow
   and application = :application
-  and accepted_at is null
+  and coalesce(accepted_at, 0) < :before
 returning host_id
 """
 
@@ -532,12 +534,15 @@ async def accepted(tx: Transaction, instance: "Instance", actor: Actor, accept: 
     """Takes an Accept of our Application's Follow, proven: the host that may have what is not public from now on, None where that changes nothing (yet)."""
     if accept.object.id is None:
         return None
-    row = await tx.one(ACCEPTED, follow=accept.object.id, application=actor.uri, now=instance.clock.ms())
+    now = instance.clock.ms()
+    held = await partner_of(tx, actor)
+    row = await tx.one(ACCEPTED, follow=accept.object.id, application=actor.uri, now=now, before=now - ANEW_MS)
     partner = None if row is None else await peers.partner(tx, row["host_id"])
     if partner is None or not partner.ready:
         return None
     log.info("peer.accepted", host=partner.host_id)
-    await instance.tell(tx, PeerTrusted(partner.host_id))
+    # Who says it again trusts us again: it may have blocked us meanwhile, of which nobody is told, and deleted what it held.
+    await instance.tell(tx, PeerTrusted(partner.host_id, anew=held is not None and held.accepted_at is not None))
     return partner.host_id
 
 

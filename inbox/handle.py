@@ -8,6 +8,7 @@ What it may do was proven before: `verified.actor` is the sender. What may be do
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from typing import assert_never
 
 import structlog
@@ -130,7 +131,7 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
             if isinstance(object, Receipt):
                 return await agreements.receipted(tx, instance, actor, object, verified.sealed)
             made = _told(object, verified, found)
-            return NOTHING if made is None else await _create(tx, instance, actor, *made, confidential=verified.sealed)
+            return NOTHING if made is None else await _create(tx, instance, actor, *made, confidential=verified.sealed, said_at=activity.published)
         case Update(object=object):
             if isinstance(object, ActorDocument):
                 return NOTHING if found.refreshed else await people.changed(tx, instance, actor, object)
@@ -198,10 +199,20 @@ async def posted(tx: Transaction, instance: Instance, actor: Actor, note: Note, 
     return await _stored(tx, instance, note, await posts.store(tx, instance, actor, note, local=False, document=original(verified.document)))
 
 
-async def _create(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None, *, confidential: bool = False) -> Effects:
+async def _create(
+    tx: Transaction,
+    instance: Instance,
+    actor: Actor,
+    note: Note,
+    document: bytes | None,
+    *,
+    confidential: bool = False,
+    said_at: datetime | None = None,
+) -> Effects:
     if not actor.active or not await concern.post(tx, instance, actor, note):
         return NOTHING
-    return await _stored(tx, instance, note, await posts.store(tx, instance, actor, note, local=False, document=document, confidential=confidential))
+    made = await posts.store(tx, instance, actor, note, local=False, document=document, confidential=confidential, said_at=said_at)
+    return await _stored(tx, instance, note, made)
 
 
 async def _change(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None, *, confidential: bool = False) -> Effects:

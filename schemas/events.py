@@ -190,9 +190,10 @@ class AgreementChanged:
 
 @dataclass(frozen=True, slots=True)
 class PeerTrusted:
-    """An admin confirmed the words of a peer: its keys are pinned and what is not public may go there."""
+    """An admin confirmed the words of a peer: its keys are pinned and what is not public may go there. `anew`: it was so before, and the peer says it again."""
 
     host_id: int
+    anew: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,7 @@
 """Which trusted peers hold a listing that is not public? Each gets a copy of its own, sealed and addressed to its Application alone; none learns of another."""
 
 from dataclasses import dataclass, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -72,6 +73,13 @@ where post_id = :post_id
 LOST: Final = """
 update listing_copy
 set ended_at = :now
+where host_id = :host_id
+  and ended_at is null
+"""
+
+FORGOTTEN: Final = """
+update listing_copy
+set ended_at = :now, told = 1
 where host_id = :host_id
   and ended_at is null
 """
@@ -170,9 +178,10 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
         note = _note(instance, author, listing, partner, level)
         says: list[Activity] = []
         if not there:
-            says.append(Create(id=Iri(f"{note.id}/activity"), actor=author.uri, object=note, to=note.to, published=note.published))
+            had = await tx.one(HAD, post_id=listing.id, host_id=partner.host_id) is not None
+            says.append(_again(instance, author, note) if had else _first(author, note))
             # Whoever had it before may have kept it, and what they know already they do not take twice.
-            there = listing.updated is not None and await tx.one(HAD, post_id=listing.id, host_id=partner.host_id) is not None
+            there = had and listing.updated is not None
             await tx.execute(GIVE, post_id=listing.id, host_id=partner.host_id, now=instance.clock.ms())
         if there:
             when = updated or listing.updated
@@ -181,6 +190,16 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
             await confidential.publish(tx, instance, author, activity, partner.host_id, object=note.id, ordering_key=_key(note.id, partner.host))
         for vouch in listing.vouches:
             await vouches.given(tx, instance, vouch, partner.host_id)
+
+
+def _first(author: Actor, note: Note) -> Create:
+    return Create(id=Iri(f"{note.id}/activity"), actor=author.uri, object=note, to=note.to, published=note.published)
+
+
+def _again(instance: "Instance", author: Actor, note: Note) -> Create:
+    """Gives what was asked back before: an activity of its own, said after whatever it was asked back with, or its receiver would leave it buried."""
+    now = instance.clock.now().replace(microsecond=0) + timedelta(seconds=1)
+    return Create(id=Iri(f"{note.id}#again/{instance.ids.new()}"), actor=author.uri, object=note, to=note.to, published=now)
 
 
 async def narrow(tx: Transaction, instance: "Instance", author: Actor, listing: Listing) -> frozenset[int]:
@@ -264,6 +283,8 @@ async def _ask(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, h
 async def trusted(instance: "Instance", tx: Transaction, event: PeerTrusted) -> None:
     """A peer is trusted, perhaps again: what is open and meant for it goes there soon, and of that it keeps what it holds: no Delete that waited is sent."""
     partner = await peers.partner(tx, event.host_id)
+    if event.anew:
+        await tx.execute(FORGOTTEN, host_id=event.host_id, now=instance.clock.ms())  # it is given all of it again; what it has it does not take twice
     for row in await tx.all(ENDED, host_id=event.host_id):
         listing = await listings.by_id(tx, instance, row["post_id"])
         if partner is None or listing is None or listing.state not in listings.OPEN:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from actors.trust import Level
 from fedmatch.board import listings, publish, suggestions, welcome
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
@@ -115,3 +116,34 @@ async def test_a_welcome_has_an_end(world: World, monkeypatch: pytest.MonkeyPatc
     await befriend(world, a, b)
     assert set(await held(a)) == {one.url for one in made[-3:]}
     assert await b.count("job", "kind = 'welcome' and state = 'waiting'") == 0
+
+
+@pytest.mark.parametrize("level", ["limited", "blocked"])
+async def test_what_was_taken_back_comes_again_with_the_trust(world: World, level: Level) -> None:
+    # Given a peer that holds what is not public, from both sides
+    a, b = await world.site("a"), await world.site("b")
+    await befriend(world, a, b)
+    helga, amal = await world.person("helga@b"), await world.person("amal@a")
+    quiet = await lawyer(helga, "Nur unter uns", audience="network", terms=OPEN_TO_HELPERS)
+    asked = await lawyer(amal, "Unter uns", audience="network", terms=OPEN_TO_HELPERS)
+    over = await lawyer(helga, "Vorbei", audience="network", terms=OPEN_TO_HELPERS)
+    await world.settle()
+    assert set(await held(a)) == {quiet.url, over.url}
+    # When one side takes its trust away, nothing stays that was asked back
+    await border.decide(b.instance, Host(a.host), level, "for a while")
+    await world.later(minutes=5)
+    await helga.withdraw(over)
+    assert (await held(a) == {}) is (level == "limited")
+    # And it trusts again, with the other side or before it
+    await border.decide(b.instance, Host(a.host), "known", "talked")
+    await world.later(minutes=1)
+    await befriend(world, a, b)
+    await world.later(hours=1)
+    # Then each holds what is open and meant for it, as before
+    states = {row["uri"]: row["state"] for row in await a.rows("select uri, state from listing join post on post.id = listing.post_id where local = 0")}
+    # What was withdrawn while nothing could be said to a blocked one ends there with its time
+    assert states == {quiet.url: "open"} | ({} if level == "limited" else {over.url: "open"})
+    assert set(await held(b)) == {asked.url}
+    shown = await a.instance.database.read(listings.find, a.instance, quiet.url)
+    assert shown is not None
+    assert (shown.title, shown.state) == ("Nur unter uns", "open")
