@@ -366,7 +366,7 @@ def _create(head: _Head, value: Any) -> Activity:
 
 
 def _asked_to_reply(head: _Head, value: Any, instrument: Any) -> Activity:
-    """GoToSocial asks before it shows a reply where the author said so, and brings the reply along: to us it has arrived by that. No other request is acted on."""
+    """GoToSocial asks before it shows a reply where the author said so, and brings the reply along: to us it has arrived by that."""
     reply, about = first(instrument), iri(value)
     if isinstance(reply, dict) and types(reply) and about is not None and iri(reply.get("inReplyTo")) == about and not is_vote(reply):
         kind, named = kind_of(reply), iri(reply.get("id") or reply.get("@id"))

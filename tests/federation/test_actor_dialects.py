@@ -163,7 +163,7 @@ async def test_an_actor_of_any_dialect_is_read(amina: Person, peer: FakePeer, di
     assert [(key["algorithm"], bool(key["proves"])) for key in keys] == ([("rsa", False)] if least else [("ed25519", True), ("rsa", False)])
 
 
-@pytest.mark.parametrize("dialect", ["plain", "the usual prefixes", "full names, expanded", "keys as a list", "a list of types", "@id and @type"])
+@pytest.mark.parametrize("dialect", ["plain", "full names, expanded", "keys as a list", "@id and @type"])
 async def test_a_profile_of_any_dialect_changes(amina: Person, peer: FakePeer, dialect: str) -> None:
     p1 = peer.actor("p1")
     speaks(p1, dialect)
@@ -188,8 +188,7 @@ async def test_a_profile_of_any_dialect_changes(amina: Person, peer: FakePeer, d
     assert (await stored(amina, p1))["name"] == "Somebody else"
 
 
-@pytest.mark.parametrize("place", ["publicKey", "assertionMethod", "both"])
-@pytest.mark.parametrize("form", ["text", "object", "list"])
+@pytest.mark.parametrize(("place", "form"), [("publicKey", "text"), ("assertionMethod", "object"), ("both", "list")])
 async def test_a_key_that_the_actor_only_names_is_read_at_its_own_address(amina: Person, peer: FakePeer, place: str, form: str) -> None:
     # Given an actor that names its keys, which lie in documents of their own and say whose they are
     p1 = peer.actor("p1")
