@@ -45,7 +45,7 @@ REST_S: Final = 1.0
 # Numbers for ever: entries are read years later.
 NOUNS: Final = (
     "name", "used", "tombstone", "post", "actor", "account", "identity", "listing", "draft", "announcement", "response", "conversation", "story", "vouch",
-    "peer", "handshake", "token", "membership", "vetting", "audit_detail",
+    "peer", "handshake", "token", "membership", "vetting", "audit_detail", "block", "border_rule",
 )  # fmt: skip
 STATES: Final = (
     "", "active", "suspended", "gone", "deleted", "closing", "leaving", "draft", "held", "refused", "scheduled", "open", "paused", "matched", "fulfilled",

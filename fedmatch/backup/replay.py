@@ -9,8 +9,10 @@ import secrets
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, Final
 
+from actors import trust
 from actors.vault import Vault
 from fedmatch.backup.ledger import Entry, mark_of
 from schemas.reading import Row
@@ -144,14 +146,16 @@ where account_id = :account_id
 """
 
 PEERS: Final = """
-select peer.host_id as id, peer.level as state
-from peer
+select host.id, coalesce(peer.level, 'known') as state
+from host
+left join peer on peer.host_id = host.id
 """
 
 LOWER_PEER: Final = """
-update peer
-set level = :level, since = :now
-where host_id = :id
+insert into peer (host_id, level, since)
+values (:id, :level, :now)
+on conflict (host_id) do update
+set level = excluded.level, since = excluded.since
 """
 
 DISTRUST: Final = """
@@ -312,6 +316,8 @@ async def replay(tx: Transaction, vault: Vault, ended: Sequence[Entry], now: int
             done["announcement"] += await tx.execute(DELETE_ANNOUNCEMENT, post_id=row["post_id"], actor_id=row["actor_id"])
     await _memberships(tx, vault, last, done)
     await _peers(tx, vault, last, now, done)
+    await _rules(tx, vault, last, now, done)
+    await _blocks(tx, vault, last, now, done)
     return dict(done)
 
 
@@ -414,6 +420,69 @@ async def _peers(tx: Transaction, vault: Vault, last: Last, now: int, done: Coun
         if last.get(("handshake", mark_of(vault, "handshake", str(row["id"])))) == "":
             done["peer"] += await tx.execute(DISTRUST, id=row["id"])
             await tx.execute(LOWER_TRUSTED, id=row["id"], now=now)
+
+
+RULES: Final = """
+select border_rule.kind, border_rule.subject, border_rule.level
+from border_rule
+"""
+
+RULE: Final = """
+insert into border_rule (id, kind, subject, level, since)
+values (:id, :kind, :subject, :level, :now)
+on conflict (kind, subject) do update
+set level = excluded.level
+"""
+
+# Everybody a decision or a block could be about, and the keys they show.
+PEOPLE: Final = """
+select actor.id, actor.uri, actor.local
+from actor
+where actor.state <> 'gone'
+"""
+
+KEYS: Final = """
+select distinct actor_key.algorithm, actor_key.public_key
+from actor_key
+"""
+
+BLOCK: Final = """
+insert into block (actor_id, blocked_id, since)
+values (:actor_id, :blocked_id, :now)
+on conflict (actor_id, blocked_id) do nothing
+"""
+MOST_PAIRS: Final = 5_000_000
+"""How many pairs of people are tried, 3 us each."""
+
+
+async def _rules(tx: Transaction, vault: Vault, last: Last, now: int, done: Counter[str]) -> None:
+    """Single people and keys that were limited or blocked since stay so."""
+    if not any(noun == "border_rule" for noun, _ in last):
+        return
+    there = {(row["kind"], row["subject"]): row["level"] for row in await tx.all(RULES)}
+    known = [("actor", trust.spelled(row["uri"])) for row in await tx.all(PEOPLE)]
+    known += [("key", trust.fingerprint(row["algorithm"], bytes(row["public_key"]))) for row in await tx.all(KEYS)]
+    for kind, subject in known:
+        level = last.get(("border_rule", mark_of(vault, "border_rule", f"{kind}:{subject}")))
+        if level in ("blocked", "limited") and LEVELS.index(level) < LEVELS.index(there.get((kind, subject), "trusted")):
+            done["border_rule"] += await tx.execute(RULE, id=secrets.randbits(62), kind=kind, subject=subject, level=level, now=now)
+
+
+async def _blocks(tx: Transaction, vault: Vault, last: Last, now: int, done: Counter[str]) -> None:
+    """Whom somebody here blocked since stays blocked by them."""
+    wanted = {mark for (noun, mark), state in last.items() if noun == "block" and state == "blocked"}
+    if not wanted:
+        return
+    people = await tx.all(PEOPLE)
+    ours = [row["id"] for row in people if row["local"]]
+    pairs = ((mine, row["id"]) for mine in ours for row in people)
+    for mine, theirs in islice(pairs, MOST_PAIRS):
+        mark = mark_of(vault, "block", f"{mine}:{theirs}")
+        if mark in wanted:
+            wanted.discard(mark)
+            done["block"] += await tx.execute(BLOCK, actor_id=mine, blocked_id=theirs, now=now)
+            if not wanted:
+                return
 
 
 LOWER_TRUSTED: Final = """

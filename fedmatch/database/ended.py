@@ -42,7 +42,8 @@ def _moved(table: str, key: str, column: str = "state") -> Ending:
 
 ENDINGS: Final = (
     # Names, and ids of what we published: given once.
-    Ending("name", "actor", "insert", "new.uri", when="new.local = 1"),
+    # Services are made anew when somebody asks for them: there is nobody behind the name.
+    Ending("name", "actor", "insert", "new.uri", when="new.local = 1 and new.kind <> 'Service'"),
     Ending("used", "post", "insert", "new.uri", when="new.local = 1"),
     # By URI: what may not come back from elsewhere either.
     Ending("tombstone", "tombstone", "insert", "new.uri"),
@@ -84,6 +85,11 @@ ENDINGS: Final = (
     Ending(
         "membership", "membership", "update of role", "cast(new.account_id as text) || ':' || cast(new.actor_id as text)", "new.role", "old.role <> new.role"
     ),
+    Ending("block", "block", "insert", "cast(new.actor_id as text) || ':' || cast(new.blocked_id as text)", "'blocked'"),
+    Ending("block", "block", "delete", "cast(old.actor_id as text) || ':' || cast(old.blocked_id as text)"),
+    Ending("border_rule", "border_rule", "insert", "new.kind || ':' || new.subject", "new.level"),
+    Ending("border_rule", "border_rule", "update of level", "new.kind || ':' || new.subject", "new.level", "old.level <> new.level"),
+    Ending("border_rule", "border_rule", "delete", "old.kind || ':' || old.subject"),
     _deleted("vetting", "id"),
     _deleted("audit_detail", "audit_id"),
 )

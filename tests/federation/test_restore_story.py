@@ -5,7 +5,7 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
-from actors import known, peers
+from actors import blocks, known, peers, trust
 from actors.known import Actor
 from fedmatch.backup import restore, take
 from fedmatch.board import answers, conversations, identities, listings, publish, responses
@@ -15,6 +15,7 @@ from fedmatch.board.terms import Floor, Terms
 from fedmatch.cli.backup import _settle_in
 from fedmatch.safety import border, vouches
 from fedmatch.safety.border import Host
+from schemas.reading import Iri
 from schemas.storage import Transaction
 from tests.fakepeer import FakePeer
 from tests.friends import befriend
@@ -166,11 +167,20 @@ async def helper_here(site: Site, helper: Person) -> Actor:
     return found
 
 
-async def test_f29_trust_that_was_taken_away_stays_away(world: World) -> None:
+async def test_f29_trust_that_was_taken_away_stays_away(world: World, peer: FakePeer) -> None:
     asker, helper = await world.person("asker@a"), await world.person("helper@b")
     a, b = asker.site, helper.site
     await befriend(world, a, b)
+    rude = peer.actor("rude")
+    await rude.send(rude.follow(asker.uri), asker.actor.inbox)
+    await world.settle()
+    rule = border.Person(trust.spelled(rude.id))
     copy = await take.take(a.instance, world.folder / "old.fedmatch")
+    nasty = await a.instance.database.read(known.by_uri, Iri(rude.id))
+    assert nasty is not None
+    await border.decide(a.instance, rule, "limited", "rude")
+    await border.decide(a.instance, Host(nasty.host), "limited", "rude")
+    await a.instance.database.write(blocks.add, a.instance, asker.actor, nasty)
     await border.decide(a.instance, Host(b.host), "blocked", "seized")
     await world.settle()
     # Restored over the database that is there, which is set aside
@@ -179,9 +189,13 @@ async def test_f29_trust_that_was_taken_away_stays_away(world: World) -> None:
     result = await restore.restore(found, a.config, world.clock.ms(), replace=True)
     assert result.aside is not None
     with closing(sqlite3.connect(Path(result.aside) / "fedmatch.db")) as aside:
-        assert aside.execute("select level from peer").fetchall() == [("blocked",)]
+        assert aside.execute("select level from peer order by level").fetchall() == [("blocked",), ("limited",)]
     await a.start()
     assert await a.instance.database.read(peers.level, b.host) == "blocked"
+    assert await a.instance.database.read(peers.level, nasty.host) == "limited"
+    assert await a.instance.database.read(blocks.blocks, asker.actor.id, nasty.id)
+    rules = await a.rows("select kind, subject, level from border_rule")
+    assert [tuple(row) for row in rules] == [("actor", trust.spelled(rude.id), "limited")]
     partner = await a.instance.database.read(peers.partner_named, b.host)
     assert partner is not None
     assert not partner.ready
