@@ -24,6 +24,7 @@ import pytest
 from actors import local
 from actors.hosts import Limits
 from fedmatch import app, doctor, rotation
+from fedmatch.board import timelines
 from fedmatch.disk import keep_reserve
 from fedmatch.doctor import Check
 from schemas.storage import Transaction
@@ -288,7 +289,7 @@ async def test_f11_the_wal_stays_small_for_long(world: World, peer: FakePeer) ->
     async def look() -> None:
         nonlocal most
         while time.monotonic() < until:
-            await reader.home()
+            await reader.site.instance.database.read(timelines.home, reader.site.instance, reader.actor, timelines.Page(limit=40))
             most = max(most, wal.stat().st_size)
             await asyncio.sleep(0.2)
 
