@@ -298,6 +298,17 @@ async def test_h14_whoever_deletes_themselves_leaves_nothing(world: World, amina
         assert await amina.site.count(table, "actor_id = (select id from actor where uri = :uri)", uri=p1.id) == 0
 
 
+async def test_h14_the_key_of_somebody_gone_deletes_nobody_else(world: World, amina: Person, p1: FakeActor) -> None:
+    # Given somebody whom she follows, and a neighbour of theirs whose key is gone
+    note, gone = p1.note("<p>h14 stays</p>"), p1.peer.actor("gone")
+    await send(world, p1, p1.create(note), amina)
+    p1.peer.always("/users/gone", Reply(410, b"{}"))
+    # When a deletion of the first comes under the key of the second, known here or not
+    assert await send(world, gone, p1.activity("Delete", p1.id), amina) == 401
+    assert len(await held(amina, note)) == 1
+    assert await amina.following(p1.handle) == "accepted"
+
+
 async def _forget_keys(who: Person, actor: FakeActor) -> None:
     """As if the key had been removed from memory and tables since."""
 
