@@ -749,6 +749,34 @@ async def test_hosts_known_to_be_bad_share_a_small_budget(sqlite_database, tmp_p
     await house.instance.network.close()
 
 
+async def test_who_waits_for_a_slot_at_the_end_goes_back_to_its_row(sqlite_database, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given one slot, which nobody gives up early, and three hosts: two are claimed, the second ahead of its turn
+    monkeypatch.setattr(deliver, "EARLY_S", 60)
+    house = await build(sqlite_database, configure(tmp_path, development=LOOPBACK, federation=FederationConfig(deliveries_at_once=1)))
+    amina = await house.person("amina")
+    async with many(3) as peers:
+        for number, one in enumerate(peers):
+            await follower(house, one, amina, f"p{number}")
+        peers[0].replies = [Reply(202, delay=1)]
+        await say(house, amina)
+        stop = asyncio.Event()
+        running = asyncio.create_task(Deliverer(house.instance).run(stop))
+        await until(lambda: peers[0].log)
+        while await leased(house) != 2:
+            await asyncio.sleep(0.005)
+        # When it is told to stop while the first is in flight
+        stop.set()
+        await running
+        # Then that one is sent, the others wait in nobody's hands, and the next process sends them
+        assert sum(len(one.log) for one in peers) == 1
+        assert sorted(await states(house)) == ["sent", "waiting", "waiting"]
+        assert await leased(house) == 0
+        async with working(house):
+            await settle(house, *["sent"] * 3)
+        assert [len(one.log) for one in peers] == [1, 1, 1]
+    await house.instance.network.close()
+
+
 async def test_what_is_finished_can_be_listed_for_a_week(quick: House, peer: Peer) -> None:
     amina = await quick.person("amina")
     await follower(quick, peer, amina)
