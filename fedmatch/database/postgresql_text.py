@@ -15,9 +15,11 @@ WALK: Final = 600
 """Newest texts that are looked at one by one before the index is asked."""
 MOST_WALKED: Final = 3_000
 """So many are looked at where the first ones promise that they suffice: 1 to 2 us each, where each match that the index finds costs a page, 3 to 5 us."""
-SHORTEST_RANKED: Final = 3_000
-LONGEST_RANKED: Final = 10_000
-"""And so many, from and to, where they are ranked, or stand in a row, which the index cannot tell."""
+LONGEST_WALKED: Final = 10_000
+"""And so many where words are to stand in a row, which the index cannot tell."""
+SHORTEST_RANKED: Final = 1_500
+LONGEST_RANKED: Final = 6_000
+"""Texts that are looked at where matches are ranked, from and to."""
 OFTEN: Final = 20
 """So many matches among the first, and the word is too common for the index to gather all of its texts."""
 COMMON_FACETS: Final = tuple(facet(name, "") for name in ("all", "kind", "state", "home", "speaks"))
@@ -236,7 +238,7 @@ class PostgresqlText:
         rows = await tx.all(WALKED, asked=asked, before=before, walk=walk, limit=limit)
         if len(rows) < limit:
             further = walk * limit * 5 // (4 * max(1, len(rows)))
-            if further <= (LONGEST_RANKED if any(len(term.words) > 1 for term in query.terms) else MOST_WALKED):  # the index knows no places of words
+            if further <= (LONGEST_WALKED if any(len(term.words) > 1 for term in query.terms) else MOST_WALKED):  # the index knows no places of words
                 rows = await tx.all(WALKED, asked=asked, before=before, walk=further, limit=limit)
         if len(rows) < limit:
             rows = await tx.all(INDEXED, asked=asked, sought=sought(query), before=before, limit=limit)

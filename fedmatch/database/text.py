@@ -22,7 +22,7 @@ FORMAT: Final = 2
 LONGEST_WORD: Final = 48
 MOST_GRAMS: Final = 1_500
 """Letters of a text that are cut into grams."""
-MOST_RANKED: Final = 2_000
+MOST_RANKED: Final = 1_000
 """Matches that are ranked, the newest ones: ranking costs as much as it looks at."""
 MOST_BEST: Final = 1_000
 """How far down one can read a ranked list."""
