@@ -314,13 +314,16 @@ async def test_below_the_floor_nobody_answers(house: House) -> None:
     assert [one.tray for one in await of(instance, asker)] == ["vouched"]
 
 
-async def test_when_a_vouch_ends_its_answers_are_weighed_again(house: House) -> None:
+@pytest.mark.parametrize("accepted", [False, True], ids=["a pending answer", "an open conversation"])
+async def test_when_a_vouch_ends_its_answers_are_weighed_again(house: House, accepted: bool) -> None:
     instance, _ = house
     asker, helper = await person(instance, "asker"), await remote(instance, "helper")
     asked = await request(instance, asker)
     await instance.database.write(issue, instance, helper)
     await offer(instance, helper, asked, asker)
     [issued] = await instance.database.read(vouches.of, instance, helper)
+    if accepted:
+        await do(instance, responses.accept, asker, (await of(instance, asker))[0])
 
     async def revoke(tx: Transaction) -> None:
         await vouches.revoke(tx, instance, issued.id, staff="admin")
@@ -328,7 +331,7 @@ async def test_when_a_vouch_ends_its_answers_are_weighed_again(house: House) -> 
     await instance.database.write(revoke)
     await weighing.weigh(instance, "all", b"")
     (held,) = await of(instance, asker)
-    assert (held.tray, held.words.level) == ("rest", 0)
+    assert (held.tray, held.words.level, held.state) == ("rest", 0, "accepted" if accepted else "sent")
 
     async def kinds(tx: Transaction) -> list[str]:
         return [row["kind"] for row in await tx.all("select kind from notification where actor_id = :id order by id", id=asker.id)]
