@@ -13,7 +13,7 @@ write all of it (`outbox/plain.py`). Whatever of a batch is unusual, and all of 
 
 import asyncio
 from dataclasses import dataclass, field
-from typing import Final, cast
+from typing import Final
 
 import structlog
 
@@ -165,7 +165,9 @@ class _Lane:
 
 async def _together(instance: Instance, post: Plain) -> bool:
     """Does it with whatever else is as plain and comes now, durably when this returns; False where it has to be done by itself. Raises `Unavailable`."""
-    lane = cast(_Lane, instance.memory.setdefault("inbox.lane", _Lane()))
+    lane = instance.memory.get("inbox.lane")
+    if not isinstance(lane, _Lane):
+        lane = instance.memory["inbox.lane"] = _Lane()
     done: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
     lane.waiting.append((post, done))
     if lane.writing is None:
