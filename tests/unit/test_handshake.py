@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
+from actors import keys
 from actors.handshake import PeerKey, judge
 from actors.signatures import proofs
 from schemas import peering
@@ -31,15 +32,15 @@ def shown(signing: Ed25519PrivateKey, number: int = 1, sealing: int | None = Non
 OLD, NEW, NEWEST, OTHER = shown(E1, 1), shown(E2, 2), shown(E3, 3), shown(E4, 4)
 
 
-def says(by: Ed25519PrivateKey, keys: tuple[PeerKey, ...]) -> Rotation:
-    """The statement of `by` that `keys` are all keys from now on."""
-    named = [key.multikey for key in keys]
+def says(by: Ed25519PrivateKey, every: tuple[PeerKey, ...]) -> Rotation:
+    """The statement of `by` that these are all keys from now on."""
+    named = [key.multikey for key in every]
     document = proofs.attach(peering.rotation(APP, named, "2026-03-01T00:00:00Z"), Iri(f"{APP}#ed"), WHEN, by.sign)
     return Rotation(APP, tuple(named), document)
 
 
-def forged(rotation: Rotation, keys: tuple[PeerKey, ...]) -> Rotation:
-    named = [key.multikey for key in keys]
+def forged(rotation: Rotation, every: tuple[PeerKey, ...]) -> Rotation:
+    named = [key.multikey for key in every]
     return replace(rotation, keys=tuple(named), document={**rotation.document, "keys": named})
 
 
@@ -53,6 +54,7 @@ CASES: dict[str, tuple[tuple[PeerKey, ...], list[Rotation], str | None]] = {
     "others": (OTHER, [], UNSIGNED),
     "one more to sign with": ((*OLD, OTHER[1]), [], UNSIGNED),
     "one more to seal to": ((*OLD, OTHER[2]), [], UNSIGNED),
+    "another RSA key": ((PeerKey("rsa", Iri(f"{APP}#rsa"), keys._make().rsa_public), *OLD[1:]), [], UNSIGNED),
     "another to seal to": ((*OLD[:2], OTHER[2]), [], UNSIGNED),
     "others that the pinned one names": (NEW, [says(E1, NEW)], None),
     "old and new side by side": ((*OLD, *NEW), [says(E1, NEW)], None),
