@@ -162,8 +162,8 @@ async def test_a_hundred_vouches_of_a_peer_whose_word_does_not_count_open_nothin
 @pytest.mark.parametrize(
     "forged",
     [
-        "another key", "another subject", "another key of the subject", "too long", "over", "not yet", "not a month", "another issuer", "another host",
-        "raised beside", "raised inside", "no proof",
+        "another key", "another subject", "another key of the subject", "too long", "over", "not yet", "not a month", "to no month", "another issuer",
+        "another host", "raised beside", "raised inside", "no proof",
     ],
 )  # fmt: skip
 async def test_what_is_not_exactly_what_a_peer_signed_weighs_nothing(home: House, forged: str) -> None:
@@ -181,6 +181,7 @@ async def test_what_is_not_exactly_what_a_peer_signed_weighs_nothing(home: House
         "over": lambda: peer.vouch(home, helper, issued=datetime(2026, 1, 1, tzinfo=UTC), expires=day),
         "not yet": lambda: peer.vouch(home, helper, issued=datetime(2026, 4, 1, tzinfo=UTC), expires=datetime(2026, 5, 1, tzinfo=UTC)),
         "not a month": lambda: peer.vouch(home, helper, issued=datetime(2026, 2, 27, tzinfo=UTC)),
+        "to no month": lambda: peer.vouch(home, helper, expires=datetime(2026, 5, 2, tzinfo=UTC)),
         "another issuer": lambda: peer.vouch(home, helper, issuer=Iri("https://else.example/actor")),
         "another host": lambda: peer.vouch(home, helper, id=Iri("https://else.example/vouches/1")),
         "raised beside": lambda: replace(peer.vouch(home, helper, 0), level=5),
