@@ -90,7 +90,7 @@ async def engine(request: pytest.FixtureRequest) -> AsyncIterator[str]:
     await postgres.drop(url)
 
 
-async def test_an_arabic_request_finds_a_german_offer_of_a_trusted_peer(world: World, engine: str) -> None:
+async def test_an_arabic_request_finds_a_german_offer_of_a_trusted_peer(engine: str, world: World) -> None:
     # Given two instances that trust each other, and somebody in Berlin who offers help
     a, b = await world.site("a", database=engine), await world.site("b")
     await befriend(world, a, b)
