@@ -177,10 +177,10 @@ def opened(instance: "Instance", post: Post) -> Post:
     )
 
 
-def content(instance: "Instance", post_id: int, sealed: bytes) -> str:
-    """The text alone of a post that rests sealed, for those who read many rows. Raises as `opened` does."""
-    found: str = json.loads(instance.vault.open(bytes(sealed), place(post_id)))["content"]
-    return found
+def words(instance: "Instance", post_id: int, sealed: bytes) -> tuple[str, str | None]:
+    """The text and the content warning alone of a post that rests sealed, for those who read many rows. Raises as `opened` does."""
+    text = json.loads(instance.vault.open(bytes(sealed), place(post_id)))
+    return text["content"], text["summary"]
 
 
 AUDIENCE: Final = """

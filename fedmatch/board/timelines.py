@@ -28,6 +28,7 @@ class Page:
 class Entry:
     """One thing to read; `key` is what the next page begins before, `author` a handle, `at` when it was published (ms).
 
+    `summary` is the content warning, None without one: whoever shows the entry shows it first.
     What a page may not show is made when asked for: the words without markup and the time in words cost more than reading the row.
     """
 
@@ -35,6 +36,7 @@ class Entry:
     url: Iri
     author: str
     html: str
+    summary: str | None
     at: int
     reply_to: Iri | None
 
@@ -50,10 +52,12 @@ class Entry:
 
     def json(self) -> dict[str, str | None]:
         """The form scripts read."""
-        return {"url": self.url, "author": self.author, "text": self.text, "html": self.html, "published": self.published, "reply_to": self.reply_to}
+        words = {"summary": self.summary, "text": self.text, "html": self.html}
+        return {"url": self.url, "author": self.author, **words, "published": self.published, "reply_to": self.reply_to}
 
 
-COLUMNS: Final = "shown.id, shown.uri, shown.content, shown.sealed, shown.published, shown.in_reply_to, post.id as key, actor.username, actor.handle_host"
+COLUMNS: Final = """shown.id, shown.uri, shown.content, shown.summary, shown.sealed, shown.published, shown.in_reply_to, post.id as key,
+  actor.username, actor.handle_host"""
 """What an entry is made of, and no more: a post has 25 columns, and each costs for twenty of them."""
 
 # `shown` is the post itself or, of a boost, what it boosts; `post` is the row whose place and visibility count.
@@ -72,7 +76,7 @@ limit :limit
 """  # noqa: S608  # only our own constant is put in
 
 PUBLIC: Final = """
-select post.id, post.uri, post.content, post.sealed, post.published, post.in_reply_to, post.id as key, actor.username, actor.handle_host,
+select post.id, post.uri, post.content, post.summary, post.sealed, post.published, post.in_reply_to, post.id as key, actor.username, actor.handle_host,
   post.local, actor.uri as author_uri
 from post
 join actor on actor.id = post.actor_id
@@ -136,5 +140,5 @@ async def public(tx: Transaction, instance: "Instance", reader: Actor, page: Pag
 
 def _entry(instance: "Instance", row: Row) -> Entry:
     sealed = row["sealed"]
-    content = row["content"] if sealed is None else held.content(instance, row["id"], sealed)
-    return Entry(row["key"], row["uri"], f"{row['username']}@{row['handle_host']}", content or "", row["published"], row["in_reply_to"])
+    content, summary = (row["content"], row["summary"]) if sealed is None else held.words(instance, row["id"], sealed)
+    return Entry(row["key"], row["uri"], f"{row['username']}@{row['handle_host']}", content or "", summary or None, row["published"], row["in_reply_to"])

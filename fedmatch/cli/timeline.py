@@ -1,8 +1,13 @@
 """What is there to read? `fedmatch timeline`."""
 
+from typing import TYPE_CHECKING
+
 import click
 
 from fedmatch.cli.house import Command, person, say, within
+
+if TYPE_CHECKING:
+    from fedmatch.board.timelines import Entry
 
 
 @click.command(cls=Command)
@@ -20,7 +25,13 @@ def timeline(which: str, name: str, limit: int) -> None:
         entries = await instance.database.read(timelines.home if which == "home" else timelines.public, instance, reader, page)
         say(
             [entry.json() for entry in entries],
-            "\n\n".join(f"@{entry.author}  {entry.published}\n{entry.text}\n{entry.url}" for entry in entries) or "Nothing here yet.",
+            "\n\n".join(_told(entry) for entry in entries) or "Nothing here yet.",
         )
 
     within(work)
+
+
+def _told(entry: "Entry") -> str:
+    """What a terminal shows; a content warning stands before the words it warns of."""
+    warning = [] if entry.summary is None else [f"Content warning: {entry.summary}"]
+    return "\n".join([f"@{entry.author}  {entry.published}", *warning, entry.text, entry.url])
