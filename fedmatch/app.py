@@ -15,7 +15,7 @@ from actors.hosts import Limits
 from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
-from fedmatch import people
+from fedmatch import memory, people
 from fedmatch.backup import before, ledger
 from fedmatch.board import copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing, welcome
 from fedmatch.database.engine import Engine
@@ -225,4 +225,5 @@ def web(instance: Instance) -> App:
     quart.register_blueprint(letters.blueprint(instance))
     quart.register_blueprint(html.blueprint())
     html.answer_errors(quart)
+    quart.register_error_handler(MemoryError, memory.handle)
     return Guard(Door(cast(App, quart), instance), instance.config, (Unavailable,))

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import structlog
 
+from fedmatch import memory
 from schemas.config import Config
 from schemas.reading import App, Headers, Message, Receive, Send
 from schemas.storage import Unavailable
@@ -105,6 +106,8 @@ class Guard:
             log.warning("database.unavailable", error=type(error).__name__)
             if not passage.started:
                 await answer(send, 503)
+        except MemoryError:
+            memory.over()
 
     def _judge(self, scope: Message) -> tuple[int, int, str | None]:
         """The status to refuse with (0: none), the announced length of the body (-1: unknown), and the scheme a trusted proxy names."""

@@ -22,7 +22,7 @@ from hypercorn.protocol.h11 import H11Protocol
 
 from actors.instance import Clock, Instance
 from actors.vault import WrongSecret
-from fedmatch import app, control, disk
+from fedmatch import app, control, disk, memory
 from fedmatch.backup import sealed
 from fedmatch.listener import Listener
 from fedmatch.logs import Enduring
@@ -127,6 +127,7 @@ async def _running(config: Config, passphrase: str | None, clock: Clock | None =
     if config.database.url == "sqlite":
         disk.keep_reserve(config.folder)
     loop = asyncio.get_running_loop()
+    memory.watch(loop)
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, instance.stopping.set)
     door = await control.listen(config.folder, _commands(instance))

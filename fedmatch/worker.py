@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from actors.instance import Instance
-from fedmatch import chores, living
+from fedmatch import chores, living, memory
 from fedmatch.backup.ledger import Keeper
 from fedmatch.jobs import Jobs
 from inbox.work import Arrivals
@@ -82,6 +82,8 @@ class Worker:
         while not stopping.is_set():
             try:
                 await part(stopping)
+            except MemoryError:
+                memory.over()
             except Exception as error:
                 # The class and the places, never the message: it may quote what somebody wrote.
                 places = [f"{frame.filename.rpartition('/')[2]}:{frame.lineno}" for frame in traceback.extract_tb(error.__traceback__)[-5:]]
