@@ -3,6 +3,7 @@
 import hashlib
 import hmac
 import os
+from dataclasses import replace
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
@@ -74,6 +75,13 @@ def test_nobody_else_opens_it_or_makes_it() -> None:
     forged = sealing.seal(b"secret", WAY, SealingKey(OURS.uri, X25519PrivateKey.generate()), public(THEIRS))
     with pytest.raises(DoesNotOpen):
         sealing.unseal(forged, WAY, THEIRS, public(OURS))
+
+
+@pytest.mark.parametrize("renamed", [{"key": Iri("https://b.example/actor#x25519-key-1")}, {"sender": Iri("https://a.example/actor#x25519-key-2")}])
+def test_an_envelope_that_names_other_keys_than_it_was_made_with_stays_shut(renamed: dict[str, Iri]) -> None:
+    envelope = sealing.seal(b"secret", WAY, OURS, public(THEIRS))
+    with pytest.raises(DoesNotOpen, match="other keys"):
+        sealing.unseal(replace(envelope, **renamed), WAY, THEIRS, public(OURS))  # type: ignore[arg-type]  # both are IRIs
 
 
 @pytest.mark.parametrize(
