@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 from actors import onetime
+from actors.known import Actor
 from fedmatch import chores, times
+from fedmatch.board import identities
 from schemas.storage import Transaction
 
 if TYPE_CHECKING:
@@ -92,6 +94,17 @@ async def newest(tx: Transaction, instance: "Instance", actor_id: int, limit: in
     """What somebody here should look at, newest first. Raises `actors.vault.Locked`."""
     rows = await tx.all(NEWEST, actor_id=actor_id, limit=limit)
     return [Notification(row["id"], row["kind"], instance.vault.open(bytes(row["about"]), _place(row["id"])).decode(), row["created_at"]) for row in rows]
+
+
+async def of_person(tx: Transaction, instance: "Instance", person: Actor, limit: int = MOST) -> list[Notification]:
+    """The same for a person and all their one-time identities, newest first: each row names the identity alone, and only here do they meet."""
+    found = [one for actor_id in await identities.mine(tx, instance, person) for one in await newest(tx, instance, actor_id, limit)]
+    return sorted(found, key=lambda one: (one.at, one.id), reverse=True)[:limit]
+
+
+async def clear_of_person(tx: Transaction, instance: "Instance", person: Actor) -> int:
+    """Forgets them all, also those of one-time identities; how many there were. Raises `actors.vault.Locked`."""
+    return sum([await clear(tx, instance, actor_id) for actor_id in await identities.mine(tx, instance, person)])
 
 
 async def clear(tx: Transaction, instance: "Instance", actor_id: int) -> int:

@@ -59,6 +59,8 @@ async def _look(tx: Transaction, instance: "Instance", id: int) -> None:
         await outcomes.refuse(tx, instance, held, "released", "released")
         return
     asker = await known.by_uri(tx, held.words.asker)
+    if asker is not None and await trays.blocked_since(tx, instance, asker, held):
+        held = await trays.put_one_away(tx, instance, held)
     if held.tray == "held" and asker is not None and not await trays.lifted(tx, instance, asker, held):
         await trays.look_at(tx, instance, held, min(held.ends, now + HOUR_MS))
         return

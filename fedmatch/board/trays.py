@@ -161,8 +161,31 @@ async def unwanted(tx: Transaction, instance: "Instance", asker: Actor, helper: 
     return await blocks.blocks(tx, asker.id, helper.id) or (person != asker.id and await blocks.blocks(tx, person, helper.id))
 
 
+async def put_away(tx: Transaction, instance: "Instance", asker: Actor) -> None:
+    """What nobody opened yet and comes from somebody whom the asker blocks since is shown no more. It waits and ends as one that was never opened: its
+    sender cannot tell. Raises `actors.vault.Locked`."""
+    for held in await answers.of_actor(tx, instance, asker):
+        if held.of_asker(asker) and await blocked_since(tx, instance, asker, held):
+            await put_one_away(tx, instance, held)
+
+
+async def put_one_away(tx: Transaction, instance: "Instance", held: Response) -> Response:
+    """The same for one answer, which `blocked_since` is true of."""
+    now = await answers.save(tx, instance, held, tray="held")
+    await look_at(tx, instance, now, min(now.ends, instance.clock.ms() + HOUR_MS))
+    return now
+
+
+async def blocked_since(tx: Transaction, instance: "Instance", asker: Actor, held: Response) -> bool:
+    """Whether this answer lies in a tray, unopened, though its asker has blocked who gave it."""
+    if held.state != "sent" or held.side == "helper" or held.tray == "held":
+        return False
+    helper = await known.by_uri(tx, held.words.helper)
+    return helper is not None and await unwanted(tx, instance, asker, helper)
+
+
 async def lift(tx: Transaction, instance: "Instance", asker: Actor) -> None:
-    """What waited at the border comes to the asker, where an admin let its server in since."""
+    """What waited at the border comes to the asker, where an admin let its server in since; so does what was put away, where nobody is blocked any more."""
     for held in await answers.held(tx, instance, asker):
         await lifted(tx, instance, asker, held)
 
@@ -172,6 +195,6 @@ async def lifted(tx: Transaction, instance: "Instance", asker: Actor, held: Resp
     helper = await known.by_uri(tx, held.words.helper)
     if helper is None or not instance.trust.actor(helper.uri, "receive").shown or await unwanted(tx, instance, asker, helper):
         return False
-    await answers.save(tx, instance, held, tray="rest")
+    await answers.save(tx, instance, held, tray="vouched" if held.words.level >= 1 else "rest")
     await notifications.tell(tx, instance, asker.id, "response.received", held.id)
     return True

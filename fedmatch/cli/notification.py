@@ -28,7 +28,7 @@ def list_(name: str, limit: int) -> None:
         from fedmatch.board import notifications
 
         me = await person(instance, name)
-        found = await instance.database.read(notifications.newest, instance, me.id, limit)
+        found = await instance.database.read(notifications.of_person, instance, me, limit)
         said = [one.json() for one in found]
         for one in said:
             hint(f"To give {one['about']} to all trusted peers: fedmatch listing edit {one['about']} --audience network" if one["kind"] == WIDEN else None)
@@ -46,7 +46,7 @@ def clear(name: str) -> None:
         from fedmatch.board import notifications
 
         me = await person(instance, name)
-        count = await instance.database.write(notifications.clear, instance, me.id)
+        count = await instance.database.write(notifications.clear_of_person, instance, me)
         say({"cleared": count}, f"{count} forgotten.")
 
     within(work)

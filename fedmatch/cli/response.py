@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from actors.instance import Instance
     from actors.known import Actor
     from fedmatch.board.answers import Json, Response
+    from schemas.states import IllegalMove
     from schemas.storage import Transaction
 
     Step = Callable[[Transaction, Instance, Actor, Response], Awaitable[Response | None]]
@@ -66,6 +67,7 @@ async def _list(tx: "Transaction", instance: "Instance", me: "Actor") -> "list[d
     found: dict[int, Response] = {}
     for actor in await _mine(tx, instance, me):
         await trays.lift(tx, instance, actor)
+        await trays.put_away(tx, instance, actor)
         found |= {one.id: one for one in await answers.of_actor(tx, instance, actor)}
         found |= {one.id: one for one in await guests.guest_of(tx, instance, actor)}
     ordered = sorted(found.values(), key=lambda one: (one.tray != "vouched", -one.id))
@@ -88,7 +90,9 @@ def _do(which: str, name: str, step: "Step", done: str) -> None:
 
         try:
             now, form = await instance.database.write(body)
-        except (answers.CannotAnswer, crossing.CannotReach, IllegalMove) as error:
+        except IllegalMove as error:
+            fail(_cannot(error))
+        except (answers.CannotAnswer, crossing.CannotReach) as error:
             fail(str(error))
         instance.wake("delivery")
         instance.wake("job")
@@ -99,6 +103,19 @@ def _do(which: str, name: str, step: "Step", done: str) -> None:
     within(work)
 
 
+def _cannot(error: "IllegalMove") -> str:
+    """Why an answer does not go where somebody wants it, and what they can do instead."""
+    if error.state == error.to:
+        return f"this answer is {error.state} already; nothing was done"
+    if not error.allowed:
+        return f"this answer is {error.state}, which is its end: {error.state} cannot become {error.to}"
+    if (error.state, error.to) == ("accepted", "declined"):
+        return "this answer is accepted already; `fedmatch response complete --failed` ends it"
+    if error.to in ("completed", "failed"):
+        return f"this answer is {error.state}: it ends so only once it was accepted; until then it is declined or withdrawn"
+    return f"this answer is {error.state}: {error.state} cannot become {error.to}, only {', '.join(sorted(error.allowed))}"
+
+
 def _line(value: "Json") -> str:
     """A value for people: what was said stands a message a line."""
     if isinstance(value, list):
@@ -107,13 +124,14 @@ def _line(value: "Json") -> str:
 
 
 async def _find(tx: "Transaction", instance: "Instance", which: str, me: "Actor") -> "tuple[Response, Actor]":
-    from fedmatch.board import answers, guests
+    from fedmatch.board import answers, guests, trays
     from fedmatch.board.answers import CannotAnswer
 
     held = await answers.find(tx, instance, which)
     if held is not None:
         for actor in await _mine(tx, instance, me):
-            if (held.of_asker(actor) and held.side != "helper" and held.tray != "held") or (held.of_helper(actor) and held.side != "asker"):
+            shown = held.of_asker(actor) and held.side != "helper" and held.tray != "held" and not await trays.blocked_since(tx, instance, actor, held)
+            if shown or (held.of_helper(actor) and held.side != "asker"):
                 return held, actor
         if await guests.is_guest(tx, instance, held, me):
             return held, me

@@ -121,8 +121,10 @@ def revoke(which: str, name: str | None, reason: str | None) -> None:
 
         try:
             gone = await instance.database.write(body)
-        except (vouches.NoVouch, IllegalMove) as error:
+        except vouches.NoVouch as error:
             fail(str(error))
+        except IllegalMove as error:
+            fail(f"this vouch is {error.state} already: it is in force no more, and nothing is left to take back")
         instance.wake("delivery")
         say(_json(gone), f"Revoked: {gone.vouch.subject}. Told: {', '.join(gone.given) or 'nobody, for nobody has it'}.")
 

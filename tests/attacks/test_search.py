@@ -4,7 +4,6 @@ import re
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import cast
 
 import pytest
 import pytest_asyncio
@@ -16,12 +15,10 @@ from fedmatch.board import index, publish, search
 from fedmatch.board.listings import Listing
 from fedmatch.board.search import BadCursor, Place, Wanted
 from fedmatch.database import postgresql_text, sqlite_text, text
-from schemas.reading import App
 from schemas.storage import Transaction
 from tests import postgres
 from tests.houses import REQUEST, open_house, person
-from tests.unit import test_pages
-from tests.unit.test_pages import Answer
+from tests.unit.test_pages import ask
 
 HOSTILE = {
     "quote": '"',
@@ -60,7 +57,6 @@ HOSTILE = {
     "blanks": " \t\r\n\u2003",
 }
 CURSORS = ("1", "-1", "0", "9" * 400, "a-b", "-", "\x00", "%", "ge-aaaaaaaaaaaaaaaaaaaa", "é-é", "=" * 50, "' or 1=1", "\ud800")
-WEB = "the pages of this test"
 TROUBLE = re.compile(r"sqlite|fts5|syntax error|operationalerror|postgres|tsquery|traceback|no such column|unterminated", re.IGNORECASE)
 
 
@@ -101,13 +97,6 @@ class Counted:
 
     async def execute(self, sql: str, /, **values: object) -> int:
         return await self._tx.execute(sql, **values)  # type: ignore[arg-type]  # passed along
-
-
-async def ask(instance: Instance, path: str) -> Answer:
-    """One request; the pages are made once for all of them."""
-    if WEB not in instance.memory:
-        instance.memory[WEB] = app.web(instance)
-    return await test_pages.ask(instance, path, web=cast(App, instance.memory[WEB]))
 
 
 def encoded(said: str) -> str:

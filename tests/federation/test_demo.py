@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[2]
 
 OPEN, SEALED, NOTHING, HAS = "in the open", "sealed", "nothing", "has it"
 TABLE = {
-    ("S2", "the request, public"): (OPEN, NOTHING, NOTHING, HAS),
+    ("S2", "the request, public"): (OPEN, OPEN, OPEN, HAS),
     ("S2", "the account of who wrote it for the group"): (OPEN, NOTHING, NOTHING, NOTHING),
     ("S2", "what the founder answers, privately"): (SEALED, NOTHING, NOTHING, HAS),
     ("S3", "the request, for trusted peers"): (SEALED, SEALED, NOTHING, NOTHING),
@@ -25,8 +25,8 @@ TABLE = {
     ("S3", "the account of who answered"): (NOTHING, OPEN, NOTHING, NOTHING),
     ("S6", "news in, at first"): (SEALED, NOTHING, NOTHING, NOTHING),
     ("S6", "witnesses out, at first"): (SEALED, NOTHING, NOTHING, NOTHING),
-    ("S6", "the offer of shortwave, public"): (NOTHING, OPEN, OPEN, NOTHING),
-    ("S6", "the offer of satellite, public"): (NOTHING, OPEN, OPEN, NOTHING),
+    ("S6", "the offer of shortwave, public"): (OPEN, OPEN, OPEN, NOTHING),
+    ("S6", "the offer of satellite, public"): (OPEN, OPEN, OPEN, NOTHING),
     ("S6", "news in, after 3 days"): (SEALED, SEALED, NOTHING, NOTHING),
     ("S6", "witnesses out, after 3 days"): (SEALED, SEALED, NOTHING, NOTHING),
 }
@@ -67,8 +67,8 @@ def test_a_thief_finds_words_in_every_spelling(tmp_path: Path, written: object) 
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "file").write_bytes(b"\0\1" + written("Begin with the antenna") + b"\2")
     one = house.House("here", tmp_path, 0)
-    assert one.on_disk("Begin with the antenna")
-    assert not one.on_disk("Begin with the battery")
+    (tmp_path / "nothing").write_bytes(bytes(1000))
+    assert one.on_disk(["Begin with the antenna", "Begin with the battery"]) == {"Begin with the antenna"}
 
 
 async def test_the_table_fails_if_somebody_knows_too_much() -> None:

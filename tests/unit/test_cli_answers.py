@@ -147,3 +147,31 @@ def test_killed_while_it_accepts_exactly_one_is_accepted(house: Path, point: str
     for answer in answers:
         run("response", "accept", answer, "--as", "alice")
     assert sorted(one["state"] for one in ok("response", "list", "--as", "alice")) == ["accepted", "sent"]
+
+
+def test_what_is_over_is_said_plainly_and_who_is_blocked_is_shown_no_more(house: Path) -> None:
+    asked = ok(*REQUEST, "--one-time", stdin="Who knows asylum law?")
+    bob = ok("respond", asked["id"], "--as", "bob", "--text", "I do.")
+    carol = ok("respond", asked["id"], "--as", "carol", "--text", "I do, too.")
+    told = ok("notification", "list", "--as", "alice")
+    assert {one["about"] for one in told if one["kind"] == "response.received"} == {bob["id"], carol["id"]}
+
+    ok("block", "carol@localhost:18000", "--as", "alice")
+    assert [one["id"] for one in ok("response", "list", "--as", "alice")] == [bob["id"]]
+    hidden = run("response", "open", carol["url"], "--as", "alice")
+    assert (hidden.exit_code, "there is no answer" in hidden.stderr) == (1, True)
+    (hers,) = ok("response", "list", "--as", "carol")
+    assert {key: hers[key] for key in carol if key != "messages"} == {key: carol[key] for key in carol if key != "messages"}
+    ok("block", "carol@localhost:18000", "--as", "alice", "--undo")
+    assert {one["id"] for one in ok("response", "list", "--as", "alice")} == {bob["id"], carol["id"]}
+
+    ok("response", "accept", bob["url"], "--as", "alice")
+    refused = run("response", "decline", bob["id"], "--as", "alice")
+    assert (refused.exit_code, "response complete --failed" in refused.stderr) == (1, True)
+    ok("response", "complete", bob["id"], "--as", "bob")
+    for side, more in (("bob", ()), ("alice", ()), ("alice", ("--failed",))):
+        again = run("response", "complete", bob["id"], "--as", side, *more)
+        assert again.exit_code == 1
+        assert "this answer is completed" in again.stderr
+    assert ok("notification", "clear", "--as", "alice")["cleared"] > 0
+    assert ok("notification", "list", "--as", "alice") == []

@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import timedelta
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -41,8 +41,11 @@ class Answer:
         return self.body.decode()
 
 
-async def ask(instance: Instance, path: str, accept: str = HTML, method: str = "GET", web: App | None = None, **more: str) -> Answer:
-    """One request through guard, door and pages (`web`, for who asks often: making them takes longer than most answers); `more` are headers."""
+async def ask(instance: Instance, path: str, accept: str = HTML, method: str = "GET", **more: str) -> Answer:
+    """One request through guard, door and pages, which are made once for an instance: that takes longer than most answers. `more` are headers."""
+    made = f"tests: web of {id(instance)} as {id(instance.config)}"
+    if made not in instance.memory:
+        instance.memory[made] = app.web(instance)
     path, _, query = path.partition("?")
     answer = Answer()
     scope: dict[str, Any] = {
@@ -78,7 +81,7 @@ async def ask(instance: Instance, path: str, accept: str = HTML, method: str = "
         else:
             answer.body += message.get("body", b"")
 
-    await (web or app.web(instance))(scope, receive, send)
+    await cast(App, instance.memory[made])(scope, receive, send)
     return answer
 
 
@@ -219,6 +222,7 @@ async def test_health_is_whether_we_can_write(house: Instance, monkeypatch: pyte
         raise Unwritable("the disk is full")
 
     monkeypatch.setattr(house.database, "write", full)
+    house.memory.clear()  # pages made anew: these know for a moment how it was
     sick = await ask(house, "/healthz")
     assert sick.status == 503
     assert "retry-after" in sick.headers
