@@ -51,8 +51,8 @@ class Entry:
         return times.rfc3339(self.at)
 
     def json(self) -> dict[str, str | None]:
-        """The form scripts read."""
-        words = {"summary": self.summary, "text": self.text, "html": self.html}
+        """The form scripts read; `summary` is there where there is a warning."""
+        words = {"text": self.text, "html": self.html} if self.summary is None else {"summary": self.summary, "text": self.text, "html": self.html}
         return {"url": self.url, "author": self.author, **words, "published": self.published, "reply_to": self.reply_to}
 
 

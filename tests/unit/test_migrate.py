@@ -106,12 +106,26 @@ def shapes(folder: Path) -> list[list[tuple[str, str]]]:
     return found
 
 
-def test_killed_at_every_statement_the_next_start_completes(nursery, tmp_path):
-    points = [
+def killing(every: int) -> list[str]:
+    """Where a start may be killed while it migrates: at all statements of the newest three files, and at each so-manieth of those before."""
+    older = len(migrations()) - 3
+    return [
         f"migrate:{migration.number:04}:{place}"
         for migration in migrations()
-        for place in [*range(1, len(list(migration.statements())) + 1), "remember"]
-    ] + [f"write:{moment}-commit#{nth}" for moment in ("before", "after") for nth in range(1, len(migrations()) + 2)]  # fmt: skip
+        for place in [*range(1, len(list(migration.statements())) + 1, every if migration.number <= older else 1), "remember"]
+    ] + [f"write:{moment}-commit#{nth}" for moment in ("before", "after") for nth in range(1, len(migrations()) + 2)]
+
+
+def test_killed_at_a_statement_the_next_start_completes(nursery, tmp_path):
+    killed_at_each(nursery, tmp_path, killing(4))
+
+
+@pytest.mark.soak
+def test_killed_at_every_statement_the_next_start_completes(nursery, tmp_path):
+    killed_at_each(nursery, tmp_path, killing(1))
+
+
+def killed_at_each(nursery, tmp_path, points):
     allowed = [[], *[asyncio.run(shape_after(tmp_path / f"after {count}.db", count)) for count in range(len(migrations()) + 1)]]
     whole = allowed[-1]
     legal = shapes(tmp_path)
