@@ -100,7 +100,7 @@ async def take(instance: Instance, post: Plain, to: str | None) -> Taken | None:
         return None
     try:
         taken = await instance.database.write(_take, instance, post, note, to)
-    except Unavailable:
+    except (Unavailable, MemoryError):
         raise
     except Exception as error:  # whatever it is: it is undone, and the row that it gets now is tried, counted and told of like any other
         log.warning("arrival.not-at-once", actor=post.verified.actor.id, error=type(error).__name__)

@@ -30,7 +30,7 @@ def backup(path: Path | None) -> None:
             fail(str(error))
         words = (
             f"{taken.path}: {taken.rows} rows, {taken.size} bytes, encrypted.\n"
-            f"Keep it on another machine, with {instance.config.path.name}, and apart from both the {_key(instance.config)}: without that nobody can open it."
+            f"Keep it on another machine, with {instance.config.path.name}. Keep the {_key(instance.config)} somewhere else again: nobody can open it without."
         )
         say({"path": str(taken.path), "bytes": taken.size, "rows": taken.rows, "milliseconds": round(taken.seconds * 1000)}, words)
 

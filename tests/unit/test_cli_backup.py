@@ -32,7 +32,7 @@ def test_a_night_a_mistake_and_the_way_back(folder: Path) -> None:
     assert Path(taken["path"]).parent == folder / "data" / "backups"
     said = run("backup", "one.fedmatch")
     assert said.exit_code == 0
-    assert "vault.key: without that nobody can open it" in said.stdout
+    assert "vault.key somewhere else again: nobody can open it without" in said.stdout
     again = run("backup", "one.fedmatch")
     assert (again.exit_code, "already there" in again.stderr) == (1, True)
     (folder / "elsewhere").mkdir()

@@ -118,6 +118,19 @@ async def test_one_that_raises_harms_none_of_its_batch(quick: House, monkeypatch
     assert len(await rows(quick, "select id from post")) == 3
 
 
+async def test_without_memory_nothing_is_acknowledged(quick: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    [bo] = await heard(quick, "bo")
+
+    async def out_of_memory(*_: Any) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(at_once, "_take_all", out_of_memory)
+    monkeypatch.setattr(at_once, "_take", out_of_memory)
+    with pytest.raises(MemoryError):
+        await post(quick, bo, activity(bo, "Create", note(bo, "one"), "one"))
+    assert await quick.read(arrivals.counts) == Counts(0, 1, 0)
+
+
 async def test_a_tombstone_keeps_it_away_and_a_reply_finds_it(quick: House) -> None:
     bo, cy = await heard(quick, "bo", "cy")
     gone, parent = note(bo, "gone"), note(bo, "parent")
