@@ -279,14 +279,15 @@ class Memory:
             await gists.remove(self.tx, post_id)
             await self.index.remove(self.tx, post_id)
             del self.held[post_id]
-        for one in now.values():
-            if self.held.get(one.id) is not one:
-                await gists.put(self.tx, one)
-                await self.index.put(self.tx, entry(one))
-                self.held[one.id] = one
-                if monotonic() > until:
-                    log.info("board.memory_index_filling", held=len(self.held), of=len(now))
-                    return False
+        late = [one for one in now.values() if self.held.get(one.id) is not one]
+        late.sort(key=lambda one: (one.id in self.held, -one.id))  # what nobody can find yet comes first, the newest before the others
+        for one in late:
+            await gists.put(self.tx, one)
+            await self.index.put(self.tx, entry(one))
+            self.held[one.id] = one
+            if monotonic() > until:
+                log.info("board.memory_index_filling", held=len(self.held), of=len(now))
+                return one is late[-1]
         return True
 
     async def alike(self, kind: text.Kind, source: str, limit: int) -> list[tuple[float, int]]:

@@ -12,7 +12,7 @@ import pytest
 
 from actors.instance import Instance
 from fedmatch import app, chores
-from fedmatch.board import index, life, listings, publish, search
+from fedmatch.board import index, life, listings, private, publish, search
 from fedmatch.board.listings import END, Listing
 from fedmatch.board.search import Wanted
 from fedmatch.database import sqlite_text, text
@@ -47,6 +47,11 @@ async def found(instance: Instance, *words: str, sort: search.Sort = "newest", *
         return await search.public(tx, instance, wanted, sort=sort)
 
     return sorted(one.title for one in await instance.database.read(look))
+
+
+async def hidden(instance: Instance, *words: str) -> list[str]:
+    """As somebody who may read all that is not public."""
+    return [one.title for one in await instance.database.read(search.search, instance, Wanted(words=words)) if one.audience != "public"]
 
 
 SAID = {
@@ -129,6 +134,22 @@ async def test_alike_are_open_ones_of_the_other_kind_the_nearest_first(house: In
     house.vault.lock()
     assert await house.database.read(index.alike, house, asked, "offer", 10) == [near.id]
     assert index.NAME not in house.memory
+
+
+async def test_whoever_fills_the_memory_delays_nobody_else(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each search has a moment to put in what came since; what is new goes in before what was only read again."""
+    # Given more of one than a moment holds, all of them read again, and an older one that is not open
+    meek = await say(house, replace(OFFER, title="Quiet"), audience="local")
+    await house.database.write(life.move, house, meek, "expired")
+    for number in range(4):
+        await say(house, replace(OFFER, title=f"Loud {number}"), audience="local")
+    assert len(await hidden(house, "loud")) == 4
+    house.memory.pop(private.NAME)
+    monkeypatch.setattr(index, "CATCH_UP_S", -1)
+    # When it opens
+    await house.database.write(life.reopen, house, meek.id)
+    # Then it is found at once
+    assert await hidden(house, "quiet") == ["Quiet"]
 
 
 async def test_an_index_that_was_made_otherwise_is_made_anew_while_others_go_on(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
