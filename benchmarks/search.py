@@ -196,6 +196,8 @@ async def _fill_postgresql(url: str, size: Size, authors: Sequence[int]) -> floa
     indexes = [row["indexdef"] for row in await connection.fetch("select indexdef from pg_indexes where tablename = 'text_entry' and indexdef like '%gin%'")]
     for one in indexes:
         await connection.execute(f"drop index {one.split()[2]}")
+    parts = range(0, size.listings, postgresql_text.PART)
+    await connection.executemany("insert into text_part (id, low) values ($1, $2)", [(part, key(low) if low else 0) for part, low in enumerate(parts, 1)])
     for posts, rows, entries in made(size, authors):
         if left <= CHUNK:
             await connection.execute("set maintenance_work_mem = '512MB'")
@@ -206,13 +208,20 @@ async def _fill_postgresql(url: str, size: Size, authors: Sequence[int]) -> floa
         await connection.copy_records_to_table("listing", records=rows, columns=LISTINGS)
         started = time.perf_counter()
         await connection.executemany(
-            "insert into text_entry (id, words, grams) values ($1, $2::text::tsvector, $3)",
-            [(entry.id, postgresql_text.vector(entry), [] if entry.alike is None else list(text.keys(entry.alike, entry.source))) for entry in entries],
+            "insert into text_entry (id, said, found, words, grams) values ($1, $2, $3::text::tsvector, $4::text::tsvector, $5)",
+            [_row(entry) for entry in entries],
         )
         took = time.perf_counter() - started
     await connection.execute("vacuum analyze")
     await connection.close()
     return took / min(CHUNK, size.listings) * 1000
+
+
+def _row(entry: Entry) -> tuple[int, int, str, str, list[int]]:
+    """What PostgreSQL's index holds of a listing, in parts as they come when one after the other is written."""
+    part = number_of(entry.id) // postgresql_text.PART + 1
+    grams = [] if entry.alike is None else list(text.keys(entry.alike, entry.source))
+    return entry.id, postgresql_text.said(entry), postgresql_text.found(entry, part), postgresql_text.vector(entry), grams
 
 
 def asked(case: str, chance: random.Random) -> Wanted:

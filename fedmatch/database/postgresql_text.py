@@ -1,28 +1,43 @@
-"""How does PostgreSQL find words? A tsvector (`simple`, our own words with their places and weights) and the keys of grams, both under GIN.
+"""How does PostgreSQL find words? A narrow row a text, a tsvector (`simple`, our own words) of which only the GIN index is read, and the keys of grams.
 
-A common word is found by walking back from the newest text, a rare one through the index: each is slow where the other is fast, and how many of the newest 600
-fit says which it is. Rows go with their listing by a foreign key; GIN keeps no list of pending words (`fastupdate = off`). pg_trgm is not needed: our grams are
-of four letters, and the same on both engines.
+GIN gathers every list before it compares, and knows no order: so every word says in which part of the texts it stands (some thousand by their keys, as on
+SQLite), and the newest part is asked first. Two words that stand side by side are one more word. What is ranked, with places and weights, lies aside.
+Rows go with their listing by a foreign key; GIN keeps no list of pending words (`fastupdate = off`). pg_trgm is not needed: our grams are of four letters,
+and the same on both engines.
 """
 
 import math
+import zlib
+from collections.abc import Sequence
 from typing import Final
 
-from fedmatch.database.text import COMMON, MOST_BEST, MOST_RANKED, Entry, Kind, Query, Term, facet, keys, spread, top
+from fedmatch.database.text import (
+    COMMON,
+    END,
+    MOST_BEST,
+    MOST_RANKED,
+    Entry,
+    Kind,
+    Query,
+    Term,
+    facet,
+    keys,
+    pairs,
+    side_by_side,
+    spread,
+    top,
+)  # fmt: skip
 from schemas.storage import Transaction
 
-WALK: Final = 600
-"""Newest texts that are looked at one by one before the index is asked."""
-MOST_WALKED: Final = 3_000
-"""So many are looked at where the first ones promise that they suffice: 1 to 2 us each, where each match that the index finds costs a page, 3 to 5 us."""
-LONGEST_WALKED: Final = 10_000
-"""And so many where words are to stand in a row, which the index cannot tell."""
-SHORTEST_RANKED: Final = 1_500
-LONGEST_RANKED: Final = 6_000
-"""Texts that are looked at where matches are ranked, from and to."""
-OFTEN: Final = 20
-"""So many matches among the first, and the word is too common for the index to gather all of its texts."""
-COMMON_FACETS: Final = tuple(facet(name, "") for name in ("all", "kind", "state", "home", "speaks"))
+PART: Final = 4096
+"""Texts in one part: a search costs a fortieth of a millisecond for each part it goes through, and reads at most so many rows in each."""
+LOOK: Final = 32
+"""One text in so many looks whether its part is full: counting costs, and whoever counts is in the way of whoever writes there meanwhile."""
+SAID: Final = {facet("kind", "request"): 1, facet("kind", "offer"): 2, facet("state", "open"): 4}
+"""What nearly every search asks, and much of what there is has: it stands in the row, where it costs less than its long lists in the index."""
+EVERY: Final = facet("all", "")
+MARK: Final = "\ue002"
+"""Where a part is named in what is asked of every part."""
 MOST_PLACES: Final = 16_000
 
 THERE: Final = """
@@ -39,16 +54,24 @@ TABLES: Final = (
     )
     """,
     """
+    create table text_part (
+      id bigint primary key,
+      low bigint not null unique
+    )
+    """,
+    """
     create table text_entry (
       id bigint primary key references listing (post_id) on delete cascade,
+      said bigint not null,
+      found tsvector not null,
       words tsvector not null,
       grams bigint[] not null
     )
     """,
-    # Words are read on every walk, so they stay in the row and as they are; grams are looked up in their index alone, and may lie aside.
+    # Rows stay small, so that a part of them is a few pages: all but the numbers lies aside. What is found by is read by nobody, so it may take long to unpack.
     "alter table text_entry alter column words set storage external",
-    "alter table text_entry set (toast_tuple_target = 4080)",
-    "create index text_entry_words on text_entry using gin (words) with (fastupdate = off)",
+    "alter table text_entry set (toast_tuple_target = 128)",
+    "create index text_entry_found on text_entry using gin (found) with (fastupdate = off)",
     "create index text_entry_grams on text_entry using gin (grams) with (fastupdate = off)",
     # What lies ready for matching (`fedmatch.board.gists`).
     """
@@ -71,13 +94,50 @@ TABLES: Final = (
     "alter table text_gist alter column packed set storage external",
 )
 
-DROP: Final = tuple(f"drop table if exists {name}" for name in ("text_topic", "text_gist", "text_entry", "text_state"))
+DROP: Final = tuple(f"drop table if exists {name}" for name in ("text_topic", "text_gist", "text_entry", "text_part", "text_state"))
+
+PART_OF: Final = """
+select text_part.id, text_part.low
+from text_part
+where text_part.low <= :id
+order by text_part.low desc
+limit 1
+"""
+
+NEXT_LOW: Final = """
+select min(text_part.low) as low
+from text_part
+where text_part.low > :low
+"""
+
+LAST_PART: Final = """
+select max(text_part.id) as id
+from text_part
+"""
+
+NEW_PART: Final = """
+insert into text_part (id, low)
+values (:id, :low)
+"""
+
+NARROW: Final = """
+update text_part
+set low = :low
+where id = :id
+"""
+
+IN_PART: Final = """
+select count(*) as texts, min(text_entry.id) as bottom, max(text_entry.id) as top
+from text_entry
+where text_entry.id >= :low
+  and text_entry.id < :high
+"""
 
 PUT: Final = """
-insert into text_entry (id, words, grams)
-values (:id, cast(cast(:words as text) as tsvector), cast(cast(:grams as text) as bigint[]))
+insert into text_entry (id, said, found, words, grams)
+values (:id, :said, cast(cast(:found as text) as tsvector), cast(cast(:words as text) as tsvector), cast(cast(:grams as text) as bigint[]))
 on conflict (id) do update
-set words = excluded.words, grams = excluded.grams
+set said = excluded.said, found = excluded.found, words = excluded.words, grams = excluded.grams
 """
 
 REMOVE: Final = """
@@ -85,66 +145,42 @@ delete from text_entry
 where id = :id
 """
 
-WALKED: Final = """
-select newest.id
-from (
-  select text_entry.id, text_entry.words
-  from text_entry
-  where text_entry.id < :before
-  order by text_entry.id desc
-  limit :walk
-) as newest
-where newest.words @@ cast(cast(:asked as text) as tsquery)
-order by newest.id desc
-limit :limit
-"""
-
-INDEXED: Final = """
-select hit.id
-from (
-  select text_entry.id
-  from text_entry
-  where text_entry.words @@ cast(cast(:sought as text) as tsquery)
-    and text_entry.words @@ cast(cast(:asked as text) as tsquery)
-    and text_entry.id < :before
-  offset 0
-) as hit
-order by hit.id desc
-limit :limit
-"""
-
-RANK_WALKED: Final = """
-select hit.id, cast(ts_rank(hit.words, cast(cast(:ranked as text) as tsquery), 1) as double precision) as score
-from (
-  select newest.id, newest.words
+# From the newest part to the oldest, each asked only while the parts before it did not suffice. What is asked exactly is unpacked once, not for every row.
+_HITS: Final = """
   from (
+    select text_part.id, text_part.low
+    from text_part
+    where text_part.low < :before
+    order by text_part.low desc
+    offset 0
+  ) as part
+  cross join lateral (
     select text_entry.id, text_entry.words
     from text_entry
+    where text_entry.found @@ cast(replace(cast(:sought as text), :mark, to_hex(part.id)) as tsquery)
+      and text_entry.id < :before
+      and (text_entry.said & :said) = :said
+      and (cast(:exact as text) = '' or text_entry.words @@ (select cast(cast(:exact as text) as tsquery)))
     order by text_entry.id desc
-    limit :walk
-  ) as newest
-  where newest.words @@ cast(cast(:asked as text) as tsquery)
-) as hit
-order by score desc, hit.id desc
-limit :limit
-"""
-
-RANK_INDEXED: Final = """
-select best.id, best.score
-from (
-  select hit.id, cast(ts_rank(hit.words, cast(cast(:ranked as text) as tsquery), 1) as double precision) as score
-  from (
-    select text_entry.id, text_entry.words
-    from text_entry
-    where text_entry.words @@ cast(cast(:sought as text) as tsquery)
-      and text_entry.words @@ cast(cast(:asked as text) as tsquery)
-    order by text_entry.id desc
-    limit :most
+    limit :limit
   ) as hit
-) as best
-order by best.score desc, best.id desc
-limit :limit
+  limit :limit
 """
+
+NEWEST: Final = f"""
+select hit.id
+{_HITS}
+"""
+
+RANKED: Final = f"""
+select hits.id, cast(ts_rank(hits.words, (select cast(cast(:ranked as text) as tsquery)), 1) as double precision) as score
+from (
+  select hit.id, hit.words
+  {_HITS}
+) as hits
+order by score desc, hits.id desc
+limit :best
+"""  # noqa: S608  # only our own constant is put in
 
 HAVING: Final = """
 select wanted.key, cast(array(
@@ -183,22 +219,51 @@ def _lexeme(word: str) -> str:
     return "'" + word.replace("\\", "").replace("'", "") + "'"
 
 
-def _term(term: Term) -> str:
-    words = " <-> ".join(_lexeme(word) for word in term.words)
-    return f"({words}{':*' if term.prefix else ''})"
+def _any(group: Sequence[str]) -> str:
+    return "(" + " | ".join(group) + ")"
 
 
-def match(query: Query) -> tuple[str, str]:
-    """The query as a tsquery, everything quoted; and its words alone, which are what is ranked."""
-    terms = [_term(term) for term in query.terms]
-    groups = ["(" + " | ".join(_lexeme(one) for one in group) + ")" for group in query.facets]
-    return " & ".join([*terms, *groups]), " & ".join(terms)
+def ranked(terms: Sequence[Term]) -> str:
+    """Words as a tsquery, everything quoted: what is ranked by, and what finds words in a row exactly."""
+    return " & ".join(f"({' <-> '.join(_lexeme(word) for word in term.words)}{':*' if term.prefix else ''})" for term in terms)
 
 
-def sought(query: Query) -> str:
-    """What the index alone is asked: without facets that nearly every text has, whose long lists it would read for nothing."""
-    few = tuple(group for group in query.facets if not any(one.startswith(COMMON_FACETS) for one in group))
-    return match(Query(query.terms, few))[0] or match(query)[0]
+def exact(query: Query) -> str:
+    """What the index does not tell of a query: whether more than two words stand in a row, or words of scripts without blanks. Empty where there is no such."""
+    return ranked([term for term in query.terms if len(term.words) > 1 and not (len(term.words) == 2 and pairs(term.words))])
+
+
+def sought(query: Query) -> tuple[str, int]:
+    """What the index of a part is asked, as a tsquery with `MARK` for the part, and what the row is asked."""
+    asked: list[str] = []
+    said = 0
+    for term in query.terms:
+        two = pairs(term.words)
+        # Words of which there is no pair are asked one by one; of the others each is in a pair.
+        lone = [word for word in dict.fromkeys(term.words) if not any(word in one[1:].split("_") for one in two)]
+        asked += [_marked(MARK, one) for one in two]
+        asked += [_marked(MARK, word) + (":*" if term.prefix else "") for word in lone]
+    for group in query.facets:
+        if len(group) == 1 and group[0] in SAID:
+            said |= SAID[group[0]]
+        else:
+            asked.append(_any([_marked(MARK, one) for one in group]))
+    return " & ".join(asked) or _marked(MARK, EVERY), said
+
+
+def _marked(part: str, word: str) -> str:
+    return _lexeme(f"{part}.{word}")
+
+
+def found(entry: Entry, part: int) -> str:
+    """What a text is found by, as a tsvector: every word and facet once, and what stands side by side, each with the part it stands in."""
+    facets = [one for one in entry.facets if one not in SAID]
+    return " ".join(_marked(f"{part:x}", one) for one in dict.fromkeys((*entry.title, *entry.told, *entry.text, *facets, *side_by_side(entry))))
+
+
+def said(entry: Entry) -> int:
+    """What stands in the row of it."""
+    return sum(SAID.get(one, 0) for one in entry.facets)
 
 
 def vector(entry: Entry) -> str:
@@ -213,8 +278,7 @@ def vector(entry: Entry) -> str:
             else:
                 places.setdefault(word, [])
         at += 10
-    words_in_place = [_lexeme(word) + (":" + ",".join(found[:200]) if found else "") for word, found in places.items()]
-    return " ".join([*words_in_place, *(_lexeme(one) for one in entry.facets)])
+    return " ".join(_lexeme(word) + (":" + ",".join(spots[:200]) if spots else "") for word, spots in places.items())
 
 
 def _array(keys: "dict[int, int] | list[int]") -> str:
@@ -225,33 +289,50 @@ class PostgresqlText:
     """`TextIndex` on PostgreSQL."""
 
     async def put(self, tx: Transaction, entry: Entry) -> bool:
+        part = await self._part(tx, entry.id)
         grams: dict[int, int] = {} if entry.alike is None else keys(entry.alike, entry.source)
-        await tx.execute(PUT, id=entry.id, words=vector(entry), grams=_array(grams))
+        await tx.execute(PUT, id=entry.id, said=said(entry), found=found(entry, part), words=vector(entry), grams=_array(grams))
         return False  # what the server's files keep of old rows is the server's: docs/decisions/0002-two-engines.md
 
     async def remove(self, tx: Transaction, id: int) -> bool:
         return bool(await tx.execute(REMOVE, id=id))
 
+    async def _part(self, tx: Transaction, id: int) -> int:
+        """The part that a text of this key belongs into; a new one above the newest or below the oldest where that is full."""
+        row = await tx.one(PART_OF, id=id)
+        if row is None:
+            return await self._new(tx, 0)
+        part, low = int(row["id"]), int(row["low"])
+        if zlib.crc32(b"%d" % id) % LOOK:
+            return part
+        above = await tx.one(NEXT_LOW, low=low)
+        newest = above is None or above["low"] is None
+        full = await tx.one(IN_PART, low=low, high=END if newest or above is None else above["low"])
+        if full is None or full["texts"] < PART:
+            return part
+        if newest and id > full["top"]:
+            return await self._new(tx, id)
+        if low == 0 and id < full["bottom"]:
+            await tx.execute(NARROW, id=part, low=full["bottom"])
+            return await self._new(tx, 0)
+        return part
+
+    async def _new(self, tx: Transaction, low: int) -> int:
+        last = await tx.one(LAST_PART)
+        part = 1 + (int(last["id"]) if last is not None and last["id"] is not None else 0)
+        await tx.execute(NEW_PART, id=part, low=low)
+        return part
+
     async def newest(self, tx: Transaction, query: Query, before: int, limit: int) -> list[int]:
-        asked, _ = match(query)
-        walk = max(WALK, limit * 2)
-        rows = await tx.all(WALKED, asked=asked, before=before, walk=walk, limit=limit)
-        if len(rows) < limit:
-            further = walk * limit * 5 // (4 * max(1, len(rows)))
-            if further <= (LONGEST_WALKED if any(len(term.words) > 1 for term in query.terms) else MOST_WALKED):  # the index knows no places of words
-                rows = await tx.all(WALKED, asked=asked, before=before, walk=further, limit=limit)
-        if len(rows) < limit:
-            rows = await tx.all(INDEXED, asked=asked, sought=sought(query), before=before, limit=limit)
+        asked, said = sought(query)
+        rows = await tx.all(NEWEST, sought=asked, mark=MARK, said=said, exact=exact(query), before=before, limit=limit)
         return [int(row["id"]) for row in rows]
 
     async def best(self, tx: Transaction, query: Query) -> list[tuple[float, int]]:
-        asked, ranked = match(query)
-        some = len(await tx.all(WALKED, asked=asked, before=2**63 - 1, walk=WALK, limit=WALK))
-        if some >= OFTEN:
-            walk = min(max(WALK * MOST_RANKED // some, SHORTEST_RANKED), LONGEST_RANKED)
-            rows = await tx.all(RANK_WALKED, asked=asked, ranked=ranked, walk=walk, limit=MOST_BEST)
-        else:
-            rows = await tx.all(RANK_INDEXED, asked=asked, sought=sought(query), ranked=ranked, most=MOST_RANKED, limit=MOST_BEST)
+        asked, said = sought(query)
+        rows = await tx.all(
+            RANKED, sought=asked, mark=MARK, said=said, exact=exact(query), ranked=ranked(query.terms), before=END, limit=MOST_RANKED, best=MOST_BEST
+        )
         return [(float(row["score"]), int(row["id"])) for row in rows]
 
     async def alike(self, tx: Transaction, kind: Kind, source: str, limit: int) -> list[tuple[float, int]]:

@@ -10,7 +10,24 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from typing import Final, cast
 
-from fedmatch.database.text import COMMON, FACET, MOST_ASKED, MOST_BEST, MOST_RANKED, SMALL, Entry, Kind, Query, Term, keys, spread, top, unpacked
+from fedmatch.database.text import (
+    COMMON,
+    FACET,
+    MOST_ASKED,
+    MOST_BEST,
+    MOST_RANKED,
+    SMALL,
+    Entry,
+    Kind,
+    Query,
+    Term,
+    keys,
+    pairs,
+    side_by_side,
+    spread,
+    top,
+    unpacked,
+)  # fmt: skip
 from schemas.reading import Row
 from schemas.storage import Transaction, Value
 
@@ -184,10 +201,23 @@ def _term(term: Term) -> str:
     return f"{quoted}{' *' if term.prefix else ''}"
 
 
+def _looked_up(term: Term) -> str:
+    """The same for finding, not for ranking: words in a row by their pairs; where these do not say all, they narrow down where the words are looked for."""
+    found = [f'"{one}"' for one in pairs(term.words)]
+    return " AND ".join(found if len(term.words) == 2 and found else [*found, _term(term)])
+
+
 def match(query: Query) -> str:
     """The query in FTS5's words; everything is quoted, so that nothing of it is an operator."""
     groups = ["(" + " OR ".join(f'"{one}"' for one in group) + ")" for group in query.facets]
-    return " AND ".join([*(_term(term) for term in query.terms), *groups]) or f'"{FACET}all"'
+    return " AND ".join([*(_looked_up(term) for term in query.terms), *groups]) or f'"{FACET}all"'
+
+
+def ranked(query: Query) -> str | None:
+    """What matches are ranked by where that is not what they are found by: facets and pairs weigh nothing, but bm25 would count each of them."""
+    if not query.terms or not (query.facets or any(pairs(term.words) for term in query.terms)):
+        return None
+    return " AND ".join(_term(term) for term in query.terms)
 
 
 class SqliteText:
@@ -282,7 +312,7 @@ class SqliteText:
     async def best(self, tx: Transaction, query: Query) -> list[tuple[float, int]]:
         found: list[tuple[float, int]] = []
         asked = match(query)
-        words = match(Query(query.terms)) if query.facets else None
+        words = ranked(query)
         for row in await tx.all(PARTS):
             if len(found) >= MOST_RANKED:
                 break
@@ -290,7 +320,7 @@ class SqliteText:
         return sorted(found, reverse=True)[:MOST_BEST]
 
     async def _ranked(self, tx: Transaction, part: int, asked: str, words: str | None, limit: int) -> list[tuple[float, int]]:
-        """The newest of one part that fit, as (score, id). `words`: what is asked without facets; they weigh nothing, but bm25 would count each of them."""
+        """The newest of one part that fit, as (score, id). `words`: what they are ranked by, if that is not what they are found by."""
         name = f"text_words_{part}"
         if words is None:
             rows = await tx.all(
@@ -367,7 +397,7 @@ def _columns(entry: Entry) -> dict[str, str]:
         "title": " ".join(entry.title),
         "told": " ".join(entry.told),
         "text": " ".join(entry.text),
-        "facets": " ".join(entry.facets),
+        "facets": " ".join([*entry.facets, *side_by_side(entry)]),
     }
 
 

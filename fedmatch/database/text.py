@@ -8,6 +8,7 @@ import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import pairwise
 from typing import Final, Literal, Protocol
 
 import msgspec
@@ -17,7 +18,7 @@ from fedmatch.matching import gist, terms
 from schemas.reading import Row
 from schemas.storage import Database, Transaction
 
-FORMAT: Final = 2
+FORMAT: Final = 3
 """Counted up when what stands in an index means something else."""
 LONGEST_WORD: Final = 48
 MOST_GRAMS: Final = 1_500
@@ -36,6 +37,8 @@ SMALL: Final = 2_000
 """In an index of so many texts all that are counted are looked up."""
 FACET: Final = "\ue000"
 """Begins what is no word but says something about a text; letters for private use occur in no word."""
+PAIR: Final = "\ue001"
+"""Begins two words that stand side by side."""
 
 Kind = Literal["request", "offer"]
 
@@ -101,6 +104,19 @@ def spread(found: Mapping[int, int]) -> list[int]:
     return sorted(found, key=lambda key: (key * 0x9E3779B1 & 0xFFFFFFFF, key))[:MOST_KEYS]
 
 
+def pairs(words: tuple[str, ...]) -> tuple[str, ...]:
+    """Which two words stand side by side, as it stands in an index: words in a row are looked up, not looked for in every text that has them all.
+
+    Letters and pairs of a script without blanks are no such words.
+    """
+    return tuple(dict.fromkeys(f"{PAIR}{first}_{second}" for first, second in pairwise(words) if not (terms.spaceless(first) or terms.spaceless(second))))
+
+
+def side_by_side(entry: Entry) -> tuple[str, ...]:
+    """All of a text; the end of its title and the beginning of what follows are not."""
+    return tuple(dict.fromkeys(one for words in (entry.title, entry.told, entry.text) for one in pairs(words)))
+
+
 class TextIndex(Protocol):
     """An index over texts, written in the transaction that writes the text."""
 
@@ -157,6 +173,7 @@ STATE: Final = """
 select text_state.version, text_state.filled, text_state.secret
 from text_state
 """
+
 
 @dataclass(frozen=True, slots=True)
 class Condition:

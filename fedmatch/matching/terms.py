@@ -53,7 +53,7 @@ def words(text: str) -> tuple[str, ...]:
     found: list[str] = []
     for word in _WORD.findall(normal(text)):
         for run in _RUN.findall(word):
-            if _spaceless(run):
+            if spaceless(run):
                 for at in range(len(run)):
                     found.append(run[at])
                     if at + 1 < len(run):
@@ -77,15 +77,16 @@ def _pieces(word: str) -> tuple[str, ...]:
         return tuple([edged[at : at + 4] for at in range(max(1, len(edged) - 3))])
     found: list[str] = []
     for run in _RUN.findall(word):
-        if _spaceless(run):
+        if spaceless(run):
             found += [run[at : at + 2] for at in range(len(run) - 1)] or [run]
         else:
             found += _pieces(run)
     return tuple(found)
 
 
-def _spaceless(run: str) -> bool:
-    return _HAS_SPACELESS.match(run) is not None
+def spaceless(run: str) -> bool:
+    """Whether a word, or a letter, is of a script that puts no blanks between words."""
+    return not run.isascii() and _HAS_SPACELESS.match(run) is not None
 
 
 SAMPLE: Final = "The lawyers' ÉTUDE №5, Юриста київські, محاميّة المحامين كتاب‌ها یک، 律师为难民服务, 弁護士を探す, ทนายความ, 변호사, हिन्दी Straße"

@@ -15,7 +15,7 @@ from fedmatch import app, chores
 from fedmatch.board import index, life, listings, private, publish, search
 from fedmatch.board.listings import END, Listing
 from fedmatch.board.search import Wanted
-from fedmatch.database import sqlite_text, text
+from fedmatch.database import postgresql_text, sqlite_text, text
 from fedmatch.matching import terms
 from schemas.objects import Need, Proposal, Translation
 from tests import postgres
@@ -33,6 +33,14 @@ async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await app.close(instance)
     if url != "sqlite":
         await postgres.drop(url)
+
+
+@pytest.fixture
+def small_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """So that a handful of listings makes several parts, on either engine."""
+    monkeypatch.setattr(sqlite_text, "PART", 4)
+    monkeypatch.setattr(postgresql_text, "PART", 4)
+    monkeypatch.setattr(postgresql_text, "LOOK", 1)
 
 
 async def say(instance: Instance, proposal: Proposal, language: str = "en", audience: listings.AudienceName = "public") -> Listing:
@@ -152,7 +160,7 @@ async def test_whoever_fills_the_memory_delays_nobody_else(house: Instance, monk
     assert await hidden(house, "quiet") == ["Quiet"]
 
 
-async def test_an_index_that_was_made_otherwise_is_made_anew_while_others_go_on(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_an_index_that_was_made_otherwise_is_made_anew_while_others_go_on(house: Instance, small_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for number in range(7):
         await say(house, replace(REQUEST, title=f"Old {number}"))
     secret = (await house.database.read(text_state))["secret"]
@@ -307,8 +315,8 @@ def fits(entry: text.Entry, asked: text.Query) -> bool:
     return said and all(not set(group).isdisjoint(entry.facets) for group in asked.facets)
 
 
-async def test_pages_hold_what_looking_at_every_listing_finds(house: Instance) -> None:
-    """Newest first and best first, over all pages: nothing twice, nothing missing, nothing too much; on both engines."""
+async def test_pages_hold_what_looking_at_every_listing_finds(house: Instance, small_parts: None) -> None:
+    """Newest first and best first, over all pages and parts: nothing twice, nothing missing, nothing too much; on both engines."""
     chance = random.Random(3)
     authors = [await person(house, f"author{number}") for number in range(3)]
     everything: list[Listing] = []
@@ -334,9 +342,14 @@ async def test_pages_hold_what_looking_at_every_listing_finds(house: Instance) -
                 return found
             after = await search.place(tx, wanted, sort, await search.cursor(tx, wanted, sort, page.more))
 
-    for _ in range(25):
+    parts = await house.database.read(parts_of)
+    assert len(parts) > 5
+    assert await found(house, "doctors asylum", "law") != []
+    for _ in range(40):
+        some = chance.choices(SOME_WORDS, k=chance.randrange(0, 5))
+        row = chance.randrange(0, len(some) + 1)
         wanted = Wanted(
-            words=tuple(dict.fromkeys(chance.choices(SOME_WORDS, k=chance.randrange(0, 3)))),
+            words=tuple(dict.fromkeys([*some[row:], " ".join(some[:row])])),
             kind=chance.choice((None, None, "offer")),
             region=chance.choice((None, None, "SY")),
             language=chance.choice((None, None, "ar")),
@@ -345,3 +358,7 @@ async def test_pages_hold_what_looking_at_every_listing_finds(house: Instance) -
         assert [one.id for one in await house.database.read(read, wanted, "newest")] == simple
         best = [one.id for one in await house.database.read(read, wanted, "best")]
         assert sorted(best, reverse=True) == simple
+
+
+async def parts_of(tx: listings.Transaction) -> list[int]:
+    return [int(row["low"]) for row in await tx.all("select low from text_part")]
