@@ -1,7 +1,7 @@
 """How does PostgreSQL find words? A narrow row a text, a tsvector (`simple`, our own words) of which only the GIN index is read, and the keys of grams.
 
 GIN gathers every list before it compares, and knows no order: so every word says in which part of the texts it stands (some thousand by their keys, as on
-SQLite), and the newest part is asked first. Two words that stand side by side are one more word. What is ranked, with places and weights, lies aside.
+SQLite), and the newest part is asked first. Two words side by side stand in it once more, together. What is ranked, with places and weights, lies aside.
 Rows go with their listing by a foreign key; GIN keeps no list of pending words (`fastupdate = off`). pg_trgm is not needed: our grams are of four letters,
 and the same on both engines.
 """
@@ -219,18 +219,14 @@ def _lexeme(word: str) -> str:
     return "'" + word.replace("\\", "").replace("'", "") + "'"
 
 
-def _any(group: Sequence[str]) -> str:
-    return "(" + " | ".join(group) + ")"
-
-
 def ranked(terms: Sequence[Term]) -> str:
     """Words as a tsquery, everything quoted: what is ranked by, and what finds words in a row exactly."""
     return " & ".join(f"({' <-> '.join(_lexeme(word) for word in term.words)}{':*' if term.prefix else ''})" for term in terms)
 
 
 def exact(query: Query) -> str:
-    """What the index does not tell of a query: whether more than two words stand in a row, or words of scripts without blanks. Empty where there is no such."""
-    return ranked([term for term in query.terms if len(term.words) > 1 and not (len(term.words) == 2 and pairs(term.words))])
+    """What the index does not tell of a query: whether words stand in a row. Empty where there are no such."""
+    return ranked([term for term in query.terms if len(term.words) > 1])
 
 
 def sought(query: Query) -> tuple[str, int]:
@@ -238,16 +234,12 @@ def sought(query: Query) -> tuple[str, int]:
     asked: list[str] = []
     said = 0
     for term in query.terms:
-        two = pairs(term.words)
-        # Words of which there is no pair are asked one by one; of the others each is in a pair.
-        lone = [word for word in dict.fromkeys(term.words) if not any(word in one[1:].split("_") for one in two)]
-        asked += [_marked(MARK, one) for one in two]
-        asked += [_marked(MARK, word) + (":*" if term.prefix else "") for word in lone]
+        asked += [_marked(MARK, word) + (":*" if term.prefix else "") for word in dict.fromkeys((*term.words, *pairs(term.words)))]
     for group in query.facets:
         if len(group) == 1 and group[0] in SAID:
             said |= SAID[group[0]]
         else:
-            asked.append(_any([_marked(MARK, one) for one in group]))
+            asked.append("(" + " | ".join(_marked(MARK, one) for one in group) + ")")
     return " & ".join(asked) or _marked(MARK, EVERY), said
 
 

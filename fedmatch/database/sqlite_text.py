@@ -202,15 +202,24 @@ def _term(term: Term) -> str:
 
 
 def _looked_up(term: Term) -> str:
-    """The same for finding, not for ranking: words in a row by their pairs; where these do not say all, they narrow down where the words are looked for."""
-    found = [f'"{one}"' for one in pairs(term.words)]
-    return " AND ".join(found if len(term.words) == 2 and found else [*found, _term(term)])
+    """Words in a row by themselves and by their pairs, to be looked at; a phrase would be looked for in every text that has all of its words."""
+    two = pairs(term.words)
+    return " AND ".join(f'"{one}"' for one in dict.fromkeys((*two, *term.words))) if two else _term(term)
 
 
 def match(query: Query) -> str:
-    """The query in FTS5's words; everything is quoted, so that nothing of it is an operator."""
+    """The query in FTS5's words; everything is quoted, so that nothing of it is an operator. Words in a row are to be looked at (`exact`)."""
+    return _match([_looked_up(term) for term in query.terms], query)
+
+
+def exact(query: Query) -> str | None:
+    """The same with words in a row, or None if there are no such that `match` does not find exactly."""
+    return _match([_term(term) for term in query.terms], query) if any(pairs(term.words) for term in query.terms) else None
+
+
+def _match(terms: Sequence[str], query: Query) -> str:
     groups = ["(" + " OR ".join(f'"{one}"' for one in group) + ")" for group in query.facets]
-    return " AND ".join([*(_looked_up(term) for term in query.terms), *groups]) or f'"{FACET}all"'
+    return " AND ".join([*terms, *groups]) or f'"{FACET}all"'
 
 
 def ranked(query: Query) -> str | None:
@@ -294,20 +303,26 @@ class SqliteText:
 
     async def newest(self, tx: Transaction, query: Query, before: int, limit: int) -> list[int]:
         found: list[int] = []
-        asked = match(query)
+        asked, exactly = match(query), exact(query)
         for row in await tx.all(PARTS):
             if len(found) >= limit:
                 break
             if row["bottom"] < before:
-                part = row["id"]
-                rows = await tx.all(
-                    f"select rowid as id from text_words_{part} where text_words_{part} match :asked and rowid < :before order by rowid desc limit :limit",
-                    asked=asked,
-                    before=before,
-                    limit=limit - len(found),
-                )
-                found += [int(one["id"]) for one in rows]
+                found += await self._in_part(tx, row["id"], asked, exactly, before, limit - len(found))
         return found
+
+    async def _in_part(self, tx: Transaction, part: int, asked: str, exactly: str | None, before: int, limit: int) -> list[int]:
+        """The newest of one part that fit."""
+        name = f"text_words_{part}"
+        newest = f"select rowid as id from {name} where {name} match :asked and rowid < :before order by rowid desc limit :limit"
+        ids = [int(one["id"]) for one in await tx.all(newest, asked=asked, before=before, limit=limit)]
+        if exactly is None or not ids:
+            return ids
+        each = f"select rowid as id from {name} where {name} match :asked and rowid in (select value from json_each(:ids))"
+        fitting = sorted((int(one["id"]) for one in await tx.all(each, asked=exactly, ids=str(ids))), reverse=True)
+        if len(ids) == limit > len(fitting):  # others hold the same words, but not in a row: then looking at each would take longer
+            fitting += [int(one["id"]) for one in await tx.all(newest, asked=exactly, before=ids[-1], limit=limit - len(fitting))]
+        return fitting
 
     async def best(self, tx: Transaction, query: Query) -> list[tuple[float, int]]:
         found: list[tuple[float, int]] = []

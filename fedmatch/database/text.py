@@ -38,7 +38,9 @@ SMALL: Final = 2_000
 FACET: Final = "\ue000"
 """Begins what is no word but says something about a text; letters for private use occur in no word."""
 PAIR: Final = "\ue001"
-"""Begins two words that stand side by side."""
+"""Begins what stands for two words side by side."""
+PAIRS: Final = 1 << 16
+"""So many are told apart. More would make an index twice as large, and save little: the two words are asked for as well."""
 
 Kind = Literal["request", "offer"]
 
@@ -105,11 +107,13 @@ def spread(found: Mapping[int, int]) -> list[int]:
 
 
 def pairs(words: tuple[str, ...]) -> tuple[str, ...]:
-    """Which two words stand side by side, as it stands in an index: words in a row are looked up, not looked for in every text that has them all.
+    """What stands in an index for each two words side by side. It tells where words in a row may be; that they are there is to be looked at.
 
-    Letters and pairs of a script without blanks are no such words.
+    There is none of letters and pairs of a script without blanks.
     """
-    return tuple(dict.fromkeys(f"{PAIR}{first}_{second}" for first, second in pairwise(words) if not (terms.spaceless(first) or terms.spaceless(second))))
+    plain = pairwise(words)
+    made = (f"{first}_{second}".encode("utf-8", "replace") for first, second in plain if not (terms.spaceless(first) or terms.spaceless(second)))
+    return tuple(dict.fromkeys(f"{PAIR}{zlib.crc32(one) % PAIRS:x}" for one in made))
 
 
 def side_by_side(entry: Entry) -> tuple[str, ...]:

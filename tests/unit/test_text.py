@@ -254,6 +254,20 @@ async def test_parts_follow_the_keys_whichever_way_texts_come(tmp_path: Path, mo
     assert await texts.newest(tx, asked, END, 100) == []
 
 
+async def test_words_in_a_row_are_found_among_texts_that_only_hold_the_same_pairs() -> None:
+    """Also where so many others do that looking at each would take too long."""
+    tx = await sqlite_text.in_memory()
+    texts = sqlite_text.SqliteText()
+    for key in range(1, 40):
+        said = ("asylum", "law", "school") if key % 10 == 0 else ("law", "school", "asylum", "law")
+        await texts.put(tx, text.Entry(key, ("word",), (), said, (text.facet("all", ""),), None, ""))
+    row = text.Query((text.Term(("asylum", "law", "school")),))
+    assert await texts.newest(tx, row, END, 2) == [30, 20]
+    assert await texts.newest(tx, row, 30, 5) == [20, 10]
+    assert sorted(key for _, key in await texts.best(tx, row)) == [10, 20, 30]
+    assert await texts.newest(tx, text.Query((text.Term(("law", "asylum")),)), END, 2) == []
+
+
 async def test_what_is_not_public_is_in_no_index_on_disk(tmp_path: Path) -> None:
     house = await open_house(tmp_path)
     hidden = await say(house, replace(REQUEST, title=CANARY), audience="local")
