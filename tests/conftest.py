@@ -1,16 +1,31 @@
-"""Which database does a test get? `database` on both engines, each clean; PostgreSQL is started once, for the first test that wants it."""
+"""Which database does a test get? `database` on both engines, each clean; PostgreSQL is started once, for the first test that wants it.
 
+What takes long to make is made once for the whole run: tests/ready.py.
+"""
+
+import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 
+from actors import keys
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.sqlite import SqliteDatabase, open_sqlite
-from tests import postgres
+from tests import postgres, ready
 
 pytest_plugins = ["tests.world_fixtures"]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def made_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Key pairs and a migrated file for whoever wants them."""
+    own = tmp_path_factory.getbasetemp()
+    ready.prepare_database(own)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(keys, "_make", ready.pairs((own.parent if "PYTEST_XDIST_WORKER" in os.environ else own) / "pairs", keys._make))
+        yield
 
 
 @pytest.fixture(scope="session")
@@ -26,7 +41,7 @@ def postgresql_url() -> Iterator[str]:
 @pytest.fixture
 async def sqlite_database(tmp_path: Path) -> AsyncIterator[SqliteDatabase]:
     """A migrated database on SQLite."""
-    made = await open_sqlite(tmp_path / "data" / "fedmatch.db")
+    made = await open_sqlite(ready.database_at(tmp_path / "data" / "fedmatch.db"))
     await migrate(made)
     yield made
     await made.close()

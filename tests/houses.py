@@ -6,14 +6,14 @@ from actors import follows, local
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app, people
-from schemas.config import Config
 from schemas.objects import Proposal
+from tests import ready
 from tests.world import Clock, write_config
 
 
 async def open_house(folder: Path, database: str = "sqlite", clock: Clock | None = None, **changes: str) -> Instance:
     """An instance of its own on an engine of its own, with some values of its file replaced."""
-    config: Config = write_config(folder, database=database, **changes)
+    config = ready.migrated(write_config(folder, database=database, **changes))
     return await app.build(config, clock=clock)
 
 

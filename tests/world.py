@@ -33,6 +33,7 @@ from schemas import config as configs
 from schemas.listings import revised, validated
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
+from tests import ready
 from tests.fakepeer import AP, FakePeer
 from tests.wire import Answer, http
 
@@ -349,7 +350,8 @@ class World:
         self, name: str, *, worker: bool = True, passphrase: str | None = None, database: str = "sqlite", start: bool = True, **changes: str
     ) -> Site:
         """A new instance called `name`, on a port of its own. `changes` replace values of its instance.toml: `mode='"approve"'`."""
-        config = write_config(self.folder / name, database=database, **(changes | ({"source": '"passphrase"'} if passphrase else {})))
+        changes |= {"source": '"passphrase"'} if passphrase else {}
+        config = ready.migrated(write_config(self.folder / name, database=database, **changes))
         self.sites[name] = Site(name, self.clock, config, passphrase)
         if start:
             await self.sites[name].start(worker=worker)

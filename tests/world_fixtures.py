@@ -19,9 +19,10 @@ if TYPE_CHECKING:
 async def instance(tmp_path: Path) -> AsyncIterator["Instance"]:
     """One Instance in development mode on a fresh SQLite; nothing serves it and no worker runs."""
     from fedmatch import app
+    from tests import ready
     from tests.world import write_config
 
-    made = await app.build(write_config(tmp_path / "instance"))
+    made = await app.build(ready.migrated(write_config(tmp_path / "instance")))
     yield made
     await app.close(made)
 

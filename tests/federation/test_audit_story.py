@@ -46,6 +46,7 @@ async def test_what_a_peer_knows_is_accounted_for(world: World, monkeypatch: pyt
 
     await a.instance.database.write(vouch)
     await berta.follow(amina.handle)
+    await world.settle()
     made = {
         "network": await amina.listing("request", "N", "ALPHACANARY", audience="network", terms=EVERYBODY),
         "for b": await amina.listing("offer", "B", "BRAVOCANARY", audience="peers", named=(b.host,), terms=EVERYBODY),

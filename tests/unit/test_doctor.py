@@ -110,5 +110,5 @@ async def test_a_foreign_package_stops_the_start(tmp_path: Path, monkeypatch: py
     assert app.foreign_packages() == []
     monkeypatch.setattr(app, "foreign_packages", lambda: ["inbox: /elsewhere/inbox.py"])
     with pytest.raises(app.CannotStart, match="elsewhere"):
-        await open_house(tmp_path)
+        await app.build(write_config(tmp_path))
     assert not (tmp_path / "data").exists()

@@ -18,6 +18,7 @@ from schemas.activities import Follow, Reject
 from schemas.listings import validated
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
+from tests import ready
 from tests.world import Clock, Person, World, write_config
 
 HOUR = 3_600_000
@@ -26,7 +27,7 @@ HOUR = 3_600_000
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[tuple[Instance, Clock]]:
     clock = Clock()
-    made = await app.build(write_config(tmp_path / "instance"), clock=clock)
+    made = await app.build(ready.migrated(write_config(tmp_path / "instance")), clock=clock)
     yield made, clock
     await app.close(made)
 

@@ -1,26 +1,15 @@
 """What does the safety linter make of a whole listing: its words in every language, a region that few share, and phrases of the author's other identities?"""
 
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 import pytest
 
 from actors import local
 from actors.instance import Instance
 from actors.known import Actor
-from fedmatch import app
 from fedmatch.board import identities, publish
 from fedmatch.safety import linter
 from schemas import vocabulary
 from schemas.objects import Need, Proposal, Translation
-from tests.world import write_config
-
-
-@pytest.fixture
-async def instance(tmp_path: Path) -> AsyncIterator[Instance]:
-    made = await app.build(write_config(tmp_path / "instance"))
-    yield made
-    await app.close(made)
 
 
 def request(text: str, region: str | None = None, title: str = "A lawyer for asylum") -> Proposal:

@@ -19,6 +19,7 @@ from schemas.listings import Invalid, content, validated
 from schemas.notes import parse_note
 from schemas.objects import PUBLIC, Need, Note, Proposal, Translation, Vouch
 from schemas.reading import Iri
+from tests import ready
 from tests.world import write_config
 
 NOW = datetime(2026, 11, 22, 10, tzinfo=UTC)
@@ -61,7 +62,7 @@ class _Home:
     """What `note_of` asks of an instance."""
 
     def __init__(self, folder: Path) -> None:
-        self.config = write_config(folder)
+        self.config = ready.migrated(write_config(folder))
 
 
 @pytest.fixture(scope="module")

@@ -16,6 +16,7 @@ from outbox import posts
 from schemas.objects import PUBLIC, ActorDocument, Note, Proposal
 from schemas.reading import Iri
 from schemas.storage import Transaction
+from tests import ready
 from tests.world import Clock, World, write_config
 
 TEXT = "the roof of the small theatre"
@@ -25,7 +26,7 @@ REQUEST = Proposal("request", "A roof", TEXT, categories=("LegalAid",))
 @pytest.fixture
 async def house(tmp_path: Path) -> AsyncIterator[tuple[Instance, Clock]]:
     clock = Clock()
-    made = await app.build(write_config(tmp_path / "instance"), clock=clock)
+    made = await app.build(ready.migrated(write_config(tmp_path / "instance")), clock=clock)
     yield made, clock
     await app.close(made)
 
