@@ -129,13 +129,8 @@ async def say(tx: Transaction, instance: "Instance", actor: Actor, response: Res
     if guest and not await guests.is_guest(tx, instance, response, actor):
         raise CannotAnswer(f"{actor.username} is not part of this conversation")
     plain = response.words.channel in ("open", "note")
-    if plain and not row["notes"] and not response.of_helper(actor):
-        if guest or not readable_there:
-            host = answers.readable_by(response)
-            raise CannotAnswer(
-                f"the administrators of {host} could read this, and it is only as safe as the connection; the asker agrees to that with --readable-there, once"
-            )
-        await tx.execute(AGREE, response_id=response.id)
+    if plain and not response.of_helper(actor):
+        await agree(tx, response, readable_there=readable_there and not guest)
     note = crossing.new_name(instance, "letters")
     for uri in (response.words.asker, response.words.helper):
         person = None if uri == actor.uri else await known.by_uri(tx, uri)
@@ -149,6 +144,19 @@ async def say(tx: Transaction, instance: "Instance", actor: Actor, response: Res
         if local is not None and local.local and local.id != actor.id:
             await notifications.tell(tx, instance, local.id, "message.received", response.id)
     return made
+
+
+async def agree(tx: Transaction, response: Response, *, readable_there: bool) -> None:
+    """Lets words of the asker cross to a server that is not trusted, if the asker agreed for this conversation or does so now. Raises `CannotAnswer`."""
+    row = await tx.one(KEY, response_id=response.id)
+    if row is not None and row["notes"]:
+        return
+    if row is None or not readable_there:
+        host = answers.readable_by(response)
+        raise CannotAnswer(
+            f"the administrators of {host} could read this, and it is only as safe as the connection; the asker agrees to that with --readable-there, once"
+        )
+    await tx.execute(AGREE, response_id=response.id)
 
 
 async def _deliver(tx: Transaction, instance: "Instance", actor: Actor, to: Actor, response: Response, text: str) -> Iri:

@@ -88,10 +88,14 @@ async def recall(tx: Transaction, instance: "Instance", to: Actor, response: Res
             return False
 
 
-async def tell(tx: Transaction, instance: "Instance", helper: Actor, key: str, response: Response, *, more: str | None = None, days: int = DAYS) -> None:
-    """Writes to a helper on an ordinary server, from the instance itself, how their answer stands; what they reply to it belongs to the answer."""
+async def tell(tx: Transaction, instance: "Instance", helper: Actor, key: str, response: Response, *, more: str | None = None, days: int = DAYS) -> Iri:
+    """Writes to a helper on an ordinary server, from the instance itself, how their answer stands; what they reply to it belongs to the answer.
+
+    Gives the id of the letter.
+    """
     language = response.words.language or "en"
     text = words.words(language, key, title=response.words.title, days=days)
     sender = await known.application(tx)
     letter = await letters.send(tx, instance, sender, helper, text if more is None else f"{text}\n\n{more}", language=language)
     await answers.name(tx, instance, response, letter)
+    return letter

@@ -2,6 +2,7 @@
 
     a direct reply to a listing of ours, a direct message with its link, or any to a one-time author    an answer
     `withdraw`, `done` in what belongs to an answer                                                     taken back, completed
+    a reply to what the instance asks when it is over                                                   private feedback, consent (afterwards.py)
     anything else in what belongs to an accepted answer                                                 a message
     a public reply to a listing of ours                                                                 not stored, not shown, not sent on
 
@@ -15,7 +16,21 @@ import structlog
 
 from actors import known, quiet
 from actors.known import Actor
-from fedmatch.board import admissions, answers, conversations, crossing, fit, guests, introductions, listings, notifications, outcomes, stories, trays
+from fedmatch.board import (
+    admissions,
+    afterwards,
+    answers,
+    conversations,
+    crossing,
+    fit,
+    guests,
+    introductions,
+    listings,
+    notifications,
+    outcomes,
+    stories,
+    trays,
+)
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from outbox import posts
@@ -191,6 +206,11 @@ async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: N
     helper = held.of_helper(author)
     if helper and held.side == "asker" and word in COMMANDS and held.words.channel == "note":
         return await _acts(tx, instance, author, word, held)
+    if helper and held.side == "asker" and held.words.channel == "note" and await afterwards.heard(tx, instance, author, note.in_reply_to, note.id, text, held):
+        asker = await known.by_uri(tx, held.words.asker)
+        if asker is not None and _names_others(instance, author, asker, note) and await answers.once(tx, instance, "others", author.uri, held.words.listing):
+            await crossing.tell(tx, instance, author, "others", held)
+        return Answer.TAKEN
     if not held.live and not await conversations.exists(tx, held):
         if not sealed:
             await _nothing(tx, instance, author, note)
@@ -237,7 +257,7 @@ async def _acts(tx: Transaction, instance: "Instance", helper: Actor, word: str,
     if word == "withdraw" and held.live:
         await crossing.tell(tx, instance, helper, "withdrawn", await outcomes.taken_back(tx, instance, held))
     elif word == "done" and held.state == "accepted":
-        await crossing.tell(tx, instance, helper, "done", await outcomes.ended(tx, instance, held, failed=False))
+        await afterwards.ask(tx, instance, helper, "done", await outcomes.ended(tx, instance, held, failed=False))
     else:
         await crossing.tell(tx, instance, helper, "nothing", held)
     return Answer.TAKEN

@@ -12,7 +12,7 @@ import structlog
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import answers, crossing, fit, identities, life, notifications, outcomes, trays
+from fedmatch.board import afterwards, answers, crossing, fit, identities, life, notifications, outcomes, trays
 from fedmatch.board.answers import HOUR_MS, WAITING, CannotAnswer, Response, Words
 from fedmatch.board.listings import Listing
 from fedmatch.safety import vouches
@@ -220,7 +220,7 @@ async def complete(tx: Transaction, instance: "Instance", actor: Actor, held: Re
         return now
     if words.channel == "note":
         if held.of_asker(actor):
-            await crossing.tell(tx, instance, other, "failed" if failed else "completed", now)
+            await afterwards.ask(tx, instance, other, "failed" if failed else "completed", now)
         return now
     activity: Update | Create
     if held.of_asker(actor):

@@ -1,7 +1,8 @@
 """What may be told of an outcome? A story in the words of one side, shown with its listing when both agree; either takes that back at any time.
 
 It names only those who opted in, each for themselves. The two servers know it and nobody else: it stands with the listing on both, for whoever may read that
-there, and is in no Note. It goes when either side says so, when other words are proposed until both agree to those, and with the answer, 30 days after its end.
+there, and is in no Note but the letter that asks a helper on an ordinary server (afterwards.py). It goes when either side says so, when other words are
+proposed until both agree to those, and with the answer, 30 days after its end.
 """
 
 import json
@@ -84,12 +85,21 @@ where response_id = :response_id
 
 
 async def tell(
-    tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str | None = None, *, credit: str | None = None, anyway: bool = False
+    tx: Transaction,
+    instance: "Instance",
+    actor: Actor,
+    response: Response,
+    text: str | None = None,
+    *,
+    credit: str | None = None,
+    anyway: bool = False,
+    readable_there: bool = False,
 ) -> Story:
     """One side proposes an outcome story (`text`), or agrees to the one there is; another text needs the other's consent anew.
 
     `credit` is the name under which this side agrees to be named; without it they are not. Words of their own pass the safety linter first: what leads to
-    somebody raises `Leads`, and `anyway` means it. Raises `CannotAnswer`, `crossing.CannotReach`, `actors.vault.Locked`.
+    somebody raises `Leads`, and `anyway` means it. A helper on an ordinary server is asked by a letter, which its administrators can read: the asker agrees to
+    that once for this conversation by `readable_there`. Raises `CannotAnswer`, `crossing.CannotReach`, `actors.vault.Locked`.
     """
     asks = response.of_asker(actor)
     if response.state != "completed" or not (asks or response.of_helper(actor)):
@@ -100,14 +110,38 @@ async def tell(
         raise CannotAnswer(f"a story has 1 to {MOST_TEXT} letters")
     if (before is None or words != before.text) and not anyway:
         _look(words, response.words.language or "en")
-    if response.side != "both":
+    by_letter = _by_letter(response)
+    if response.side != "both" and not by_letter:
         name = crossing.new_name(instance, "stories")
         await conversations.pass_on(tx, instance, actor, response, Matter("story", "agree", name, (credit or "").strip()[:MOST_CREDIT], words))
     now = await _agreed(tx, instance, response, words, asks=asks, credit=credit)
+    if by_letter and not now.told:
+        await _ask(tx, instance, response, now, readable_there=readable_there)
     other = await known.by_uri(tx, response.words.helper if asks else response.words.asker)
     if other is not None and other.local and not now.told:
         await notifications.tell(tx, instance, other.id, "story.asked", response.id)
     return now
+
+
+def _by_letter(response: Response) -> bool:
+    """Whether the helper lives on an ordinary server, and the asker here."""
+    return response.words.channel == "note" and response.side == "asker"
+
+
+async def _ask(tx: Transaction, instance: "Instance", held: Response, story: Story, *, readable_there: bool) -> None:
+    """Shows a helper on an ordinary server the words, from the instance, and asks for their consent to them. Raises `CannotAnswer`."""
+    helper = await known.by_uri(tx, held.words.helper)
+    if helper is None or not helper.active:
+        raise CannotAnswer("whoever answered is not there any more")
+    await conversations.agree(tx, held, readable_there=readable_there)
+    letter = await crossing.tell(tx, instance, helper, "story.ask", held, more=story.text)
+    for about in ((letter,), (letter, story.text)):
+        await answers.once(tx, instance, "asked to tell", *about)
+
+
+async def asked(tx: Transaction, instance: "Instance", *about: str) -> bool:
+    """Whether this letter asked for a consent; or, with its words, whether it asked for a consent to these."""
+    return await answers.was(tx, instance, "asked to tell", *about)
 
 
 def _look(words: str, language: str) -> None:
@@ -131,6 +165,10 @@ async def withdraw(tx: Transaction, instance: "Instance", actor: Actor, response
     if other is not None and other.local:
         await notifications.tell(tx, instance, other.id, "story.withdrawn", response.id)
     if response.side == "both":
+        return True
+    if _by_letter(response):
+        if other is not None and other.active:
+            await crossing.tell(tx, instance, other, "story.off", response)
         return True
     try:
         await conversations.pass_on(tx, instance, actor, response, Matter("story", "refuse", crossing.new_name(instance, "stories")))

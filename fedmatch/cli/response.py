@@ -234,7 +234,8 @@ def feedback(which: str, name: str, text: str) -> None:
 @click.option("--credit", metavar="NAME", help="How you wish to be named in it; without it you are not.")
 @click.option("--anyway", is_flag=True, help="Propose words that may lead to somebody.")
 @click.option("--withdraw", "back", is_flag=True, help="Take your consent back: it is shown no more, here or there.")
-def story(which: str, name: str, text: str | None, credit: str | None, anyway: bool, back: bool) -> None:
+@click.option("--readable-there", is_flag=True, help="Agree that the administrators of the helper's ordinary server can read the words.")
+def story(which: str, name: str, text: str | None, credit: str | None, anyway: bool, back: bool, readable_there: bool) -> None:
     """Propose, or agree to, a story of the outcome. When both sides agreed it stands with the listing, for all who may read that, until one takes it back."""
     words = None if text is None else text_of(text)
     if back and (words is not None or credit is not None):
@@ -250,7 +251,7 @@ def story(which: str, name: str, text: str | None, credit: str | None, anyway: b
             if back:
                 heard = await stories.withdraw(tx, instance, actor, held)
                 return await stories.of(tx, instance, held), heard, answers.readable_by(held)
-            return await stories.tell(tx, instance, actor, held, words, credit=credit, anyway=anyway), True, None
+            return await stories.tell(tx, instance, actor, held, words, credit=credit, anyway=anyway, readable_there=readable_there), True, None
 
         try:
             made, heard, host = await instance.database.write(body)
