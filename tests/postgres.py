@@ -61,8 +61,8 @@ def _dies_with_us() -> None:
 def server(*, durable: bool = False, kept: Path | None = None) -> Iterator[str]:
     """A running server; gives the address of its template database, which holds every migration. Raises `NotHere`.
 
-    `durable` has it write as one that people trust, which is slower and what a benchmark measures. `kept` is a folder that it leaves as it is at the end, with
-    all its databases, for the next time.
+    `durable` has it write as one that people trust, which is slower, and gives it the memory PostgreSQL has by itself: what a benchmark measures. `kept` is a
+    folder that it leaves as it is at the end, with all its databases, for the next time.
     """
     with nullcontext(str(kept)) if kept is not None else tempfile.TemporaryDirectory(prefix="fedmatch-pg-", ignore_cleanup_errors=True) as name:
         work = Path(name)
@@ -86,8 +86,8 @@ def server(*, durable: bool = False, kept: Path | None = None) -> Iterator[str]:
             port = free.getsockname()[1]
         # No fsync: databases of tests need to survive nothing. What must survive is tried on SQLite, and is PostgreSQL's own business.
         settings = {
-            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": work, "max_connections": 200, "shared_buffers": "32MB",
-            "max_wal_senders": 0, "wal_level": "minimal", "log_min_messages": "fatal",
+            "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": work, "max_connections": 200,
+            "shared_buffers": "128MB" if durable else "32MB", "max_wal_senders": 0, "wal_level": "minimal", "log_min_messages": "fatal",
             **({} if durable else {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}),
         }  # fmt: skip
         with open(work / "log", "w+b") as log:

@@ -209,17 +209,13 @@ def _looked_up(term: Term) -> str:
 
 def match(query: Query) -> str:
     """The query in FTS5's words; everything is quoted, so that nothing of it is an operator. Words in a row are to be looked at (`exact`)."""
-    return _match([_looked_up(term) for term in query.terms], query)
+    groups = ["(" + " OR ".join(f'"{one}"' for one in group) + ")" for group in query.facets]
+    return " AND ".join([*(_looked_up(term) for term in query.terms), *groups]) or f'"{FACET}all"'
 
 
 def exact(query: Query) -> str | None:
-    """The same with words in a row, or None if there are no such that `match` does not find exactly."""
-    return _match([_term(term) for term in query.terms], query) if any(pairs(term.words) for term in query.terms) else None
-
-
-def _match(terms: Sequence[str], query: Query) -> str:
-    groups = ["(" + " OR ".join(f'"{one}"' for one in group) + ")" for group in query.facets]
-    return " AND ".join([*terms, *groups]) or f'"{FACET}all"'
+    """The words in a row that `match` does not find exactly, or None if there are no such."""
+    return " AND ".join(_term(term) for term in query.terms if pairs(term.words)) or None
 
 
 def ranked(query: Query) -> str | None:
@@ -321,7 +317,7 @@ class SqliteText:
         each = f"select rowid as id from {name} where {name} match :asked and rowid in (select value from json_each(:ids))"
         fitting = sorted((int(one["id"]) for one in await tx.all(each, asked=exactly, ids=str(ids))), reverse=True)
         if len(ids) == limit > len(fitting):  # others hold the same words, but not in a row: then looking at each would take longer
-            fitting += [int(one["id"]) for one in await tx.all(newest, asked=exactly, before=ids[-1], limit=limit - len(fitting))]
+            fitting += [int(one["id"]) for one in await tx.all(newest, asked=f"{asked} AND {exactly}", before=ids[-1], limit=limit - len(fitting))]
         return fitting
 
     async def best(self, tx: Transaction, query: Query) -> list[tuple[float, int]]:
