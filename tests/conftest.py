@@ -63,3 +63,14 @@ async def postgresql_database(postgresql_url: str) -> AsyncIterator[Engine]:
 def database(request: pytest.FixtureRequest) -> Engine:
     """A migrated database, once on each engine."""
     return request.getfixturevalue(f"{request.param}_database")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+async def database_url(request: pytest.FixtureRequest) -> AsyncIterator[str]:
+    """What instance.toml says of its database, once for each engine; that on PostgreSQL is clean and migrated."""
+    if request.param == "sqlite":
+        yield "sqlite"
+        return
+    url = await postgres.clean_database(request.getfixturevalue("postgresql_url"))
+    yield url
+    await postgres.drop(url)

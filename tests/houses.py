@@ -1,5 +1,7 @@
 """What do tests of the board stand on? A whole instance on either engine, with people in it."""
 
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from actors import follows, local
@@ -15,6 +17,14 @@ async def open_house(folder: Path, database: str = "sqlite", clock: Clock | None
     """An instance of its own on an engine of its own, with some values of its file replaced."""
     config = ready.migrated(write_config(folder, database=database, **changes))
     return await app.build(config, clock=clock)
+
+
+@asynccontextmanager
+async def opened(folder: Path, database: str = "sqlite", clock: Clock | None = None, **changes: str) -> AsyncIterator[Instance]:
+    """As `open_house`, closed afterwards."""
+    instance = await open_house(folder, database, clock, **changes)
+    yield instance
+    await app.close(instance)
 
 
 async def person(instance: Instance, name: str, *, locked: bool = False) -> Actor:

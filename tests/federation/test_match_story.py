@@ -14,7 +14,6 @@ from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import border, vouches
 from fedmatch.safety.border import Host
 from schemas.storage import Transaction
-from tests import postgres
 from tests.friends import befriend
 from tests.knowledge import Knowledge
 from tests.told import SYRIA_ARABIC
@@ -80,19 +79,9 @@ async def press(person: Person, title: str = "Pressearbeit", **more: Any) -> Lis
     return await person.listing("offer", title, "Ich helfe Gruppen, in deutsche Zeitungen zu kommen.", **(given | more))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def engine(request: pytest.FixtureRequest) -> AsyncIterator[str]:
-    if request.param == "sqlite":
-        yield "sqlite"
-        return
-    url = await postgres.clean_database(request.getfixturevalue("postgresql_url"), empty=True)
-    yield url
-    await postgres.drop(url)
-
-
-async def test_an_arabic_request_finds_a_german_offer_of_a_trusted_peer(engine: str, world: World) -> None:
+async def test_an_arabic_request_finds_a_german_offer_of_a_trusted_peer(database_url: str, world: World) -> None:
     # Given two instances that trust each other, and somebody in Berlin who offers help
-    a, b = await world.site("a", database=engine), await world.site("b")
+    a, b = await world.site("a", database=database_url), await world.site("b")
     await befriend(world, a, b)
     amal, helga = await world.person("amal@a"), await world.person("helga@b")
     offer = await press(helga)
@@ -133,7 +122,7 @@ async def test_an_arabic_request_finds_a_german_offer_of_a_trusted_peer(engine: 
     await world.settle()
     assert await suggested(amal) == []
     assert [row["state"] for row in await a.rows("select state from suggestion")] == ["dismissed"]
-    if engine == "sqlite":
+    if database_url == "sqlite":
         assert world.grep("PressOutreach").keys() <= {"a", "b"}
 
 

@@ -13,31 +13,22 @@ from hypothesis import strategies as st
 from actors import hosts, known
 from actors.instance import Instance
 from actors.known import Actor
-from fedmatch import app, chores, people
+from fedmatch import chores, people
 from fedmatch.board import listings, publish
 from outbox import posts
 from schemas.objects import PUBLIC, ActorDocument, Note, Proposal
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
-from tests import postgres
-from tests.houses import REQUEST, follow, open_house, person
+from tests.houses import REQUEST, follow, opened, person
 from tests.world import Clock
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Instance, Clock]]:
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[tuple[Instance, Clock]]:
     """An instance on each engine, with a clock of its own."""
     clock = Clock()
-    if request.param == "sqlite":
-        instance = await open_house(tmp_path, clock=clock)
+    async with opened(tmp_path, database_url, clock) as instance:
         yield instance, clock
-        await app.close(instance)
-        return
-    url = await postgres.clean_database(request.getfixturevalue("postgresql_url"))
-    instance = await open_house(tmp_path, url, clock)
-    yield instance, clock
-    await app.close(instance)
-    await postgres.drop(url)
 
 
 async def rows(instance: Instance, sql: str, **values: Any) -> list[Row]:

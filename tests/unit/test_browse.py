@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 from actors.instance import Instance
-from fedmatch import app
 from fedmatch.board import browse, life, publish, search
 from fedmatch.board.browse import bucket
 from fedmatch.board.listings import END, Listing
@@ -15,8 +14,7 @@ from fedmatch.board.search import Found, Place, Wanted
 from schemas import vocabulary
 from schemas.objects import Proposal
 from schemas.storage import Transaction
-from tests import postgres
-from tests.houses import REQUEST, open_house, person
+from tests.houses import REQUEST, opened, person
 
 WISHES = [
     Wanted(),
@@ -67,25 +65,21 @@ def some(number: int) -> Proposal:
     )
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[tuple[Instance, list[Listing]]]:
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[tuple[Instance, list[Listing]]]:
     """Forty public listings on each engine, between some that are not public, and one that is closed."""
-    url = "sqlite" if request.param == "sqlite" else await postgres.clean_database(request.getfixturevalue("postgresql_url"))
-    instance = await open_house(tmp_path, url)
-    author, other = await person(instance, "amina"), await person(instance, "omar")
-    made = []
-    for number in range(40):
-        made.append(await publish.listing(instance, author if number % 3 else other, some(number), "en", audience="public"))
-        if number % 10 == 0:
-            await publish.listing(instance, author, replace(some(number), title="canary"), "en", audience="local")
-    closed = made[7]
-    await instance.database.write(life.fulfil, instance, closed.id)
-    made[7] = replace(closed, state="fulfilled")
-    # Newest first: requests leave on the hour, so that their ids say no more than that.
-    yield instance, sorted(made, key=lambda one: one.id, reverse=True)
-    await app.close(instance)
-    if url != "sqlite":
-        await postgres.drop(url)
+    async with opened(tmp_path, database_url) as instance:
+        author, other = await person(instance, "amina"), await person(instance, "omar")
+        made = []
+        for number in range(40):
+            made.append(await publish.listing(instance, author if number % 3 else other, some(number), "en", audience="public"))
+            if number % 10 == 0:
+                await publish.listing(instance, author, replace(some(number), title="canary"), "en", audience="local")
+        closed = made[7]
+        await instance.database.write(life.fulfil, instance, closed.id)
+        made[7] = replace(closed, state="fulfilled")
+        # Newest first: requests leave on the hour, so that their ids say no more than that.
+        yield instance, sorted(made, key=lambda one: one.id, reverse=True)
 
 
 async def every(instance: Instance, wanted: Wanted, limit: int, sort: search.Sort = "newest") -> list[int]:

@@ -9,29 +9,24 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.instance import Instance
-from fedmatch import app, chores
+from fedmatch import chores
 from fedmatch.board import gists, index, life, listings, matches, publish
 from fedmatch.board.listings import Listing
 from fedmatch.database import text
 from fedmatch.matching import gist, skills, terms
 from schemas.objects import Need, Proposal, Translation
 from schemas.storage import Transaction
-from tests import postgres
-from tests.houses import REQUEST, open_house, person
+from tests.houses import REQUEST, opened, person
 
 LAWYER = Proposal("offer", "Rechtsanwältin", "Ich vertrete Geflüchtete im Asylverfahren, kostenlos", speaks=("de",))
 BARE = Proposal("request", "محامٍ", "أحتاج إلى محامٍ لطلب اللجوء", speaks=("ar",))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Instance]:
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[Instance]:
     """An instance on each engine."""
-    url = "sqlite" if request.param == "sqlite" else await postgres.clean_database(request.getfixturevalue("postgresql_url"))
-    instance = await open_house(tmp_path, url)
-    yield instance
-    await app.close(instance)
-    if url != "sqlite":
-        await postgres.drop(url)
+    async with opened(tmp_path, database_url) as instance:
+        yield instance
 
 
 async def say(instance: Instance, proposal: Proposal, language: str = "en", audience: listings.AudienceName = "public") -> Listing:

@@ -11,7 +11,6 @@ import pytest
 from actors import hosts, known
 from actors.instance import Instance
 from actors.known import Actor
-from fedmatch import app
 from fedmatch.board import (
     admissions,
     answers,
@@ -39,27 +38,18 @@ from schemas.objects import ActorDocument, Agreement, Key
 from schemas.reading import Iri
 from schemas.states import IllegalMove
 from schemas.storage import Transaction
-from tests import postgres
-from tests.houses import open_house, person
+from tests.houses import opened, person
 from tests.world import Clock
 
 House = tuple[Instance, Clock]
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[House]:
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[House]:
     """An instance on each engine, with a clock of its own."""
     clock = Clock()
-    if request.param == "sqlite":
-        instance = await open_house(tmp_path, clock=clock)
+    async with opened(tmp_path, database_url, clock) as instance:
         yield instance, clock
-        await app.close(instance)
-        return
-    url = await postgres.clean_database(request.getfixturevalue("postgresql_url"))
-    instance = await open_house(tmp_path, url, clock)
-    yield instance, clock
-    await app.close(instance)
-    await postgres.drop(url)
 
 
 async def remote(instance: Instance, name: str, host: str = "elsewhere.example") -> Actor:

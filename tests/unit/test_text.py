@@ -18,21 +18,16 @@ from fedmatch.board.search import Wanted
 from fedmatch.database import postgresql_text, sqlite_text, text
 from fedmatch.matching import terms
 from schemas.objects import Need, Proposal, Translation
-from tests import postgres
-from tests.houses import REQUEST, open_house, person
+from tests.houses import REQUEST, open_house, opened, person
 
 OFFER = replace(REQUEST, purpose="offer")
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Instance]:
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[Instance]:
     """An instance on each engine."""
-    url = "sqlite" if request.param == "sqlite" else await postgres.clean_database(request.getfixturevalue("postgresql_url"))
-    instance = await open_house(tmp_path, url)
-    yield instance
-    await app.close(instance)
-    if url != "sqlite":
-        await postgres.drop(url)
+    async with opened(tmp_path, database_url) as instance:
+        yield instance
 
 
 @pytest.fixture

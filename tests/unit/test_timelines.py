@@ -8,30 +8,20 @@ import pytest
 from actors.instance import Instance
 from actors.known import Actor
 from actors.vault import Locked
-from fedmatch import app
 from fedmatch.board import publish, social, timelines
 from fedmatch.board.timelines import Entry, Page
 from outbox import posts
 from schemas.objects import PUBLIC
 from schemas.reading import Iri
 from schemas.storage import Transaction
-from tests import postgres
-from tests.houses import follow, open_house, person
+from tests.houses import follow, opened, person
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Instance]:
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[Instance]:
     """An instance on each engine."""
-    if request.param == "sqlite":
-        instance = await open_house(tmp_path)
+    async with opened(tmp_path, database_url) as instance:
         yield instance
-        await app.close(instance)
-        return
-    url = await postgres.clean_database(request.getfixturevalue("postgresql_url"))
-    instance = await open_house(tmp_path, url)
-    yield instance
-    await app.close(instance)
-    await postgres.drop(url)
 
 
 async def home(instance: Instance, reader: Actor, page: Page | None = None) -> list[Entry]:

