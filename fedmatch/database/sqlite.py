@@ -1,7 +1,8 @@
-"""How do we write to one SQLite file, durably and fast? One writer thread that commits many bodies at once, and a few reader threads.
+"""How do we write to one SQLite file, durably and fast? One writer thread that commits many bodies at once, and one reader thread with a few to help it.
 
 Up to 100 waiting bodies run in the writer's thread, one after the other in one transaction, and share one commit (one fsync). When one of them fails, all is
 rolled back and each runs again in a savepoint of its own, so that only the guilty fails. There is no timer: while the thread works, the next batch gathers.
+Reads are taken one after the other: four threads that fight for one interpreter need four times the CPU for short reads. While one takes long, others help.
 Figures and the roads not taken: docs/decisions/0001-write-shape.md.
 """
 
@@ -33,6 +34,9 @@ log = structlog.get_logger()
 
 BATCH: Final = 100
 READERS: Final = 4
+"""One that reads, and those who help while it is held up."""
+LONG_S: Final = 0.003
+"""A read that takes longer holds up nobody behind it."""
 POLL_S: Final = 0.2
 SLOW_S: Final = 0.25
 
@@ -164,6 +168,9 @@ class SqliteDatabase:
         self._loop = loop
         self._writes: SimpleQueue[_Waiting | _Errand | None] = SimpleQueue()
         self._reads: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._left: SimpleQueue[_Waiting | None] = SimpleQueue()
+        self._reading_since: float | None = None
+        self._looking = False
         self._noticed: list[Callable[[], None]] = []
         self._watching: asyncio.Task[None] | None = None
         self._watched_enough = asyncio.Event()
@@ -171,7 +178,9 @@ class SqliteDatabase:
         self._may_read = threading.Event()
         self._may_read.set()
         self._threads = [threading.Thread(target=self._write_on, args=(writer,), name="fedmatch-writer", daemon=True)]
-        self._threads += [threading.Thread(target=self._read_on, args=(reader,), name="fedmatch-reader", daemon=True) for reader in readers]
+        for place, reader in enumerate(readers):
+            queue = self._left if place else self._reads
+            self._threads.append(threading.Thread(target=self._read_on, args=(reader, queue), name="fedmatch-reader", daemon=True))
         for thread in self._threads:
             thread.start()
 
@@ -186,7 +195,13 @@ class SqliteDatabase:
 
     async def read(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
         waiting = self._waiting(named(body), lambda tx: body(tx, *values, **named_values))
-        self._reads.put(waiting)
+        if self._held_up():
+            self._left.put(waiting)
+        else:
+            self._reads.put(waiting)
+            if not self._looking:
+                self._looking = True
+                self._loop.call_later(LONG_S, self._look_after_reader)
         return cast(T, await waiting.future)
 
     def on_commit(self, noticed: Callable[[], None]) -> None:
@@ -212,8 +227,9 @@ class SqliteDatabase:
             # Not cancelled: the thread of a connection that is being opened would answer a loop that is closed by then.
             self._watched_enough.set()
             await asyncio.wait([self._watching])
-        for _ in self._threads[1:]:
-            self._reads.put(None)
+        self._reads.put(None)
+        for _ in self._threads[2:]:
+            self._left.put(None)
         for thread in self._threads[1:]:
             await asyncio.to_thread(thread.join)
         self._writes.put(None)  # last: the writer's connection empties the WAL into the file when it is the only one left
@@ -235,6 +251,22 @@ class SqliteDatabase:
             raise Unavailable("the database is closed")
         # Inside a body, in the writer's thread, no loop runs: a nested write ends here, before anything is queued.
         return _Waiting(name, body, asyncio.get_running_loop().create_future())
+
+    def _held_up(self) -> bool:
+        """Whether the reader has been at one read for long."""
+        since = self._reading_since
+        return since is not None and time.monotonic() - since > LONG_S
+
+    def _look_after_reader(self) -> None:
+        """Leaves what waits behind a long read to the helpers; looks again while there is something to read."""
+        self._looking = not self._closed and (self._reading_since is not None or not self._reads.empty())
+        if not self._looking:
+            return
+        if self._held_up():
+            with suppress(Empty):
+                while True:
+                    self._left.put(self._reads.get_nowait())
+        self._loop.call_later(LONG_S, self._look_after_reader)
 
     async def _between_batches(self, run: Callable[[sqlite3.Connection], object]) -> object:
         if self._closed:
@@ -424,17 +456,22 @@ class SqliteDatabase:
         crashpoint("write:after-commit")
         return None
 
-    def _read_on(self, connection: sqlite3.Connection) -> None:
-        """A reader's thread."""
+    def _read_on(self, connection: sqlite3.Connection, queue: SimpleQueue[_Waiting | None]) -> None:
+        """A reader's thread: the first one's, or that of a helper."""
         deadline = 0.0
         connection.set_progress_handler(lambda: time.monotonic() > deadline, 50_000)  # about every millisecond
-        while (waiting := self._reads.get()) is not None:
+        while (waiting := queue.get()) is not None:
             self._may_read.wait()
             if waiting.future.cancelled():
                 continue
-            deadline = time.monotonic() + PATIENCE_S
+            started = time.monotonic()
+            deadline = started + PATIENCE_S
+            if queue is self._reads:
+                self._reading_since = started
             while self._read_once(connection, waiting, deadline):
                 time.sleep(RETRY_S)
+            if queue is self._reads:
+                self._reading_since = None
             self._answer([waiting])
         connection.close()
 

@@ -378,6 +378,34 @@ async def test_a_read_body_sees_one_moment(sqlite_database):
     assert await looking == (1, 1)
 
 
+async def test_short_reads_take_turns_in_one_thread_and_a_long_one_holds_up_nobody(sqlite_database):
+    async def look(tx):
+        await counted(tx)
+        return threading.get_ident()
+
+    # Given many short reads at once, then they run one after the other
+    (reader,) = set(await asyncio.gather(*[sqlite_database.read(look) for _ in range(40)]))
+
+    # When three of them take long
+    begun, go_on = threading.Semaphore(0), threading.Event()
+
+    async def stay(tx):
+        begun.release()
+        go_on.wait(5)
+        return await look(tx)
+
+    long = [asyncio.create_task(sqlite_database.read(stay)) for _ in range(3)]
+    behind = asyncio.create_task(sqlite_database.read(look))  # waits behind them from the beginning
+    for _ in long:
+        await asyncio.to_thread(begun.acquire, timeout=5)
+    # Then whoever waited and whoever comes is read for by another
+    assert reader not in {await behind, await sqlite_database.read(look)}
+    assert not any(task.done() for task in long)
+    go_on.set()
+    assert len({await task for task in long}) == 3
+    assert await sqlite_database.read(look) == reader
+
+
 async def test_a_reader_that_takes_too_long_is_stopped(database, monkeypatch):
     monkeypatch.setattr(sqlite, "PATIENCE_S", 0.2)
     monkeypatch.setattr(postgresql, "PATIENCE_S", 0.2)
