@@ -257,6 +257,7 @@ class KeyRing:
         self._most = most
         self._publics: OrderedDict[str, PublicKey] = OrderedDict()
         self._privates: OrderedDict[tuple[int, Algorithm], PrivateKey] = OrderedDict()
+        self._reading: dict[tuple[int, Algorithm], asyncio.Task[PrivateKey]] = {}
         self._forgotten = 0
 
     async def private(self, instance: "Instance", actor_id: int, algorithm: Algorithm = "rsa") -> PrivateKey:
@@ -268,8 +269,18 @@ class KeyRing:
         if found is not None:
             self._privates.move_to_end((actor_id, algorithm))
             return found
-        forgotten = self._forgotten
-        found = _opened(instance, actor_id, algorithm, await instance.database.read(_private, actor_id, algorithm))
+        # A post to many asks for one key as often at once: it is read and opened for all of them together.
+        reading = self._reading.get((actor_id, algorithm))
+        if reading is None:
+            reading = self._reading[actor_id, algorithm] = asyncio.create_task(self._read(instance, actor_id, algorithm, self._forgotten))
+        return await asyncio.shield(reading)
+
+    async def _read(self, instance: "Instance", actor_id: int, algorithm: Algorithm, forgotten: int) -> PrivateKey:
+        try:
+            found = _opened(instance, actor_id, algorithm, await instance.database.read(_private, actor_id, algorithm))
+        finally:
+            if forgotten == self._forgotten:
+                del self._reading[actor_id, algorithm]
         if forgotten == self._forgotten:
             self._privates[actor_id, algorithm] = found
             if len(self._privates) > self._most:
@@ -301,3 +312,4 @@ class KeyRing:
         self._forgotten += 1
         self._publics.clear()
         self._privates.clear()
+        self._reading.clear()  # what is read now may be old: who asks from now on reads anew

@@ -55,6 +55,7 @@ class Deliverer:
         self._instance = instance
         self._claims = Claims(instance, secrets.token_hex(8))
         self._written_by = Outcomes(instance, self._claims)
+        self._attempts = Attempts(instance, Hand())
         federation = instance.config.federation
         self._slots = federation.deliveries_at_once
         self._per_host = federation.per_host
@@ -92,24 +93,22 @@ class Deliverer:
         self._stopping.clear()
         self._finished.clear()
         try:
-            with Hand() as hand:
-                self._attempts = Attempts(self._instance, hand)
-                async with asyncio.TaskGroup() as tasks:
-                    stopper = tasks.create_task(self._stop_with(stop))
-                    beat = tasks.create_task(self._keep_leases())
-                    writer = tasks.create_task(self._write_outcomes())
-                    flights: set[asyncio.Task[None]] = set()
-                    await self._claim_on(tasks, flights)
-                    if flights:
-                        _, late = await asyncio.wait(flights, timeout=DRAIN_S)
-                        for flight in late:
-                            flight.cancel()
-                        await asyncio.gather(*late, return_exceptions=True)
-                    self._closing = True
-                    self._news.set()
-                    await writer
-                    stopper.cancel()
-                    beat.cancel()
+            async with asyncio.TaskGroup() as tasks:
+                stopper = tasks.create_task(self._stop_with(stop))
+                beat = tasks.create_task(self._keep_leases())
+                writer = tasks.create_task(self._write_outcomes())
+                flights: set[asyncio.Task[None]] = set()
+                await self._claim_on(tasks, flights)
+                if flights:
+                    _, late = await asyncio.wait(flights, timeout=DRAIN_S)
+                    for flight in late:
+                        flight.cancel()
+                    await asyncio.gather(*late, return_exceptions=True)
+                self._closing = True
+                self._news.set()
+                await writer
+                stopper.cancel()
+                beat.cancel()
         finally:
             if self._early is not None:
                 self._early.cancel()

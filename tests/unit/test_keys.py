@@ -1,7 +1,9 @@
 """Do keys sign, verify, travel and stay secret?"""
 
+import asyncio
 import base64
 from pathlib import Path
+from typing import Any
 
 import pytest
 from cryptography.hazmat.primitives import serialization
@@ -240,3 +242,37 @@ async def test_the_ring_stays_bounded(home: House) -> None:
         actor = await home.stranger(name)
         assert await home.instance.keys.public(home.instance, f"{actor.uri}#main-key") is not None
     assert len(home.instance.keys._publics) == 3
+
+
+async def test_many_who_need_one_key_at_once_read_it_once(home: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    alice = await home.person("alice")
+    ring = home.instance.keys = keys.KeyRing()
+    reads = 0
+    real = home.instance.database.read
+
+    async def count(*body: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await real(*body)
+
+    monkeypatch.setattr(home.instance.database, "read", count)
+    asked = [asyncio.create_task(ring.private(home.instance, alice.id)) for _ in range(20)]
+    await asyncio.sleep(0)
+    asked[0].cancel()  # who asked first gives up: the others get it all the same
+    found = await asyncio.gather(*asked[1:])
+    assert len({id(key) for key in found}) == 1
+    assert reads == 1
+    # And what was changed meanwhile is read anew
+    ring.forget()
+    old = asyncio.create_task(ring.private(home.instance, alice.id))
+    await asyncio.sleep(0)
+    ring.forget()
+    new = await ring.private(home.instance, alice.id)
+    await old
+    assert reads == 3
+    assert await ring.private(home.instance, alice.id) is new
+    # And nobody's error stays
+    for _ in range(2):
+        with pytest.raises(NoKey):
+            await ring.private(home.instance, alice.id + 1)
+    assert reads == 5
