@@ -203,15 +203,17 @@ where uri = :uri
 
 UPSERT: Final = """
 insert into actor (id, uri, local, host_id, kind, username, handle_host, state, withdrawn, name, summary, url, inbox, shared_inbox, outbox,
-  followers, following, featured, icon, locked, discoverable, also_known_as, moved_to, fields, published, updated, fetched_at)
+  followers, following, featured, icon, locked, discoverable, also_known_as, moved_to, fields, published, updated, fetched_at, hides_public, hides_unlisted)
 values (:id, :uri, 0, :host_id, :kind, :username, :handle_host, :state, :withdrawn, :name, :summary, :url, :inbox, :shared_inbox, :outbox,
-  :followers, :following, :featured, :icon, :locked, :discoverable, :also_known_as, :moved_to, :fields, :published, :updated, :now)
+  :followers, :following, :featured, :icon, :locked, :discoverable, :also_known_as, :moved_to, :fields, :published, :updated, :now,
+  :hides_public, :hides_unlisted)
 on conflict (uri) do update
 set host_id = excluded.host_id, kind = excluded.kind, username = excluded.username, handle_host = excluded.handle_host, name = excluded.name,
   summary = excluded.summary, url = excluded.url, inbox = excluded.inbox, shared_inbox = excluded.shared_inbox, outbox = excluded.outbox,
   followers = excluded.followers, following = excluded.following, featured = excluded.featured, icon = excluded.icon, locked = excluded.locked,
   discoverable = excluded.discoverable, also_known_as = excluded.also_known_as, moved_to = excluded.moved_to, fields = excluded.fields,
   published = excluded.published, updated = excluded.updated, fetched_at = excluded.fetched_at, failed_at = null,
+  hides_public = excluded.hides_public, hides_unlisted = excluded.hides_unlisted,
   state = case when actor.state = 'suspended' and actor.withdrawn = 0 then 'suspended' else excluded.state end,
   withdrawn = case when actor.state = 'suspended' and actor.withdrawn = 0 then 0 else excluded.withdrawn end
 where actor.local = 0
@@ -257,6 +259,8 @@ async def store(tx: Transaction, instance: "Instance", document: ActorDocument, 
         icon=document.icon,
         locked=int(document.locked),
         discoverable=int(document.discoverable),
+        hides_public=int(document.hides_public),
+        hides_unlisted=int(document.hides_unlisted),
         also_known_as=json.dumps(document.also_known_as),
         moved_to=document.moved_to,
         fields=json.dumps([(field.name, field.value) for field in document.fields]),

@@ -18,6 +18,7 @@ from actors.fetch import FetchFailed
 from actors.keys import NoKey
 from actors.known import Actor
 from actors.sealing import DoesNotOpen, SealingKey, Way
+from outbox import owed
 from outbox import publish as outgoing
 from outbox.address import Inbox
 from schemas import documents, sealed
@@ -85,6 +86,26 @@ async def publish(
         ordering_key=key,
         confidential=True,
         not_before=not_before,
+    )
+
+
+async def owe(tx: Transaction, instance: "Instance", activity: Activity, host: str, *, ordering_key: str) -> None:
+    """Keeps a Delete for a peer that may not be spoken to: it leaves sealed, and only when that is trusted again (outbox/owed.py)."""
+    partner = await peers.partner_named(tx, host)
+    if partner is None:
+        return  # an admin forgot it altogether since
+    application = await known.application(tx)
+    await owed.note(
+        tx,
+        instance,
+        application.id,
+        documents.dumps(documents.activity(activity)),
+        [Inbox(partner.inbox, partner.host_id)],
+        uri=Iri(f"{instance.config.base_url}/sealed/{secrets.token_hex(16)}"),
+        kind="Delete",
+        object=partner.application,
+        ordering_key=_key(instance, partner.host, ordering_key),
+        confidential=True,
     )
 
 
@@ -216,6 +237,9 @@ async def keep(tx: Transaction, instance: "Instance", host: str, ordering_key: s
     key = _key(instance, host, ordering_key)
     if await tx.execute(UNSAID, ordering_key=key, now=instance.clock.ms()):
         await tx.execute(outgoing.ERASE_BODIES, ordering_key=key)
+    partner = await peers.partner_named(tx, host)
+    if partner is not None:
+        await owed.drop(tx, instance, partner.host_id, key)
 
 
 RESUME: Final = """
@@ -268,7 +292,8 @@ async def resume(tx: Transaction, instance: "Instance", host_id: int) -> None:
 
 
 async def stop(tx: Transaction, instance: "Instance", host_id: int, why: str) -> int:
-    """Gives up everything that is not public and waits for a host, and erases it; how many."""
+    """Gives up everything that is not public and waits for a host, and erases it; how many. What was deleted it is told when it is trusted again."""
+    await owed.keep_deletes(tx, instance, host_id)
     rows = await tx.all(WAITING, host_id=host_id)
     now = instance.clock.ms()
     if rows:

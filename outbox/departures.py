@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Final, Literal, cast
 
 import structlog
 
+from outbox import owed
 from outbox.backoff import DAY
 from outbox.outcomes import DEAD, ERASE_BODY
 from schemas.events import DeliveryGaveUp
@@ -102,8 +103,12 @@ where delivery.host_id = :host_id
 
 
 async def stop(tx: Transaction, instance: "Instance", host_id: int, why: str, *, inbox: str | None = None) -> int:
-    """Gives up everything that waits for a host, or for one inbox of it, now and with the reason `why`; how many. What is in flight may still arrive."""
+    """Gives up everything that waits for a host, or for one inbox of it, now and with the reason `why`; how many. What is in flight may still arrive.
+
+    What was deleted is said when the host may be spoken to again (outbox/owed.py).
+    """
     if inbox is None:
+        await owed.keep_deletes(tx, instance, host_id)
         rows = await tx.all(WAITING_FOR_HOST, host_id=host_id)
     else:
         rows = await tx.all(WAITING_FOR_INBOX, host_id=host_id, inbox=inbox)
@@ -164,4 +169,5 @@ async def prune(tx: Transaction, now_ms: int) -> int:
     gone = 0
     for state, kept in KEPT.items():
         gone += await tx.execute(OLD_DELIVERIES, state=state, before=now_ms - kept)
+    gone += await owed.prune(tx, now_ms)
     return gone + await tx.execute(OLD_OUTGOING, before=now_ms - KEPT["sent"])

@@ -1,6 +1,7 @@
 """Who may read this post? The one predicate: in SQL for lists, and `can_read` for a single post. Whether a host may speak with us at all is actors.trust.
 
-public and unlisted: everybody. followers: the author, accepted followers, those it addresses. direct: the author and those it addresses. Never across a block.
+public and unlisted: everybody; but who is nobody here, only where the author's server does not keep it from the open web (GoToSocial). followers: the author,
+accepted followers, those it addresses. direct: the author and those it addresses. Never across a block.
 """
 
 from dataclasses import dataclass
@@ -41,6 +42,11 @@ VISIBLE: Final = """
     from actor as author
     where author.id = post.actor_id
       and author.state = 'active'
+      and (
+        case post.visibility when 'public' then author.hides_public when 'unlisted' then author.hides_unlisted else 0 end = 0
+        or cast(:viewer_actor as integer) <> 0
+        or :viewer_host <> ''
+      )
   )
   and (
     post.visibility in ('public', 'unlisted')

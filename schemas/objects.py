@@ -71,6 +71,10 @@ class ActorDocument:
     discoverable: bool = False
     suspended: bool = False
     """Its own server has silenced it and says so (Mastodon)."""
+    hides_public: bool = False
+    """What they say to everybody is not to be shown to whoever has no account (GoToSocial); read, not written."""
+    hides_unlisted: bool = True
+    """The same of what is unlisted."""
     published: datetime | None = None
     updated: datetime | None = None
     moved_to: Iri | None = None

@@ -22,15 +22,18 @@ NAMESPACES: Final = (
     "http://schema.org/",
     "https://purl.archive.org/socialweb/webfinger#",
     "https://w3id.org/fep/844e#",
+    "https://gotosocial.org/ns#",
 )
 PREFIXES: Final[Mapping[str, str]] = {
     "as": AS, "ldp": "http://www.w3.org/ns/ldp#", "sec": "https://w3id.org/security#", "toot": "http://joinmastodon.org/ns#", "schema": "http://schema.org#",
+    "gts": "https://gotosocial.org/ns#",
 }  # fmt: skip
 """What these mean where a document does not say it."""
 MEMBERS: Final = frozenset({
     "preferredUsername", "webfinger", "name", "summary", "url", "href", "mediaType", "icon", "published", "updated", "inbox", "outbox", "followers",
     "following", "featured", "endpoints", "sharedInbox", "manuallyApprovesFollowers", "discoverable", "suspended", "movedTo", "alsoKnownAs", "attachment",
     "value", "generator", "implements", "publicKey", "publicKeyPem", "owner", "assertionMethod", "controller", "publicKeyMultibase",
+    "hidesToPublicFromUnauthedWeb", "hidesCcPublicFromUnauthedWeb",
 })  # fmt: skip
 _KEYWORDS: Final = {"@id": "id", "@type": "type"}
 MOST_TERMS: Final = 200

@@ -66,6 +66,9 @@ def parse_actor(document: Document) -> ActorDocument:
         locked=first(document.get("manuallyApprovesFollowers")) is True,
         discoverable=first(document.get("discoverable")) is True,
         suspended=first(document.get("suspended")) is True,
+        # GoToSocial; what is not said is false for the one and true for the other.
+        hides_public=first(document.get("hidesToPublicFromUnauthedWeb")) is True,
+        hides_unlisted=first(document.get("hidesCcPublicFromUnauthedWeb")) is not False,
         published=moment(first(document.get("published"))),
         updated=moment(first(document.get("updated"))),
         moved_to=iri(document.get("movedTo")),

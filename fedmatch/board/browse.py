@@ -75,9 +75,9 @@ from ({OF_HASHTAG}) as picked
 
 
 async def of_author(tx: Transaction, instance: "Instance", actor_id: int, before: int = END, limit: int = PAGE) -> Found:
-    """What an actor asks and offers in public, also what is closed, older than the key `before`; nothing of one whom our policy hides."""
+    """What an actor asks and offers in public, also what is closed, older than the key `before`; nothing of one whom our policy, or their server, hides."""
     rows = await tx.all(PAGE_OF_AUTHOR, actor_id=actor_id, before=before, scan=SCAN, limit=limit + 1)
-    shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
+    shown = [row for row in rows if row["local"] or (instance.trust.actor(row["author_uri"], "receive").shown and not row["kept_in"])]
     found = await listings.from_rows(tx, instance, shown)
     if len(rows) > limit:
         return _found(found, limit, rows[-1]["post_id"])

@@ -18,7 +18,7 @@ from fedmatch.board.notes import note_of
 from fedmatch.board.terms import Terms
 from fedmatch.jobs import enqueue
 from fedmatch.safety import vouches
-from outbox import confidential
+from outbox import confidential, owed
 from schemas.activities import Activity, Create, Delete, Update
 from schemas.events import Farewell, PeerLost, PeerTrusted, VouchesChanged
 from schemas.objects import Circle, Note, Tombstone
@@ -182,7 +182,7 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
             says.append(_again(instance, author, note) if had else _first(author, note))
             # Whoever had it before may have kept it, and what they know already they do not take twice.
             there = had and listing.updated is not None
-            await tx.execute(GIVE, post_id=listing.id, host_id=partner.host_id, now=instance.clock.ms())
+            await tx.execute(GIVE, post_id=listing.id, host_id=partner.host_id, now=_hour(instance))
         if there:
             when = updated or listing.updated
             says.append(Update(id=Iri(f"{note.id}#updates/{when}"), actor=author.uri, object=note, to=note.to, published=note.updated))
@@ -190,6 +190,11 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
             await confidential.publish(tx, instance, author, activity, partner.host_id, object=note.id, ordering_key=_key(note.id, partner.host))
         for vouch in listing.vouches:
             await vouches.given(tx, instance, vouch, partner.host_id)
+
+
+def _hour(instance: "Instance") -> int:
+    """The whole hour that began last: rows that a person's deed writes tell nothing finer, and it was readable there no longer than they say."""
+    return instance.clock.ms() // HOUR_MS * HOUR_MS
 
 
 def _first(author: Actor, note: Note) -> Create:
@@ -209,7 +214,7 @@ async def narrow(tx: Transaction, instance: "Instance", author: Actor, listing: 
     held = {int(row["host_id"]): str(row["host"]) for row in await tx.all(HELD, post_id=listing.id)}
     for host_id in held.keys() - may:
         await take_back(tx, instance, author, listing.url, host_id, held[host_id])
-        await tx.execute(END, post_id=listing.id, host_id=host_id, now=instance.clock.ms())
+        await tx.execute(END, post_id=listing.id, host_id=host_id, now=_hour(instance) + HOUR_MS)
     return frozenset(held.keys() & may)
 
 
@@ -278,10 +283,13 @@ async def _ask(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, h
             await take_back(tx, instance, author, uri, host_id, host)
         except confidential.NotTrusted:
             log.info("board.copy_not_taken_back", host=host_id)  # an admin forgot it altogether since
+    else:
+        await confidential.owe(tx, instance, await _gone(tx, instance, author, uri, host_id), host, ordering_key=_key(uri, host))
 
 
 async def trusted(instance: "Instance", tx: Transaction, event: PeerTrusted) -> None:
-    """A peer is trusted, perhaps again: what is open and meant for it goes there soon, and of that it keeps what it holds: no Delete that waited is sent."""
+    """A peer is trusted, perhaps again: what is open and meant for it goes there soon, and of that it keeps what it holds: no Delete that waited is sent.
+    What else it held when it was blocked it is asked to delete."""
     partner = await peers.partner(tx, event.host_id)
     if event.anew:
         await tx.execute(FORGOTTEN, host_id=event.host_id, now=instance.clock.ms())  # it is given all of it again; what it has it does not take twice
@@ -291,6 +299,7 @@ async def trusted(instance: "Instance", tx: Transaction, event: PeerTrusted) -> 
             continue
         if readable_at(partner, listing, await terms.of(tx, instance, listing.id)) is not None:
             await confidential.keep(tx, instance, partner.host, _key(listing.url, partner.host))
+    await owed.say(tx, instance, event.host_id)
     await enqueue(tx, instance, "share", "all", instance.clock.ms())
 
 

@@ -182,7 +182,10 @@ class Words:
 COLUMNS: Final = """listing.post_id, listing.kind, listing.state, listing.audience, listing.title, listing.text, listing.sealed, listing.language,
   listing.region, listing.urgency, listing.until, listing.expires_at, listing.more, listing.reviewed, listing.pace, listing.pause, listing.confidential,
   listing.revision,
-  post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host, actor.uri as author_uri"""
+  post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host, actor.uri as author_uri,
+  case post.visibility when 'public' then actor.hides_public when 'unlisted' then actor.hides_unlisted else 0 end as kept_in"""
+"""`kept_in`: 1 for what is shown only to whoever is somebody here, because its author's server asks for that."""
+
 
 EVERY: Final = f"""
 select {COLUMNS}

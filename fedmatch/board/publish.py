@@ -20,12 +20,12 @@ from fedmatch.board.terms import Terms
 from fedmatch.safety import vouches
 from inbox import dereference, replies
 from inbox.errors import Later
-from outbox import fetched, polls, posts
+from outbox import fetched, owed, polls, posts
 from outbox import publish as outbox
-from outbox.address import Audience
+from outbox.address import Audience, Inbox
 from outbox.posts import Post
 from outbox.visible import Member, can_read
-from schemas import html
+from schemas import documents, html
 from schemas.activities import Create, Delete, Update
 from schemas.crashpoint import crashpoint
 from schemas.objects import PUBLIC, Hashtag, Mention, Note, Option, Poll, Proposal, Purpose, Tallies, Tombstone
@@ -318,7 +318,25 @@ async def remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post
     proven = not instance.vault.locked and await listings.state_of(tx, held.id) is not None
     await posts.remove(tx, instance, held)
     await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=proven)
+    if held.public:
+        await _owe(tx, instance, actor, activity, held.uri, proven=proven)
     log.info("board.deleted", post=held.id, actor=actor.id)
+
+
+async def _owe(
+    tx: Transaction, instance: "Instance", actor: Actor, activity: Delete | Update, uri: Iri, *, proven: bool, wishes: Terms = terms.DEFAULT
+) -> None:
+    """Keeps for later what everybody who may hold something public is told, for servers that may not be told now: peers, and whoever was sent it of late."""
+    partners = [one for one in await peers.partners(tx) if owed.refused(instance, one.host) and not wishes.keeps_from(one.terms.countries)]
+    inboxes = [Inbox(one.inbox, one.host_id) for one in partners]
+    if isinstance(activity, Delete):
+        inboxes += await owed.holders(tx, instance, uri)
+    if not inboxes:
+        return
+    document = documents.activity(activity)
+    body = documents.dumps(await outbox.prove(tx, instance, actor, document) if proven else document)
+    name = Iri(activity.id or f"{uri}#owed")
+    await owed.note(tx, instance, actor.id, body, inboxes, uri=name, kind=type(activity).__name__, object=uri, ordering_key=uri)
 
 
 async def delete_person(instance: "Instance", actor: Actor) -> None:
@@ -711,6 +729,9 @@ async def changed(
     activity = Update(id=Iri(f"{held.uri}#updates/{ms}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=updated)
     audience = await _everybody(tx, instance, actor, held)
     await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=_is_offer(note))
+    if found.state not in listings.OPEN:
+        # What is open comes again with the trust (welcome.py); that something closed has to be kept.
+        await _owe(tx, instance, actor, activity, held.uri, proven=_is_offer(note), wishes=await terms.of(tx, instance, id))
 
 
 async def tell(instance: "Instance", key: str, _payload: bytes) -> None:

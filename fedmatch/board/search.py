@@ -50,7 +50,8 @@ CLOSED: Final = ("paused", "matched", "fulfilled", "expired", "withdrawn")
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What somebody looks for; what is empty does not matter. `words` must all occur (one of several words, as a phrase); of `slugs`, categories or skills, and
-    of `speaks` one must be named. `before` is a moment (ms) at which it has to be closed; `room` how many people it must have room for.
+    of `speaks` one must be named. `before` is a moment (ms) at which it has to be closed; `room` how many people it must have room for; `outside`: without what
+    its author's server shows only to who has an account, for whoever has none here.
     """
 
     words: tuple[str, ...] = ()
@@ -68,6 +69,7 @@ class Wanted:
     origin: str | None = None
     actor_id: int | None = None
     here: bool = False
+    outside: bool = False
     state: State = "open"
 
 
@@ -193,20 +195,20 @@ SOME: Final = f"""
 """
 
 
-async def by_ids(tx: Transaction, instance: "Instance", ids: Sequence[int]) -> list[Listing]:
-    """The public listings of these ids, in their order, as many as are there and shown by our policy."""
+async def by_ids(tx: Transaction, instance: "Instance", ids: Sequence[int], *, outside: bool = False) -> list[Listing]:
+    """The public listings of these ids, in their order, as many as are there and shown by our policy; `outside` as in `Wanted`."""
     held: dict[int, Listing] = {}
     for at in range(0, len(ids), CHUNK):
         part = ids[at : at + CHUNK]
         rows = await tx.all(SOME, **{f"a{place}": part[min(place, len(part) - 1)] for place in range(CHUNK)})
-        shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
+        shown = [row for row in rows if row["local"] or (instance.trust.actor(row["author_uri"], "receive").shown and not (outside and row["kept_in"]))]
         held |= {one.id: one for one in await listings.from_rows(tx, instance, shown)}
     return [held[key] for key in ids if key in held]
 
 
 async def _fitting(tx: Transaction, instance: "Instance", ids: Sequence[int], wanted: Wanted) -> list[Listing]:
     now = instance.clock.ms()
-    found = [one for one in await by_ids(tx, instance, ids) if fits(one, wanted, now)]
+    found = [one for one in await by_ids(tx, instance, ids, outside=wanted.outside) if fits(one, wanted, now)]
     if wanted.room is None:
         return found
     return [one for one in found if await _has_room(tx, one, wanted.room)]

@@ -21,7 +21,7 @@ from actors.trust import Level, Trust
 from fedmatch.jobs import enqueue
 from fedmatch.safety import audit, peering
 from inbox.people import between
-from outbox import departures, posts, publish
+from outbox import departures, owed, posts, publish
 from outbox.address import Audience
 from schemas.activities import Accept, Reject, Undo
 from schemas.events import Followed
@@ -300,6 +300,8 @@ async def _host(tx: Transaction, instance: "Instance", name: str, rules: Trust) 
             for those in await tx.all(SUSPENDED_OF, host_id=row["id"], host=row["name"]):
                 if all(rules.verdict(host, "receive").level != "blocked" for host in (those["name"], those["handle_host"])):
                     await tx.execute(RESUME_HOST, host_id=those["id"], host=those["handle_host"])
+            if verdict.allowed:
+                await owed.say(tx, instance, row["id"])
             if row["name"] != name and rules.verdict(name, "deliver") == trust.BLOCKED:
                 apart.append(row["name"])
     for rule in await peers.rules(tx):

@@ -42,7 +42,7 @@ TABLES: Final[Mapping[str, Table]] = {
     "actor": table(
         "every name, profile and address that is known here, ours and theirs; which of ours are for one time, and not whose",
         open="id uri local host_id kind username handle_host state name summary url inbox shared_inbox outbox followers following featured icon locked "
-        "discoverable also_known_as moved_to fields published updated fetched_at failed_at withdrawn one_time",
+        "discoverable also_known_as moved_to fields published updated fetched_at failed_at withdrawn one_time hides_public hides_unlisted",
     ),
     "actor_key": table(
         "public keys",
@@ -109,6 +109,10 @@ TABLES: Final[Mapping[str, Table]] = {
         open="post_id kind state audience title text language region urgency until created_at changed_at more expires_at reviewed pace pause draft_id "
         "confidential revision",
         sealed="sealed",
+    ),
+    "owed": table(
+        "how much is still to be said to which server that was blocked", "that a post was deleted or closed: which, and whose", open="id host_id until",
+        sealed="sealed", hashed="mark",
     ),
     "letter": table("how many letters left in which hour, 30 days back", "their words, and to which server", open="until", sealed="sealed", hashed="hash"),
     "listing_act": table("how often somebody acted for a group", "who", open="id actor_id", sealed="sealed"),

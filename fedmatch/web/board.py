@@ -111,7 +111,7 @@ async def listed(instance: "Instance", wanted: Wanted, sort: Sort, look: Look) -
 
 async def searched(instance: "Instance", asked: filters.Asked, limit: int) -> Listed:
     """The page of the board that an address names. Raises `BadCursor`."""
-    wanted = asked.wanted
+    wanted = replace(asked.wanted, outside=True)
     if "author" in asked.kept:
         wanted = replace(wanted, actor_id=await instance.database.read(filters.author, instance, asked.kept["author"]) or 0)
     if asked.wrong:
@@ -138,7 +138,7 @@ class Board:
         instance = self._made.instance
 
         async def newest(tx: Transaction) -> Found:
-            return await search.page(tx, instance, Wanted(), limit=ON_FRONT)
+            return await search.page(tx, instance, Wanted(outside=True), limit=ON_FRONT)
 
         found = await instance.database.read(newest)
         return self._made.page(

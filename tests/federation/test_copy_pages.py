@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from fedmatch.board import life
+from fedmatch.board import life, search
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import border
 from fedmatch.web.language import OFFERED
+from tests.fakepeer import PUBLIC
 from tests.friends import befriend
 from tests.unit.test_board_pages import sound
 from tests.unit.test_pages import ask
@@ -139,3 +140,54 @@ async def test_an_address_with_rubbish_shows_the_same_page(world: World) -> None
     ):
         plain, rubbish = await ask(house, page), await ask(house, f"{page}?{RUBBISH}")
         assert (rubbish.status, rubbish.body) == (200, plain.body), page
+
+
+async def test_what_its_server_keeps_from_the_open_web_is_shown_to_members_alone(world: World) -> None:
+    # Given a reader who follows people of GoToSocial with every choice it has; what is not said is: public ones may be shown, unlisted ones not
+    reader = await world.person("reader@b")
+    b, peer = reader.site.instance, await world.peer()
+    choices: dict[str, tuple[dict[str, bool], bool, bool]] = {
+        "silent": ({}, True, False),
+        "open": ({"hidesToPublicFromUnauthedWeb": False, "hidesCcPublicFromUnauthedWeb": False}, True, True),
+        "shut": ({"hidesToPublicFromUnauthedWeb": True}, False, False),
+        "far": ({"https://gotosocial.org/ns#hidesToPublicFromUnauthedWeb": True, "gts:hidesCcPublicFromUnauthedWeb": False}, False, True),
+    }
+    wanted: dict[str, bool] = {}
+    named: dict[str, str] = {}
+    for name, (said, public, unlisted) in choices.items():
+        author = peer.actor(name, overrides=said)
+        await reader.follow(author.handle)
+        await world.settle()
+        for title, to, cc, shown in ((f"To-{name}", PUBLIC, author.followers, public), (f"Cc-{name}", author.followers, PUBLIC, unlisted)):
+            note = author.note(title, to=[to], cc=[cc], purpose="offer", publishes={"type": "Intent", "name": title})
+            assert (await author.send(author.create(note), f"{reader.site.base}/inbox")).status == 202
+            wanted[note["id"]] = shown
+            named[title] = note["id"]
+    await world.settle()
+    rows = {row["uri"]: int(row["id"]) for row in await reader.site.rows("select id, uri from post where local = 0")}
+    assert rows.keys() == wanted.keys()
+
+    # Then whoever has no account finds those that may be shown, by every way, and of the others not that they are there
+    missing = await ask(b, "/listings/1")
+    ids = {uri for uri, shown in wanted.items() if shown}
+    for place in ("/board", "/board.atom", "/", "/board?kind=offer"):
+        page = (await ask(b, place)).text
+        assert {uri for uri, number in rows.items() if f"/listings/{number}" in page or uri in page} == ids, place
+    for uri, number in rows.items():
+        for suffix in ("", "/recommend"):
+            page = await ask(b, f"/listings/{number}{suffix}")
+            assert page.status == 200 if wanted[uri] else (page.status, page.body) == (404, missing.body), uri
+    # and members find all of them
+    found = await b.database.read(search.search, b, search.Wanted(kind="offer"))
+    assert {one.url for one in found} == wanted.keys()
+    assert {one["url"] for one in await reader.site.listings()} == wanted.keys()
+
+    # When one of them changes their mind, so do the pages
+    author = peer.actors["shut"]
+    author.overrides = {"hidesToPublicFromUnauthedWeb": False}
+    assert (await author.send(author.activity("Update", author.document(), to=[PUBLIC]), f"{reader.site.base}/inbox")).status == 202
+    await world.settle()
+    page = (await ask(b, "/board")).text
+    assert {row["uri"] for row in await reader.site.rows("select uri from actor where hides_public = 1")} == {peer.actors["far"].id}
+    assert f"/listings/{rows[named['To-shut']]}" in page, "what is public is shown again"
+    assert f"/listings/{rows[named['To-far']]}" not in page

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.trust import Level
-from fedmatch.board import listings, publish, suggestions, welcome
+from fedmatch.board import life, listings, publish, reach, suggestions, welcome
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import border, peering
@@ -141,9 +141,57 @@ async def test_what_was_taken_back_comes_again_with_the_trust(world: World, leve
     await world.later(hours=1)
     # Then each holds what is open and meant for it, as before
     states = {row["uri"]: row["state"] for row in await a.rows("select uri, state from listing join post on post.id = listing.post_id where local = 0")}
-    # What was withdrawn while nothing could be said to a blocked one ends there with its time
-    assert states == {quiet.url: "open"} | ({} if level == "limited" else {over.url: "open"})
+    # What was withdrawn while nothing could be said to a blocked one is asked back now
+    assert states == {quiet.url: "open"}
+    assert await b.rows("select * from owed") == []
     assert set(await held(b)) == {asked.url}
     shown = await a.instance.database.read(listings.find, a.instance, quiet.url)
     assert shown is not None
     assert (shown.title, shown.state) == ("Nur unter uns", "open")
+
+
+@pytest.mark.parametrize("again", ["known", "trusted"])
+async def test_what_ended_while_a_peer_was_blocked_ends_there_when_it_may_hear_again(world: World, again: str) -> None:
+    # Given a peer that holds what is public, what is not, and what has an end nobody told it
+    a, b, c = await world.site("a"), await world.site("b"), await world.site("c")
+    await befriend(world, a, b)
+    await befriend(world, b, c)
+    helga = await world.person("helga@b")
+    gone = [await lawyer(helga, "Zurückgezogen"), await lawyer(helga, "Ganz zu Ende")]
+    done, kept = await lawyer(helga, "Erledigt"), await lawyer(helga, "Bleibt")
+    quiet = await lawyer(helga, "Leise, canary-owed", audience="network", terms=OPEN_TO_HELPERS)
+    narrow = await lawyer(helga, "Bald enger", audience="network", terms=OPEN_TO_HELPERS)
+    await world.settle()
+    everything = {one.url for one in (*gone, done, kept, quiet, narrow)}
+    assert await held(a) == await held(c)
+    assert set(await held(a)) == everything
+
+    # When it is blocked, one Delete waiting for it, and everything ends or narrows in that time
+    await border.decide(b.instance, Host(a.host), "blocked", "for a while")
+    await world.settle()
+    await helga.withdraw(gone[0])
+    await helga.withdraw(quiet)
+    await b.instance.database.write(life.fulfil, b.instance, done.id)
+    found = await b.instance.database.read(listings.find, b.instance, narrow.url)
+    assert found is not None
+    await reach.change(b.instance, found, "peers", (c.host,))
+    await helga.delete(gone[1].url)
+    await world.later(hours=2)
+    assert set(await held(a)) == everything, "nothing is said to who is blocked"
+    owed = await b.rows("select * from owed")
+    assert {row["host_id"] for row in owed} == {row["id"] for row in await b.rows("select id from host where name = :name", name=a.host)}
+    assert world.grep("canary-owed") == {}
+
+    # Then it hears of it as soon as it may: of what is public when it is allowed, of the rest when it is trusted
+    await border.decide(b.instance, Host(a.host), "known", "talked")
+    await world.later(minutes=1)
+    states = {row["uri"]: row["state"] for row in await a.rows("select uri, state from listing join post on post.id = listing.post_id where local = 0")}
+    assert states == {done.url: "fulfilled", kept.url: "open", quiet.url: "open", narrow.url: "open"}
+    if again == "trusted":
+        await world.later(minutes=6)
+        await befriend(world, a, b)
+        await world.later(hours=1)
+        assert {url: states for url, states in (await held(a)).items() if url != done.url} == {kept.url: "public"}
+        assert await b.rows("select * from owed") == []
+    # and who was never blocked heard it at once
+    assert set(await held(c)) == {done.url, kept.url, narrow.url}

@@ -1,5 +1,6 @@
 """Who may read this post?"""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ from outbox.visible import VISIBLE, Anonymous, Member, Remote, Viewer, can_read,
 from schemas.activities import Accept, Follow
 from schemas.objects import PUBLIC, Note
 from schemas.reading import Iri
-from tests.house import BASE, House, build, configure
+from tests.house import BASE, House, build, configure, describe, store
 
 
 @pytest.fixture
@@ -47,6 +48,20 @@ async def test_everybody_reads_what_is_public_or_unlisted(house: House) -> None:
     for number, to in ((1, (PUBLIC,)), (2, (amina.followers, PUBLIC))):
         post = await write(house, amina, number, *to)
         for viewer in (Anonymous(), Member(999), Remote(999, "nowhere.example")):
+            assert await reads(house, viewer, post)
+
+
+async def test_what_a_server_keeps_from_the_open_web_is_read_by_who_is_somebody(house: House) -> None:
+    shut, silent = await house.stranger("shut"), await house.stranger("silent")
+    await house.write(store, house.instance, describe("shut", hides_public=True, hides_unlisted=False))
+    expected = {(shut.id, 1): False, (shut.id, 2): True, (silent.id, 1): True, (silent.id, 2): False}
+    for (author, which), shown in expected.items():
+        note = Note(Iri(f"https://theirs.example/{author}/{which}"), shut.uri if author == shut.id else silent.uri, "<p>x</p>", published=house.clock.now())
+        note = replace(note, to=(PUBLIC,)) if which == 1 else replace(note, to=(Iri("https://theirs.example/followers"),), cc=(PUBLIC,))
+        post = await house.write(posts.store, house.instance, shut if author == shut.id else silent, note, local=False)
+        assert isinstance(post, Post)
+        assert await reads(house, Anonymous(), post) == shown
+        for viewer in (Member(999), Remote(999, "nowhere.example")):
             assert await reads(house, viewer, post)
 
 
