@@ -31,7 +31,7 @@ from schemas.storage import Transaction
 
 PART: Final = 4096
 """Texts in one part: a search costs a fortieth of a millisecond for each part it goes through, and reads at most so many rows in each."""
-LOOK: Final = 32
+LOOK: Final = 128
 """One text in so many looks whether its part is full: counting costs, and whoever counts is in the way of whoever writes there meanwhile."""
 SAID: Final = {facet("kind", "request"): 1, facet("kind", "offer"): 2, facet("state", "open"): 4}
 """What nearly every search asks, and much of what there is has: it stands in the row, where it costs less than its long lists in the index."""
