@@ -44,7 +44,7 @@ class Worker:
             wakers[kind]()
 
         def wake_all() -> None:
-            for waker in (*wakers.values(), self._keeper.wake):
+            for waker in (self._arrivals.wake, self._deliverer.notice, self._jobs.wake, self._keeper.wake):
                 waker()
 
         instance.wake = wake_one

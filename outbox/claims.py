@@ -1,7 +1,8 @@
 """Whose turn is it? Hosts are leased with what goes out first of each; a lease that is not renewed lets another process take over."""
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence, Set
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final, cast
 
 from actors.signatures import knock
@@ -9,7 +10,7 @@ from outbox.backoff import BREAKS_AFTER, DAY, HOUR
 from outbox.lanes import Delivery, Lane, Letter
 from schemas.crashpoint import crashpoint
 from schemas.reading import Iri, Row
-from schemas.storage import Transaction, Value
+from schemas.storage import Transaction, Value, unheard
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -34,6 +35,15 @@ order by host.next_at, host.id
 limit :limit
 """
 """To be followed by `database.for_update`."""
+
+ANY_CLAIMABLE: Final = """
+select 1 as claimable
+from host
+where host.next_at <= :now
+  and host.open_until <= :now
+  and host.lease_until <= :now
+limit 1
+"""
 
 MANY: Final = 64
 """So many rows one statement is about: a claim leases as many, and a statement for each costs more than what it does."""
@@ -196,6 +206,15 @@ where state = 'waiting'
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim gave, and whether more may be due. `ours` are in hand here already, and their leases are over."""
+
+    lanes: Sequence[Lane]
+    more: bool
+    ours: Sequence[int]
+
+
 class Claims:
     """The leases of one process, which is called `me`."""
 
@@ -214,20 +233,23 @@ class Claims:
             values = {"leased": now + LEASE_MS, "far": now + LONGEST_WAIT, "latest": now + LONGEST_DELAY, "now": now}
             await tx.execute(sql, **{name: value for name, value in values.items() if f":{name}" in sql})
 
-    async def hosts(self, tx: Transaction, good: int, bad: int, held: Mapping[int, Sequence[int]], letters: dict[int, Letter]) -> list[Lane]:
+    @unheard
+    async def hosts(self, tx: Transaction, good: int, bad: int, held: Set[int], letters: dict[int, Letter]) -> "Claimed":
         """Leases hosts that are due: at most `good` that never failed, and `bad` that did; with what goes out first of each.
 
-        `held` are the hosts in hand here with their leased deliveries, `letters` what is open already.
+        `held` are the hosts in hand here, `letters` what is open already.
         """
         now = self._instance.clock.ms()
         lanes: list[Lane] = []
         empty: list[int] = []
         ours: list[int] = []
         claimed: list[Row] = []
+        more = False
         for limit, least, most in ((good, 0, 0), (bad, 1, 2**31)):
             if limit == 0:
                 continue
             rows = await tx.all(CLAIMABLE + self._instance.database.for_update, now=now, least=least, most=most, limit=limit)
+            more = more or len(rows) >= limit
             for row in rows:
                 if row["lease_by"] == self._me and row["id"] in held:
                     # The clock jumped over our lease while we are still at it: a second lane would send twice and overtake the first.
@@ -250,15 +272,13 @@ class Claims:
         if lanes:
             await each(tx, LEASE_HOSTS, [lane.host_id for lane in lanes], until=until, me=self._me)
             await each(tx, LEASE_DELIVERIES, [delivery.id for lane in lanes for delivery in lane.queue], until=until)
-        if ours:
-            await self.keep(tx, [(host_id, held[host_id]) for host_id in ours])
         crashpoint("deliver:claiming")
         if empty:
             await each(tx, LEASE_HOSTS, empty, until=until, me=self._me)
             await self.release(tx, empty, now)
         for host_id in empty:
             await tx.execute(NOT_BEFORE, id=host_id, least=now + 1000)
-        return lanes
+        return Claimed(lanes, more, ours)
 
     async def _due(self, tx: Transaction, claimed: Sequence[Row], now: int) -> dict[int, Sequence[Row]]:
         """What goes out first of each host."""
@@ -281,6 +301,11 @@ class Claims:
         """Gives hosts back, each due when the first of what still waits for it is."""
         await each(tx, RELEASE_HOSTS, host_ids, now=now, breaks=BREAKS_AFTER, me=self._me)
 
+    async def more(self, tx: Transaction, now: int) -> bool:
+        """Whether any host is due that nobody has in hand."""
+        return await tx.one(ANY_CLAIMABLE, now=now) is not None
+
+    @unheard
     async def keep(self, tx: Transaction, lanes: Sequence[tuple[int, Sequence[int]]]) -> None:
         """Renews the leases of hosts and of their deliveries in hand."""
         until = self._instance.clock.ms() + LEASE_MS

@@ -37,7 +37,9 @@ DRAIN_S: Final = 8.0
 LATE_MS: Final = 10 * 60_000
 """What waited longer goes one by one."""
 BREATH_S: Final = 0.05
-"""How often at most we look for hosts that failed before, while everybody else's commits wake us."""
+"""How often at most we look because of somebody's commit, and for hosts that failed before."""
+GATHER_S: Final = 0.01
+"""While others are under way, what came of the first waits so long to be written down together with them."""
 
 
 @dataclass(slots=True, eq=False)
@@ -74,6 +76,9 @@ class Deliverer:
         self._lanes: dict[int, Lane] = {}
         self._letters: dict[int, Letter] = {}
         self._looked_at_bad = 0.0
+        self._looked = -BREATH_S
+        self._look_later: asyncio.TimerHandle | None = None
+        self._more = False
         self._wanting = 0
         self._slot = asyncio.Semaphore(self._slots)
         self._socket = asyncio.Semaphore(self._most_sockets)
@@ -84,7 +89,19 @@ class Deliverer:
         self._closing = False
 
     def wake(self) -> None:
-        """Something may be due; call it on the event loop. Without it the next look is at most a second away."""
+        """Something is due; call it on the event loop. Without it the next look is at most a second away."""
+        self._woken.set()
+
+    def notice(self) -> None:
+        """Somebody committed something, which is seldom a delivery: look, but not at every commit of a busy minute."""
+        loop = asyncio.get_running_loop()
+        if loop.time() >= self._looked + BREATH_S:
+            self._woken.set()
+        elif self._look_later is None:
+            self._look_later = loop.call_at(self._looked + BREATH_S, self._look_now)
+
+    def _look_now(self) -> None:
+        self._look_later = None
         self._woken.set()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -110,8 +127,9 @@ class Deliverer:
                 stopper.cancel()
                 beat.cancel()
         finally:
-            if self._early is not None:
-                self._early.cancel()
+            for timer in (self._early, self._look_later):
+                if timer is not None:
+                    timer.cancel()
             self._finished.set()
 
     async def drain(self) -> None:
@@ -158,7 +176,7 @@ class Deliverer:
     async def _claim(self) -> Sequence[Lane]:
         good = min(self._slots, self._ahead - self._wanting, self._most_sockets - len(self._lanes))
         if not self._roomy:
-            good = 0
+            good, self._more = 0, True
         bad = self._most_bad - sum(1 for lane in self._lanes.values() if lane.failures)
         # Every commit of anybody wakes us: what comes back after a failure is looked for a few times a second only, or when we look anyway.
         looks = asyncio.get_running_loop().time()
@@ -166,16 +184,20 @@ class Deliverer:
             bad = 0
         if good <= 0 and bad <= 0:
             return ()
+        self._looked = looks
         if bad > 0:
             self._looked_at_bad = looks
-        held = {lane.host_id: lane.held for lane in self._lanes.values()}
-        lanes = await self._instance.database.write(self._claims.hosts, max(good, 0), max(bad, 0), held, self._letters.copy())
+        write = self._instance.database.write
+        claimed = await write(self._claims.hosts, max(good, 0), max(bad, 0), frozenset(self._lanes), self._letters.copy())
+        self._more = claimed.more
         crashpoint("deliver:claimed")
-        for lane in lanes:
+        if ours := [(lane.host_id, lane.held) for lane in map(self._lanes.get, claimed.ours) if lane is not None]:
+            await write(self._claims.keep, ours)
+        for lane in claimed.lanes:
             for delivery in lane.queue:
                 letter = self._letters.setdefault(delivery.letter.id, delivery.letter)
                 letter.here += 1
-        return lanes
+        return claimed.lanes
 
     @property
     def _roomy(self) -> bool:
@@ -248,7 +270,7 @@ class Deliverer:
         slot.given = True
         self._slot.release()
         self._wanting -= 1
-        if self._roomy:
+        if self._more and self._roomy:
             self._woken.set()
 
     def _give_back_early(self) -> None:
@@ -268,12 +290,17 @@ class Deliverer:
         while True:
             await self._news.wait()
             self._news.clear()
+            if not self._closing and sum(isinstance(item, Done) for item in self._outcomes) < len(self._lanes):
+                await asyncio.sleep(GATHER_S)
+                self._news.clear()
             batch, self._outcomes = self._outcomes, []
             last = self._let_go(batch)
+            record = self._written_by.record_well if all(item.is_well for item in batch) else self._written_by.record
+            more = False
             while batch:
                 try:
                     crashpoint("deliver:noting")
-                    await self._instance.database.write(self._written_by.record, batch, last)
+                    more = await self._instance.database.write(record, batch, last)
                     crashpoint("deliver:noted")
                 except Unavailable as error:
                     # Nothing is forgotten: the leases run, and what is not written is written later or sent again.
@@ -284,7 +311,7 @@ class Deliverer:
             for item in batch:
                 if isinstance(item, Done):
                     self._lanes.pop(item.lane.host_id, None)
-            if batch:
+            if more:
                 self._woken.set()
             if self._closing and not self._outcomes:
                 return

@@ -93,3 +93,8 @@ class Result:
 @dataclass(frozen=True, slots=True)
 class Done:
     lane: Lane
+
+    @property
+    def is_well(self) -> bool:
+        """Everything that was claimed of it went out, so nobody need go on with the rest."""
+        return not self.lane.queue

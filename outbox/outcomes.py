@@ -17,7 +17,7 @@ from outbox.lanes import Delivery, Done, Lane, Result
 from schemas.activities import Follow, Undo
 from schemas.crashpoint import crashpoint
 from schemas.events import DeliveryGaveUp
-from schemas.storage import Transaction
+from schemas.storage import Transaction, unheard
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -218,8 +218,13 @@ class Outcomes:
     def __init__(self, instance: "Instance", claims: Claims) -> None:
         self._instance, self._claims = instance, claims
 
-    async def record(self, tx: Transaction, batch: Sequence[Result | Done], last: Sequence[int]) -> None:
-        """Writes a batch down; `last` are the letters of which none is left in hand here."""
+    @unheard
+    async def record_well(self, tx: Transaction, batch: Sequence[Result | Done], last: Sequence[int]) -> bool:
+        """As `record`, where there is nothing to tell but that all of it arrived; nobody needs to hear of that."""
+        return await self.record(tx, batch, last)
+
+    async def record(self, tx: Transaction, batch: Sequence[Result | Done], last: Sequence[int]) -> bool:
+        """Writes a batch down; `last` are the letters of which none is left in hand here. Gives whether more is due of anybody."""
         now = self._instance.clock.ms()
         touched = dict.fromkeys(last)
         # Nearly all is well, and then one statement tells it of all.
@@ -240,6 +245,7 @@ class Outcomes:
         crashpoint("deliver:recorded")
         for outgoing_id in touched:
             await tx.execute(ERASE_BODY, id=outgoing_id)
+        return await self._claims.more(tx, now)
 
     async def _record_one(self, tx: Transaction, result: Result, now: int, touched: dict[int, None]) -> None:
         lane, delivery = result.lane, result.delivery

@@ -81,6 +81,15 @@ class Transaction(Protocol):
         ...
 
 
+Written = TypeVar("Written", bound=Callable[..., Awaitable[object]])
+
+
+def unheard(body: Written) -> Written:
+    """Marks a write body whose commit nobody needs to hear of: it is no reason for `on_commit` to call anybody, here or elsewhere. A lease is one."""
+    body.__dict__["unheard"] = True
+    return body
+
+
 class Database(Protocol):
     """One write shape, one read shape, two engines."""
 
@@ -100,7 +109,7 @@ class Database(Protocol):
         ...
 
     def on_commit(self, noticed: Callable[[], None]) -> None:
-        """Calls `noticed` on the event loop soon (<= 0.25 s) after any process, this one too, committed."""
+        """Calls `noticed` on the event loop soon (<= 0.25 s) after any process, this one too, committed more than `unheard` bodies."""
         ...
 
     async def erase(self) -> bool:

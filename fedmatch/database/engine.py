@@ -42,6 +42,11 @@ def named(body: Callable[Concatenate[Transaction, P], object]) -> str:
     return f"{getattr(body, '__module__', '?')}.{getattr(body, '__qualname__', type(body).__name__)}"
 
 
+def heard(body: object) -> bool:
+    """Whether others are to hear of a commit of this body (`schemas.storage.unheard`)."""
+    return not getattr(body, "unheard", False)
+
+
 def strayed(name: str) -> Strayed:
     """The error for a body that awaits more than its transaction."""
     return Strayed(f"{name} awaited something that is not its tx; do it before or after the transaction")

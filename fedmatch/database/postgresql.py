@@ -5,6 +5,7 @@ Needs the extra `postgres`. What is translated and what is not: docs/decisions/0
 
 import asyncio
 import random
+import secrets
 from collections import deque
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
@@ -14,7 +15,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
 
 import structlog
 
-from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, named, strayed
+from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, heard, named, strayed
 from fedmatch.database.postgresql_session import BODY, LOST, OnlyTx, Pool, RunAgain, Session, connect, in_our_words
 from fedmatch.database.translation import translate
 from schemas.crashpoint import crashpoint
@@ -56,6 +57,7 @@ class _Waiting:
     body: Body
     future: asyncio.Future[object]
     since: float
+    heard: bool
     context: Context = field(default_factory=copy_context)
     redraws: int = REDRAWS
     answer: object = None
@@ -73,6 +75,8 @@ class PostgresqlDatabase:
         self._pool = pool
         self._noticed: list[Callable[[], None]] = []
         self._listening: asyncio.Task[None] | None = None
+        # What we tell ourselves at once need not wake us a second time when it comes back.
+        self._me = secrets.token_hex(8)
         self._writes: deque[_Waiting] = deque()
         self._writing: asyncio.Task[None] | None = None
         self._closed = False
@@ -82,7 +86,7 @@ class PostgresqlDatabase:
         if len(self._writes) >= QUEUE:
             raise Busy(f"{QUEUE} bodies wait already")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), loop.create_future(), loop.time())
+        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), loop.create_future(), loop.time(), heard(body))
         self._writes.append(waiting)
         if self._writing is None or self._writing.done():
             self._writing = loop.create_task(self._write_all(), name="fedmatch-writer", context=Context())
@@ -181,7 +185,7 @@ class PostgresqlDatabase:
                 waiting.future.cancel()
 
     async def _write_batch(self, left: list[_Waiting]) -> bool:
-        """Runs the bodies, as many in one transaction as go well together; true if a row changed."""
+        """Runs the bodies, as many in one transaction as go well together; true if a row changed of which others are to hear."""
         loop = asyncio.get_running_loop()
         together = len(left)
         pause_s = 0.002
@@ -224,13 +228,13 @@ class PostgresqlDatabase:
                     raise error
                 waiting.error = error
                 if error is None:
-                    wrote = wrote or tx.wrote
+                    wrote = wrote or (tx.wrote and waiting.heard)
                 if several:
                     await connection.execute("release savepoint body; savepoint body" if error is None else "rollback to savepoint body")
                 elif error is not None:
                     return False
             crashpoint("write:before-commit")
-            await connection.execute(f"notify {CHANNEL}; commit" if wrote else "commit")
+            await connection.execute(f"notify {CHANNEL}, '{self._me}'; commit" if wrote else "commit")
             crashpoint("write:after-commit")
         except LOST as refused:
             lost = in_our_words(refused)
@@ -238,7 +242,7 @@ class PostgresqlDatabase:
                 raise lost from None
             for waiting in bodies:
                 waiting.error = waiting.error or lost
-            return False
+            return wrote  # if it was lost after its commit, it happened
         finally:
             with suppress(*LOST):  # what went wrong before is the news
                 await self._pool.give_back(connection)
@@ -276,7 +280,7 @@ class PostgresqlDatabase:
                 connection = await connect(self._url)
                 try:
                     connection.add_termination_listener(lambda _connection, lost=lost: lost.set())
-                    await connection.add_listener(CHANNEL, lambda *_about: self._tell_all())
+                    await connection.add_listener(CHANNEL, lambda _connection, _pid, _channel, whose: None if whose == self._me else self._tell_all())
                     self._tell_all()
                     while not lost.is_set():
                         with suppress(TimeoutError):

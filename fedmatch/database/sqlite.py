@@ -22,7 +22,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
 import aiosqlite
 import structlog
 
-from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, named, strayed
+from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, heard, named, strayed
 from fedmatch.database.sqlite_file import RETRY_S, is_busy, open_file, patiently
 from schemas.crashpoint import crashpoint
 from schemas.reading import Row
@@ -103,6 +103,7 @@ class _Waiting:
     future: asyncio.Future[object]
     since: float = field(default_factory=time.monotonic)
     context: Context = field(default_factory=copy_context)
+    heard: bool = True
     answer: object = None
     error: BaseException | None = None
 
@@ -188,6 +189,7 @@ class SqliteDatabase:
 
     async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
         waiting = self._waiting(named(body), lambda tx: body(tx, *values, **named_values))
+        waiting.heard = heard(body)
         if self._writes.qsize() >= QUEUE:
             raise Busy(f"{QUEUE} bodies wait already")
         self._writes.put(waiting)
@@ -358,7 +360,7 @@ class SqliteDatabase:
             outcome = self._run_together(connection, left)
             if outcome != "done":
                 self._run_apart(connection, left, alone=outcome == "too much")
-        self._answer(batch, wrote=connection.total_changes != changes)
+        self._answer(batch, wrote=connection.total_changes != changes and any(waiting.heard for waiting in batch))
 
     def _run_together(self, connection: sqlite3.Connection, bodies: Sequence[_Waiting]) -> Literal["done", "failed", "too much"]:
         """Runs and commits the bodies as if they were one, which saves two statements each; everything is undone if one fails, or the disk refuses them all."""

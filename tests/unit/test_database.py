@@ -21,7 +21,7 @@ from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
 from fedmatch.database.sqlite import open_sqlite
 from fedmatch.database.translation import query, translate
-from schemas.storage import Busy, Conflict, Overdue, Strayed, Unavailable, Unusable, Unwritable
+from schemas.storage import Busy, Conflict, Overdue, Strayed, Unavailable, Unusable, Unwritable, unheard
 from tests import postgres
 
 PUT = "insert into setting (name, value) values (:name, :value)"
@@ -472,6 +472,30 @@ async def test_a_body_that_changed_nothing_wakes_nobody(database):
     await database.write(lambda tx: tx.all("delete from setting returning setting.name"))
     await asyncio.sleep(0.5)
     assert calls == []
+
+
+async def test_a_commit_that_nobody_needs_to_hear_of_wakes_nobody(database):
+    @unheard
+    async def lease(tx, name):
+        await put(tx, name)
+
+    calls = []
+    database.on_commit(lambda: calls.append(1))
+    await asyncio.sleep(0.3)
+    calls.clear()
+    await asyncio.gather(*[database.write(lease, f"unheard {number}") for number in range(5)])
+    assert await database.read(counted) == 5
+    # SQLite's file cannot say who wrote what: once in a while somebody looks
+    assert len(calls) == 0
+    await asyncio.sleep(0.5)
+    assert len(calls) <= (1 if database.engine == "sqlite" else 0)
+    # But what comes together with it is heard, on PostgreSQL once and not a second time from the server
+    calls.clear()
+    await asyncio.gather(database.write(lease, "unheard"), database.write(put, "heard"))
+    assert len(calls) >= 1
+    before = len(calls)
+    await asyncio.sleep(0.5)
+    assert len(calls) <= before + (1 if database.engine == "sqlite" else 0)
 
 
 async def test_a_commit_of_another_process_is_noticed(database):
