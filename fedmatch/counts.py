@@ -30,6 +30,7 @@ LONG_MS: Final = 48 * 3_600_000
 WAITS: Final = """
 select
   (select count(*) from draft where draft.state = 'held') as review,
+  (select min(draft.changed_at) from draft where draft.state = 'held') as review_since,
   (select count(*) from response where response.side <> 'helper' and response.state in ('sent', 'opened') and response.created_at < :before) as answers,
   (select count(*) from handshake where handshake.lost_at is not null) as lost,
   (select count(*) from job where job.state = 'quarantined') as quarantined,
@@ -53,11 +54,21 @@ class Waits:
     """Jobs that failed too often and are not tried any more."""
     sweep_late_ms: int | None
     """For how long the hourly sweep that removes what is over has been due; 0 if it is not, None if nothing asks for it."""
+    review_ms: int | None = None
+    """For how long the oldest of those held for a review waits; None if there is none."""
 
     def json(self) -> dict[str, int]:
-        """The form scripts read; `sweep_late` in whole seconds, -1 if nothing asks for it."""
+        """The form scripts read; `sweep_late` and `review_oldest` in whole seconds, -1 if there is nothing."""
+        oldest = -1 if self.review_ms is None else self.review_ms // 1000
         late = -1 if self.sweep_late_ms is None else self.sweep_late_ms // 1000
-        return {"review": self.review, "answers": self.answers, "trust_lost": self.lost, "quarantined": self.quarantined, "sweep_late": late}
+        return {
+            "review": self.review,
+            "answers": self.answers,
+            "trust_lost": self.lost,
+            "quarantined": self.quarantined,
+            "sweep_late": late,
+            "review_oldest": oldest,
+        }
 
     def text(self) -> str:
         """The form people read; empty if nothing waits."""
@@ -74,7 +85,8 @@ async def waits(tx: Transaction, now_ms: int) -> Waits:
     """What waits at `now_ms`; needs no vault."""
     (row,) = await tx.all(WAITS, before=now_ms - LONG_MS)
     sweep = None if row["sweep"] is None else max(0, now_ms - int(row["sweep"]))
-    return Waits(row["review"], row["answers"], row["lost"], row["quarantined"], sweep)
+    oldest = None if row["review_since"] is None else max(0, now_ms - int(row["review_since"]))
+    return Waits(row["review"], row["answers"], row["lost"], row["quarantined"], sweep, oldest)
 
 
 @dataclass(frozen=True, slots=True)

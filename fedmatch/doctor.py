@@ -235,7 +235,8 @@ async def _waits(database: Database) -> list[Check]:
         f"{found.lost} trusted peers lost their trust" if found.lost else "no peer lost its trust",
         "`fedmatch peers list` says which and why; compare the words anew with its admin, then `fedmatch peers trust`" if found.lost else "",
     )
-    asked = Check("waiting", True, f"{found.review} listings wait for a review, {found.answers} answers for a decision for more than two days")
+    waiting = f"{found.review} listings wait for a review{_age(found.review_ms)}, {found.answers} answers for a decision for more than two days"
+    asked = Check("waiting", True, waiting)
     bad = [f"{row['kind']}: {row['error'] or 'its process died'}" for row in await database.read(jobs.quarantined, MOST_SHOWN)]
     aside = Check(
         "jobs",
@@ -244,6 +245,14 @@ async def _waits(database: Database) -> list[Check]:
         "the kind and the place of the error say what fails: report it; nothing else waits for them" if found.quarantined else "",
     )
     return [lost, asked, aside, _sweep(found.sweep_late_ms)]
+
+
+def _age(oldest_ms: int | None) -> str:
+    """How long the oldest of what waits has done so, as people say it; nothing where nothing waits."""
+    if oldest_ms is None:
+        return ""
+    hours = oldest_ms // 3_600_000
+    return f" (the oldest for {f'{hours // 24} days' if hours >= 48 else f'{hours} hours' if hours else 'less than an hour'})"
 
 
 def _sweep(late_ms: int | None) -> Check:

@@ -52,16 +52,14 @@ def list_(name: str, which: str | None) -> None:
 
     async def work(instance: "Instance") -> None:
         me = await person(instance, name)
-        found = await instance.database.write(_list, instance, me)
-        if which is not None:
-            found = [one for one in found if which in (one["listing"], one["listing_id"])]
+        found = await instance.database.write(_list, instance, me, which)
         rows = [(str(one["id"]), str(one["state"]), str(one["tray"]), str(one["from"]), str(one["to"]), str(one["title"])) for one in found]
         say(found, table(("id", "state", "tray", "from", "to", "title"), rows, empty="Nothing was answered yet."))
 
     within(work)
 
 
-async def _list(tx: "Transaction", instance: "Instance", me: "Actor") -> "list[dict[str, Json]]":
+async def _list(tx: "Transaction", instance: "Instance", me: "Actor", which: str | None) -> "list[dict[str, Json]]":
     from fedmatch.board import answers, guests, trays
 
     found: dict[int, Response] = {}
@@ -71,7 +69,7 @@ async def _list(tx: "Transaction", instance: "Instance", me: "Actor") -> "list[d
         found |= {one.id: one for one in await answers.of_actor(tx, instance, actor)}
         found |= {one.id: one for one in await guests.guest_of(tx, instance, actor)}
     ordered = sorted(found.values(), key=lambda one: (one.tray != "vouched", -one.id))
-    return [{**await _whole(tx, instance, one), "listing_id": str(one.words.listing_id)} for one in ordered]
+    return [await _whole(tx, instance, one) for one in ordered if which is None or which in (one.words.listing, str(one.words.listing_id))]
 
 
 def _do(which: str, name: str, step: "Step", done: str) -> None:

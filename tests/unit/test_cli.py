@@ -432,7 +432,7 @@ def test_status_counts(house: Path) -> None:
         "listings": 1,
         "held": {"follows": 0, "messages": 0},
         "reports": 0,
-        "waits": {"review": 0, "answers": 0, "trust_lost": 0, "quarantined": 0, "sweep_late": status["waits"]["sweep_late"]},
+        "waits": {"review": 0, "answers": 0, "trust_lost": 0, "quarantined": 0, "sweep_late": status["waits"]["sweep_late"], "review_oldest": -1},
     }
     assert ok("deliveries") == []
     assert run("deliveries", "--state", "lost").exit_code == 2

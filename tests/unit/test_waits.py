@@ -22,6 +22,16 @@ insert into handshake (host_id, application, inbox, lost_at, lost_why)
 values (1, 'https://peer.example/actor', 'https://peer.example/inbox', 5, 'another key')
 """
 JOB = "insert into job (id, kind, key, state, run_at, error) values (:id, :kind, :key, :state, :run_at, :error)"
+ACTOR = """
+insert into actor (id, uri, local, kind, username, handle_host, inbox, fetched_at)
+values (1, 'https://here.example/users/a', 1, 'Person', 'a', 'here.example', 'https://here.example/users/a/inbox', 0)
+"""
+
+DRAFT = """
+insert into draft (id, actor_id, state, kind, sealed, created_at, changed_at)
+values (:id, 1, :state, 'request', cast('x' as blob), :at, :at)
+"""
+
 RESPONSE = """
 insert into response (id, state, side, tray, listing_hash, asker_hash, helper_hash, host_hash, sealed, created_at, changed_at, ends_at)
 values (:id, :state, :side, 'rest', :hash, :hash, :hash, :hash, :hash, :at, :at, :at)
@@ -55,8 +65,20 @@ async def test_everything_is_counted_once_and_what_is_decided_not(house: tuple[P
     await database.write(fill)
     found = await database.read(counts.waits, now)
     assert found == counts.Waits(0, 2, 1, 1, 4 * HOUR_MS)
-    assert found.json() == {"review": 0, "answers": 2, "trust_lost": 1, "quarantined": 1, "sweep_late": 4 * 3600}
+    assert found.json() == {"review": 0, "answers": 2, "trust_lost": 1, "quarantined": 1, "sweep_late": 4 * 3600, "review_oldest": -1}
     assert found.text().startswith("2 answers undecided for two days (")
+
+    async def hold(tx: Transaction) -> None:
+        await tx.execute(ACTOR)
+        for number, (state, at) in enumerate((("held", now - 50 * HOUR_MS), ("held", now - HOUR_MS), ("refused", 0))):
+            await tx.execute(DRAFT, id=number, state=state, at=at)
+
+    await database.write(hold)
+    found = await database.read(counts.waits, now)
+    assert (found.review, found.review_ms, found.json()["review_oldest"]) == (2, 50 * HOUR_MS, 50 * 3600)
+    assert [doctor._age(ms) for ms in (None, 1, 3 * HOUR_MS, 50 * HOUR_MS)] == [
+        "", " (the oldest for less than an hour)", " (the oldest for 3 hours)", " (the oldest for 2 days)",
+    ]  # fmt: skip
 
 
 async def test_the_doctor_calls_wrong_what_is_broken_and_tells_what_waits(house: tuple[Path, Database]) -> None:
