@@ -3,7 +3,7 @@
 Up to 100 waiting bodies run in the writer's thread, one after the other in one transaction, and share one commit (one fsync). When one of them fails, all is
 rolled back and each runs again in a savepoint of its own, so that only the guilty fails. There is no timer: while the thread works, the next batch gathers.
 Reads are taken one after the other: four threads that fight for one interpreter need four times the CPU for short reads. While one takes long, others help.
-Figures and the roads not taken: docs/decisions/0001-write-shape.md.
+Figures and the roads not taken: docs/decisions/0001-write-shape.md, 0027-parts.md.
 """
 
 import asyncio

@@ -1,7 +1,7 @@
 """In which texts do these words stand? The one thing that is written twice: SQLite's FTS5 and PostgreSQL's tsvector, behind one shape.
 
 We cut texts into words ourselves (fedmatch/matching/terms.py), so both engines find the same. Only what everybody may read comes in here; the same shape over
-a database in memory serves what is not public (`fedmatch/board/index.py`). Decision and figures: docs/decisions/0017-search.md.
+a database in memory serves what is not public (`fedmatch/board/index.py`). Decisions and figures: docs/decisions/0017-search.md, 0027-parts.md.
 """
 
 import zlib
