@@ -352,7 +352,7 @@ async def test_pages_hold_what_looking_at_every_listing_finds(house: Instance, s
             after = await search.place(tx, wanted, sort, await search.cursor(tx, wanted, sort, page.more))
 
     parts = await house.database.read(parts_of)
-    assert len(parts) > 5
+    assert len(parts) > 3, "several; how many is chance where they are ranges of ids, since those of requests are drawn"
     assert await found(house, "doctors asylum", "law") != []
     for _ in range(40):
         some = chance.choices(SOME_WORDS, k=chance.randrange(0, 5))
