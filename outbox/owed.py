@@ -104,11 +104,11 @@ async def note(
         if row is not None and int(row["n"]) >= MOST:
             log.warning("owed.full", host=inbox.host_id)
             continue
-        mark = _mark(instance, ordering_key)
+        about = mark(instance, ordering_key)
         whole = json.dumps({**said, "inbox": inbox.url, "body": b64encode(body).decode()}).encode()
         until = (instance.clock.ms() + KEPT_MS) // 86_400_000 * 86_400_000
-        sealed = instance.vault.seal(whole, _place(inbox.host_id, mark))
-        await tx.execute(NOTE, id=instance.ids.new(), host_id=inbox.host_id, mark=mark, sealed=sealed, until=until)
+        sealed = instance.vault.seal(whole, _place(inbox.host_id, about))
+        await tx.execute(NOTE, id=instance.ids.new(), host_id=inbox.host_id, mark=about, sealed=sealed, until=until)
 
 
 async def keep_deletes(tx: Transaction, instance: "Instance", host_id: int) -> None:
@@ -132,7 +132,7 @@ async def keep_deletes(tx: Transaction, instance: "Instance", host_id: int) -> N
 
 async def drop(tx: Transaction, instance: "Instance", host_id: int, ordering_key: str) -> None:
     """Forgets what was owed about one thing: it is given again. Raises `actors.vault.Locked`."""
-    await tx.execute(DROP, host_id=host_id, mark=_mark(instance, ordering_key))
+    await tx.execute(DROP, host_id=host_id, mark=mark(instance, ordering_key))
 
 
 async def say(tx: Transaction, instance: "Instance", host_id: int) -> int:
@@ -198,6 +198,11 @@ async def holders(tx: Transaction, instance: "Instance", ordering_key: str) -> l
     return [Inbox(Iri(row["inbox"]), int(row["host_id"])) for row in rows if refused(instance, row["name"])]
 
 
+async def marks(tx: Transaction, host_id: int) -> set[bytes]:
+    """What a server is owed, as marks."""
+    return {bytes(row["mark"]) for row in await tx.all(OF_HOST, host_id=host_id)}
+
+
 async def prune(tx: Transaction, now_ms: int) -> int:
     """Forgets what was owed long enough; how much."""
     return await tx.execute(OLD, now=now_ms)
@@ -208,9 +213,10 @@ def refused(instance: "Instance", host: str) -> bool:
     return not trust.verdict(instance, host, "deliver").allowed
 
 
-def _mark(instance: "Instance", ordering_key: str) -> bytes:
+def mark(instance: "Instance", ordering_key: str) -> bytes:
+    """What stands for a thing in the rows: a keyed hash of its ordering key. Raises `actors.vault.Locked`."""
     return instance.vault.digest("owed", ordering_key)
 
 
-def _place(host_id: int, mark: bytes) -> str:
-    return f"owed:{host_id}:{mark.hex()}"
+def _place(host_id: int, about: bytes) -> str:
+    return f"owed:{host_id}:{about.hex()}"

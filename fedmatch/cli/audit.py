@@ -93,7 +93,7 @@ def _peer_text(found: "OfPeer") -> str:
             "Follows\n" + table(("ours", "theirs"), [*found.followed, *found.followers], empty="none"),
             f"Direct and followers-only posts of ours: {found.letters}. Public posts it fetched: {found.fetched}.\n"
             f"Sent of late: {public} in the open, {found.sealed} sealed.\n"
-            f"Deleted here, and it has not heard so: {found.unheard}. What it was sent of these may lie there still.",
+            f"Deleted or closed here, and it has not heard so: {found.unheard}. What it was sent of these may lie there still.",
         )
     )
 

@@ -138,6 +138,8 @@ async def decide(
     fingerprints = [about.fingerprint] if isinstance(about, Key) else await instance.database.read(_keys_of, about) if keys else []
     bearers = await peers.bearers(instance, fingerprints) if fingerprints else {}
     done = await instance.database.write(_decide, instance, about, level, reason, bearers, staff)
+    # Before anything leaves: what was owed to a server that may hear again would be given up by the old rules.
+    await instance.trust.refresh(instance.database)
     instance.wake("job")
     instance.wake("delivery")
     return done

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from actors import hosts, peers
 from fedmatch.board.answers import by_id, hash_of
+from outbox import owed
 from schemas.reading import Row
 from schemas.storage import Transaction
 
@@ -329,12 +330,21 @@ where post.local = 1
 """
 
 UNHEARD: Final = """
-select count(distinct outgoing.ordering_key) as number
+select distinct outgoing.ordering_key
 from delivery
 join outgoing on outgoing.id = delivery.outgoing_id
 where delivery.host_id = :host_id
   and delivery.state in ('waiting', 'dead')
   and outgoing.kind = 'Delete'
+  and not exists (
+    select 1
+    from delivery as again
+    join outgoing as said on said.id = again.outgoing_id
+    where again.host_id = delivery.host_id
+      and again.ordering_key = delivery.ordering_key
+      and again.state = 'sent'
+      and said.kind = 'Delete'
+  )
 """
 
 PUBLIC_THERE: Final = """
@@ -397,7 +407,7 @@ class Conversation:
 class OfPeer:
     """Everything of ours that lies, or lay, at one peer. `copies` are (url, kind, audience, from, until); times in ms UTC.
 
-    `unheard`: things that are deleted here and that it was not told of yet, or never could be; what it was sent of them may lie there still.
+    `unheard`: things that are deleted or closed here and that it was not told of yet, or never could be; what it was sent of them may lie there still.
     """
 
     host: str
@@ -427,7 +437,9 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
         if given is not None and hosts.authority(given.words.asker) == row["name"]:
             answers.append(answer)
     fetched = await tx.one(FETCHED, host_id=host_id)
-    sealed, unheard = await tx.one(SEALED_THERE, host_id=host_id), await tx.one(UNHEARD, host_id=host_id)
+    sealed = await tx.one(SEALED_THERE, host_id=host_id)
+    unheard = {owed.mark(instance, one["ordering_key"]) for one in await tx.all(UNHEARD, host_id=host_id)}
+    unheard |= await owed.marks(tx, host_id)
     return OfPeer(
         host=row["name"],
         level=await peers.level(tx, row["name"]),
@@ -440,7 +452,7 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
         public=tuple((one["kind"], int(one["number"])) for one in await tx.all(PUBLIC_THERE, host_id=host_id)),
         sealed=0 if sealed is None else int(sealed["number"]),
         fetched=0 if fetched is None else int(fetched["number"]),
-        unheard=0 if unheard is None else int(unheard["number"]),
+        unheard=len(unheard),
     )
 
 

@@ -11,7 +11,7 @@ from actors.trust import Level
 from fedmatch.board import life, listings, publish, reach, suggestions, welcome
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
-from fedmatch.safety import border, peering
+from fedmatch.safety import border, exposure, peering
 from fedmatch.safety.border import Host
 from tests.friends import befriend
 from tests.world import Person, Site, World, open_world
@@ -181,6 +181,9 @@ async def test_what_ended_while_a_peer_was_blocked_ends_there_when_it_may_hear_a
     owed = await b.rows("select * from owed")
     assert {row["host_id"] for row in owed} == {row["id"] for row in await b.rows("select id from host where name = :name", name=a.host)}
     assert world.grep("canary-owed") == {}
+    lies_there = await b.instance.database.read(exposure.of_peer, b.instance, a.host)
+    assert lies_there is not None
+    assert lies_there.unheard == len(everything) - 1, "the audit tells all but what is open still"
 
     # Then it hears of it as soon as it may: of what is public when it is allowed, of the rest when it is trusted
     await border.decide(b.instance, Host(a.host), "known", "talked")
@@ -193,5 +196,8 @@ async def test_what_ended_while_a_peer_was_blocked_ends_there_when_it_may_hear_a
         await world.later(hours=1)
         assert {url: states for url, states in (await held(a)).items() if url != done.url} == {kept.url: "public"}
         assert await b.rows("select * from owed") == []
+        now_there = await b.instance.database.read(exposure.of_peer, b.instance, a.host)
+        assert now_there is not None
+        assert now_there.unheard == 0
     # and who was never blocked heard it at once
     assert set(await held(c)) == {done.url, kept.url, narrow.url}
