@@ -103,7 +103,8 @@ async def store(
     standing = await tx.one(STANDING, uri=note.id)
     if standing is not None and standing["held"] is not None and (stored := await by_id(tx, standing["held"])) is not None:
         return Known(stored) if stored.actor_id == actor.id else Refused("it would change hands")
-    if standing is not None and standing["deleted"] is not None and not (confidential and await _given_again(tx, note.id, said_at)):
+    deleted = standing is not None and standing["deleted"] is not None
+    if deleted and (local or not confidential):
         return Refused("it was deleted")
     if await spent.holds(tx, instance, note.id):
         if local:
@@ -112,6 +113,8 @@ async def store(
     now = instance.clock.ms()
     published = clamped(note.published, now)
     if local:
+        # What we say of ourselves stays as it is: a clock that goes back over the hour while this is written would make a finer time of a full hour.
+        published = published if note.published is None else int(note.published.timestamp() * 1000)
         if not actor.local or note.attributed_to != actor.uri:
             raise ValueError("a local post is written by one of our own actors, as itself")
     else:
@@ -120,6 +123,9 @@ async def store(
         why = "its author is not its sender" if note.attributed_to != actor.uri else not_at_home(instance, actor.uri, note.id)
         if why is not None:
             return Refused(why)
+        # Only now that it is theirs to give: a stranger's word must not lift the mark that keeps a deleted post away.
+        if deleted and not await _given_again(tx, note.id, said_at):
+            return Refused("it was deleted")
         note = _sanitised(note)
         if await instance.tell(tx, PostArrived(actor.id, note, confidential)) is Answer.TAKEN:
             return Taken()

@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -15,6 +16,7 @@ from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import chores, people
 from fedmatch.board import listings, publish
+from fedmatch.board.drafts import Draft
 from outbox import posts
 from schemas.objects import PUBLIC, ActorDocument, Note, Proposal
 from schemas.reading import Iri, Row
@@ -339,3 +341,56 @@ async def test_whatever_order_the_news_come_in_they_end_alike(house: tuple[Insta
     found = await instance.database.read(listings.find, instance, note.id)
     assert (found is None) if gone else (found is not None and (found.title, found.state) == ("Late", "fulfilled"))
 
+
+class Stepping(Clock):
+    """A clock that somebody puts back a little each time it is read."""
+
+    def now(self) -> datetime:
+        self.ahead -= timedelta(milliseconds=3)
+        return super().now()
+
+
+async def test_a_request_leaves_with_a_full_hour_also_while_the_clock_goes_back_over_it(database_url: str, tmp_path: Path) -> None:
+    clock = Stepping()
+    async with opened(tmp_path, database_url, clock) as instance:
+        alice = await person(instance, "alice")
+        for number in range(12):
+            # Given a moment just after the hour: some reading of the clock falls before it
+            now = datetime.now(UTC)
+            clock.ahead = now.replace(minute=0, second=0, microsecond=0) + timedelta(hours=2, milliseconds=4 + 9 * number) - now
+            await publish.listing(instance, alice, replace(REQUEST, title=f"A lawyer {number}"), "en", audience="public")
+        found = await rows(instance, "select post.published, post.id from post join listing on listing.post_id = post.id")
+    assert len(found) == 12
+    assert [row["published"] % 3_600_000 for row in found] == [0] * 12
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    st.integers(1_700_000_000_000, 2_000_000_000_000),
+    st.one_of(st.none(), st.tuples(st.integers(0, 72 * 3600), st.integers(0, 72 * 3600))),
+    st.sampled_from(["request", "offer"]),
+    st.sampled_from(["now", "days", "hours"]),
+    st.sampled_from(["public", "peers", "local"]),
+    st.booleans(),
+)
+def test_nothing_is_published_before_its_delay_nor_between_two_hours_if_its_times_are_coarse(
+    now: int, delay: tuple[int, int] | None, purpose: Any, urgency: Any, audience: Any, one_time: bool
+) -> None:
+    delay = None if delay is None else (min(delay), max(delay))
+    proposal = replace(REQUEST, purpose=purpose, urgency=None if urgency == "now" else urgency)
+    draft = Draft(proposal, "en", audience, delay=delay, one_time=one_time)
+    real = SimpleNamespace(config=SimpleNamespace(development=None))
+    at = publish._moment(real, draft, now)  # type: ignore[arg-type]  # all that is asked of it
+    shown = publish.HIDDEN if delay is None and one_time and audience != "local" and urgency != "hours" else delay
+    waits = shown is not None if delay is None else delay != (0, 0)
+    low, high = shown if waits and shown is not None else (0, 0)
+    coarse = one_time or purpose == "request"
+    assert now + low * 1000 <= at
+    if not coarse:
+        assert at <= now + high * 1000
+    else:
+        assert at % 3_600_000 == 0 or at == now
+    if coarse and waits:
+        # The hour after what was drawn
+        assert at % 3_600_000 == 0
+        assert at < now + high * 1000 + 3_600_000
