@@ -105,7 +105,7 @@ async def actor(instance: "Instance", iri: str, *, budget: Budget, fresh: bool =
             return FetchFailed("it was deleted", "gone")
         if row.local or (not fresh and instance.clock.ms() - row.fetched_at < FRESH_MS):
             return row
-    found = await _once(instance, f"actor {iri}", lambda: _fetch_actor(instance, iri, budget, insist=fresh))
+    found = await _once(instance, "actor", iri, lambda: _fetch_actor(instance, iri, budget, insist=fresh))
     if isinstance(found, FetchFailed) and found.temporary and row is not None and not fresh:
         return row
     return found
@@ -129,7 +129,7 @@ async def by_handle(instance: "Instance", handle: str, budget: Budget) -> Actor 
     finger = await webfinger.lookup(instance, handle, budget)
     if isinstance(finger, FetchFailed):
         return row if finger.temporary and row is not None and row.active else finger
-    return await _once(instance, f"actor {finger.href}", lambda: _fetch_actor(instance, finger.href, budget, insist=True, finger=finger))
+    return await _once(instance, "actor", finger.href, lambda: _fetch_actor(instance, finger.href, budget, insist=True, finger=finger))
 
 
 async def _by_handle(tx: Transaction, name: str, host: str) -> Actor | None:
@@ -151,7 +151,7 @@ async def key_owner(instance: "Instance", key_uri: str, *, budget: Budget, fresh
         async with instance.network.flights.lane(f"keys {host}", KEYS_AT_ONCE):
             return await _fetch_key(instance, key_uri, budget, insist=fresh)
 
-    return await _once(instance, f"key {key_uri}", work)
+    return await _once(instance, "key", key_uri, work)
 
 
 async def _fetch_key(instance: "Instance", key_uri: str, budget: Budget, *, insist: bool) -> Actor | FetchFailed:
@@ -267,14 +267,20 @@ def _fits(finger: Finger, handle: str) -> bool:
     return (finger.username.lower(), finger.host) == (name.lower(), host)
 
 
-async def _once(instance: "Instance", name: str, work: Callable[[], Coroutine[object, object, Actor | FetchFailed]]) -> Actor | FetchFailed:
-    """One look-up for everybody who asks for the same thing at the same time, within 10 s for all its requests together (security.md A020)."""
+async def _once(instance: "Instance", kind: str, iri: str, work: Callable[[], Coroutine[object, object, Actor | FetchFailed]]) -> Actor | FetchFailed:
+    """One look-up for everybody who asks for the same thing at the same time, within 10 s for all its requests together (security.md A020).
+
+    That it took longer is remembered as any failure is: a server that hangs is not asked anew by every letter that names it.
+    """
 
     async def bounded() -> Actor | FetchFailed:
         try:
             async with asyncio.timeout(LOOKUP_S):
                 return await work()
         except TimeoutError:
-            return FetchFailed(f"not found out within {LOOKUP_S} s", "later")
+            failed = FetchFailed(f"not found out within {LOOKUP_S} s", "later")
+            url = iri.partition("#")[0]
+            remember(instance, url, authority(url), failed)
+            return failed
 
-    return await instance.network.flights.once(name, bounded)
+    return await instance.network.flights.once(f"{kind} {iri}", bounded)

@@ -13,7 +13,8 @@ from urllib.parse import urlsplit
 import apsig
 import jcs
 from cryptography.exceptions import InvalidSignature as BadSignature
-from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ed25519, padding, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat, PublicFormat, load_pem_public_key
 from http_message_signatures import (
     HTTPMessageSigner,
@@ -25,7 +26,9 @@ from http_message_signatures import (
 )
 from http_message_signatures.exceptions import HTTPMessageSignaturesException
 from multiformats import multibase
+from pyld import jsonld
 
+from schemas import jsonld_child
 from tests.signing import Private
 
 MASTODON = ("@method", "@target-uri")
@@ -133,6 +136,17 @@ def proven(document: dict[str, Any], key: ed25519.Ed25519PrivateKey, method: str
         **options,
     }
     return apsig.ProofSigner(key).sign(document, stated)
+
+
+def ld_proven(document: dict[str, Any], key: rsa.RSAPrivateKey, creator: str) -> dict[str, Any]:
+    """The document with an RsaSignature2017 that holds, as Mastodon makes one: over the RDF of what is said of it, and of itself."""
+    terms = "http://purl.org/dc/terms/"
+    context = {"creator": {"@id": f"{terms}creator", "@type": "@id"}, "created": {"@id": f"{terms}created", "@type": "http://www.w3.org/2001/XMLSchema#dateTime"}}
+    stated = {"creator": creator, "created": "2026-01-01T00:00:00Z"}
+    options = {"algorithm": "URDNA2015", "format": "application/n-quads", "documentLoader": jsonld_child.load}
+    hashed = "".join(hashlib.sha256(jsonld.normalize(one, options).encode()).hexdigest() for one in ({"@context": context, **stated}, document))
+    signature = base64.b64encode(key.sign(hashed.encode(), padding.PKCS1v15(), hashes.SHA256())).decode()
+    return {**document, "signature": {"type": "RsaSignature2017", **stated, "signatureValue": signature}}
 
 
 def proof_holds(document: dict[str, Any], public: bytes) -> bool:

@@ -16,7 +16,7 @@ import pytest
 import pytest_asyncio
 from quart import Quart
 
-from actors import endpoints
+from actors import endpoints, remote
 from fedmatch.database.migrate import migrate
 from fedmatch.database.sqlite import open_sqlite
 from tests.fakepeer import AP, AS2, FakeActor, FakePeer, pair
@@ -291,8 +291,9 @@ async def test_c21_a_new_key_is_fetched_once(met: Meeting, p1: FakeActor) -> Non
     assert fetches(met, p2) == asked + 1
 
 
-@pytest.mark.parametrize("trouble", [Reply(503), Reply(500), Reply(drop=True)], ids=["503", "500", "dropped"])
-async def test_c22_a_key_that_cannot_be_had_now(met: Meeting, trouble: Reply) -> None:
+@pytest.mark.parametrize("trouble", [Reply(503), Reply(500), Reply(drop=True), Reply(hang=True)], ids=["503", "500", "dropped", "hangs"])
+async def test_c22_a_key_that_cannot_be_had_now(met: Meeting, trouble: Reply, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(remote, "LOOKUP_S", 0.3 if trouble.hang else remote.LOOKUP_S)
     peer = await FakePeer(met.house.clock.now).start()
     try:
         p1 = newcomer(peer)

@@ -19,7 +19,7 @@ from fedmatch.cli.main import main
 from fedmatch.safety import reports
 from schemas.publickeys import from_multibase
 from tests.fakepeer import AS2, PUBLIC, FakeActor, FakePeer, Heard, pair
-from tests.messages import body_of, proof_holds, proven
+from tests.messages import body_of, ld_proven, proof_holds, proven
 from tests.wire import Reply, reply_json
 from tests.world import Person, World, open_world
 
@@ -213,7 +213,7 @@ async def test_d5_every_hop_is_signed_anew(world: World, amina: Person, peer: Fa
 
 
 @pytest.mark.parametrize(
-    "target", ["http://169.254.169.254/latest", "http://[::ffff:10.0.0.1]/", "http://[::a00:1]/", "http://10.0.0.1/", "file:///etc/passwd"]
+    "target", ["http://127.0.0.2/", "http://[::1]/", "http://169.254.169.254/latest", "http://[::ffff:10.0.0.1]/", "http://[::a00:1]/", "http://10.0.0.1/", "file:///etc/passwd"]
 )
 async def test_d6_nobody_sends_us_to_a_private_address(world: World, amina: Person, peer: FakePeer, target: str) -> None:
     p1 = peer.actor("p1")
@@ -512,11 +512,18 @@ async def test_e6_what_its_origin_does_not_show_is_not_stored(world: World, amin
 async def test_e7_an_ld_signature_is_read_by_nobody_and_the_origin_is_asked(world: World, amina: Person, peer: FakePeer) -> None:
     p1 = peer.actor("p1")
     note = p1.direct("<p>with an LD signature</p>", amina.uri, f"@{amina.handle}")
-    signature = {"type": "RsaSignature2017", "creator": p1.key_id, "created": peer.stamp(), "signatureValue": "AAAA"}
     genuine = p1.create(note)
     peer.documents[genuine["id"].removeprefix(peer.base)] = genuine
-    assert await carried(world, amina, peer, {**genuine, "signature": signature}) == 202
+    # One that holds, over other words than its origin has: the origin's are read
+    altered = json.loads(json.dumps(genuine).replace("with an LD signature", "signed and never published"))
+    assert await carried(world, amina, peer, ld_proven(altered, p1.keys.rsa, p1.key_id)) == 202
     assert "with an LD signature" in (await amina.reads())[-1]
+    assert "signed and never published" not in await amina.reads()
+    # And one that its origin does not show is nobody's
+    unknown = p1.create(p1.direct("<p>signed and unknown</p>", amina.uri, f"@{amina.handle}"))
+    peer.documents.clear()
+    assert await carried(world, amina, peer, ld_proven(unknown, p1.keys.rsa, p1.key_id)) == 202
+    assert "signed and unknown" not in await amina.reads()
 
 
 @pytest.mark.parametrize("hide", ["@graph", "@included", "@reverse", "redefined"])

@@ -79,6 +79,7 @@ async def test_i3_after_trouble_it_is_tried_again_later_and_later(world: World, 
         waits.append(row["next_at"] - world.clock.ms())
         await world.later(seconds=row["next_at"] / 1000 - world.clock.ms() / 1000 + 1)
     assert waits == sorted(waits)
+    assert waits[-1] > 2 * waits[0]
     assert len(there.creates()) == 1
     assert (await there.deliveries())[-1][0] == "sent"
 
@@ -157,6 +158,9 @@ async def test_i8_a_breaker_opens_one_probe_ends_it_and_their_word_revives(world
     peer.always("/inbox", None)
     world.clock.move(minutes=2)
     assert (await there.followers[0].send(there.followers[0].activity("Like", there.amina.uri), there.amina.actor.inbox)).status == 202
+    await world.settle()
+    [host] = await there.amina.site.rows("select open_until from host where name = :name", name=peer.host)
+    assert host["open_until"] <= world.clock.ms()
     await world.later(hours=1)
     assert len({one["object"]["id"] for one in there.creates()}) == 7
 

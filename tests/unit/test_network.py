@@ -339,6 +339,34 @@ async def test_a_certificate_must_hold_and_a_private_ca_may_be_named(tmp_path: P
         await friend.close()
 
 
+@pytest.mark.parametrize("fault", ["none", "expired", "not yet", "another name", "TLS 1.1", "TLS 1.0", "self-signed"])
+async def test_a070_a_certificate_of_a_known_ca_must_hold_in_everything(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: str) -> None:
+    # Given a server whose certificate is of a CA that the operator named
+    days = {"expired": (-9, -2), "not yet": (2, 9)}.get(fault, (-1, 1))
+    authority, certificate, key = certificates(tmp_path, "else.example" if fault == "another name" else "localhost", days)
+    if fault == "self-signed":
+        (tmp_path / "other").mkdir()
+        _, certificate, key = certificates(tmp_path / "other", "localhost")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority))
+    served = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    served.load_cert_chain(certificate, key)
+    if fault.startswith("TLS"):
+        served.set_ciphers("ALL:@SECLEVEL=0")
+        with pytest.warns(DeprecationWarning, match="TLSv1"):
+            served.minimum_version = served.maximum_version = ssl.TLSVersion.TLSv1_1 if fault == "TLS 1.1" else ssl.TLSVersion.TLSv1
+    async with server(ok(b"{}"), ssl=served) as (port, seen):
+        network = Network(settings())
+        # When it is asked, and written to
+        got = await network.get(f"https://localhost:{port}/", headers={})
+        put = await network.post(f"https://localhost:{port}/", b"{}", {})
+        await network.close()
+        # Then one fault is enough, and not a word was said
+        kind = Fetched if fault == "none" else Unreachable
+        assert isinstance(got, kind), got
+        assert isinstance(put, kind), put
+        assert bool(seen) == (fault == "none")
+
+
 async def test_the_environment_names_no_proxy(monkeypatch: pytest.MonkeyPatch, network: Network) -> None:
     async with server(ok(b"{}")) as (port, _), server(ok(b"{}")) as (proxy, proxied):
         for name in ("http_proxy", "HTTP_PROXY", "https_proxy", "ALL_PROXY"):
@@ -414,8 +442,8 @@ def test_a_url_has_one_spelling(url: str, spelled: str) -> None:
     assert target(found.url, plain_http=False, any_port=False) == found
 
 
-def certificates(folder: Path, name: str) -> tuple[Path, Path, Path]:
-    """A CA, and a certificate of it for `name`: three files."""
+def certificates(folder: Path, name: str, days: tuple[int, int] = (-1, 1)) -> tuple[Path, Path, Path]:
+    """A CA, and a certificate of it for `name`, which holds between these days from now: three files."""
     from datetime import UTC, datetime, timedelta
 
     from cryptography import x509
@@ -431,8 +459,8 @@ def certificates(folder: Path, name: str) -> tuple[Path, Path, Path]:
             .issuer_name(x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, issuer)]))
             .public_key(key.public_key())
             .serial_number(x509.random_serial_number())
-            .not_valid_before(now - timedelta(days=1))
-            .not_valid_after(now + timedelta(days=1))
+            .not_valid_before(now + timedelta(days=-1 if ca else days[0]))
+            .not_valid_after(now + timedelta(days=1 if ca else days[1]))
             .add_extension(x509.BasicConstraints(ca=ca, path_length=None), critical=True)
         )
         if not ca:
