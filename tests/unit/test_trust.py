@@ -111,9 +111,65 @@ async def test_each_mode_says_what_a_stranger_may(home: House) -> None:
     }
 
 
+async def test_each_direction_is_asked_for_itself_whatever_was_said_before(home: House) -> None:
+    await put(home, friend="trusted", seen="known", loud="limited")
+    allowed, held = {}, {}
+    for mode in ("open", "approve", "allowlist"):
+        home.instance.trust.mode = mode  # type: ignore[assignment]  # one of the three
+        for host in ("friend", "seen", "loud", "stranger", "sub.friend"):
+            for direction in (*DIRECTIONS, "confide", "receive"):
+                verdict = trust.verdict(home.instance, f"{host}.example", direction)
+                allowed[mode, host, direction], held[mode, host, direction] = verdict.allowed, verdict.held
+    # What is not public goes to trusted hosts alone, by their own name
+    assert {host for (_, host, direction), yes in allowed.items() if direction == "confide" and yes} == {"friend"}
+    assert all(allowed[mode, "friend", "confide"] for mode in ("open", "approve", "allowlist"))
+    # Only what comes from a stranger waits: what we ask for, and what we send, does not
+    assert {key for key, waits in held.items() if waits} == {("approve", "stranger", "receive"), ("approve", "sub.friend", "receive")}
+
+
+async def test_a_sub_domain_keeps_what_was_decided_about_itself(home: House) -> None:
+    await home.write(peers.set_level, home.instance, "kind.loud.example", "known")
+    await home.write(peers.set_level, home.instance, "friend.loud.example", "trusted")
+    await put(home, loud="limited")
+    told = {host: trust.verdict(home.instance, f"{host}loud.example", "receive") for host in ("", "kind.", "friend.", "x.", "x.kind.")}
+    assert {host: (verdict.level, verdict.limited) for host, verdict in told.items()} == {
+        "": ("limited", True), "kind.": ("known", False), "friend.": ("trusted", False), "x.": ("limited", True), "x.kind.": ("limited", True),
+    }  # fmt: skip
+    assert [host for host, verdict in told.items() if verdict.shown] == ["kind.", "friend."]
+
+
+@pytest.mark.parametrize(
+    ("mode", "rules", "holds"),
+    [
+        ("open", Rules({}, {}, {}), False),
+        ("open", Rules({"evil.example": "blocked", "friend.example": "trusted"}, {"https://a.example/x": "blocked"}, {}), False),
+        ("open", Rules({"loud.example": "limited"}, {}, {}), True),
+        ("open", Rules({}, {"https://a.example/x": "limited"}, {}), True),
+        ("approve", Rules({}, {}, {}), True),
+        ("allowlist", Rules({}, {}, {}), True),
+        ("open", None, True),
+    ],
+)
+def test_whether_anything_may_wait_or_stay_out_of_view(mode: Mode, rules: Rules | None, holds: bool) -> None:
+    assert Trust(mode, rules).holds_back is holds
+
+
+def test_what_was_said_is_kept_within_bounds(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(trust, "MOST_SAID", 50)
+    asked = Trust("open", Rules({"evil.example": "blocked"}, {}, {}))
+    for number in range(500):
+        assert asked.verdict(f"h{number}.example", "receive").allowed
+        assert not asked.verdict("evil.example", "receive").allowed
+    assert len(asked._said) <= 50
+
+
 async def test_what_cannot_be_read_as_a_host_does_not_cross(home: House) -> None:
     for host in ("", "a b", "user@friend.example", "127.1", "friend.example/x", "%66riend.example"):
         assert passes(home, host) == [False, False, False]
+
+
+def test_what_does_not_cross_is_not_shown() -> None:
+    assert [verdict.shown for verdict in (trust.BLOCKED, trust.STRANGER, trust.NOT_TRUSTED, trust.UNREAD, trust.Verdict(True))] == [False] * 4 + [True]
 
 
 def test_before_the_peers_are_read_nobody_passes() -> None:
