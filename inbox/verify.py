@@ -181,8 +181,16 @@ def _sender(actor: Actor) -> Sender:
 
 
 def _only(attributed: object, actor: Iri) -> bool:
-    several = attributed if isinstance(attributed, list) else [attributed]
-    return all(one is None or iri(one) == actor for one in several)
+    """Whether the actor alone wrote it. PeerTube names the channel of a film beside its account: a Group of the same host, which says nothing by that."""
+    if not isinstance(attributed, list):
+        return attributed is None or iri(attributed) == actor
+    others = [one for one in attributed if one is not None and iri(one) != actor]
+    return not others or (any(iri(one) == actor for one in attributed) and all(_channel(one, actor) for one in others))
+
+
+def _channel(one: object, actor: Iri) -> bool:
+    named = iri(one)
+    return isinstance(one, dict) and one.get("type") == "Group" and named is not None and _at_home(named, actor)
 
 
 async def _judge(instance: Instance, carrier: Sender, said: Claim, document: Document, body: bytes) -> Verified | Forwarded | Transient:

@@ -85,6 +85,28 @@ async def without_author(stage: Stage) -> Answer:
     return answer
 
 
+def channelled(*authors: Any) -> Act:
+    """PeerTube's films: the account that speaks, and the channel the film stands in. It is the account's, and the channel may say nothing of it."""
+
+    async def act(stage: Stage) -> list[Answer]:
+        make = note_with(attributedTo=list(authors), content="<p>in a channel</p>", published="2026-01-01T00:00:00Z")
+        document = make(stage)
+        note = document["object"]
+        answers = [await stage.send(document, stage.mallory)]
+        await stage.settle()
+        changed = {**note, "content": "<p>false words</p>", "updated": stage.peer.stamp()}
+        for kind, thing in (("Update", changed), ("Delete", note["id"])):
+            answers.append(await stage.send(stage.victim.activity(kind, thing, to=note["to"]), stage.victim))
+        await stage.settle()
+        rows = await stage.site.rows("select actor.uri, post.visibility from post join actor on actor.id = post.actor_id where post.uri = :uri", uri=note["id"])
+        assert [(row["uri"], row["visibility"]) for row in rows] == [(stage.mallory.id, "direct")]
+        assert "in a channel" in await stage.reader.reads()
+        assert "false words" not in await stage.reader.reads()
+        return answers
+
+    return act
+
+
 FOREIGN = {"type": "Note", "attributedTo": "VICTIM", "content": "<p>false words</p>", "to": [PUBLIC], "published": "2026-01-01T00:00:00Z"}
 
 
@@ -311,13 +333,18 @@ async def move_in_a_circle(stage: Stage) -> list[Answer]:
 
 
 async def moves_far_too_often(stage: Stage) -> list[Answer]:
-    """The same Move, again and again: at most one look and no follow of a stranger whom nobody follows."""
-    mover = stage.stranger()
+    """The same Move, again and again, of somebody who says that a million follow: at most one look, and nobody counts them."""
+    mover = stage.stranger(followers=f"{stage.peer.base}/million")
+    stage.peer.documents["/million"] = {"id": f"{stage.peer.base}/million", "type": "OrderedCollection", "totalItems": 1_000_000, "first": "x"}
     stage.other.overrides["alsoKnownAs"] = [mover.id]
     activity = mover.activity("Move", mover.id, target=stage.other.id, to=[PUBLIC])
+    asked = len(stage.elsewhere.log)
     answers = [await stage.send({**activity, "id": f"{activity['id']}/{number}"}, mover) for number in range(5)]
     await stage.settle()
     stage.other.overrides.pop("alsoKnownAs")
+    assert len(stage.elsewhere.log) - asked <= 1, len(stage.elsewhere.log) - asked
+    assert stage.peer.asked("/million") == []
+    assert await stage.reader.following(stage.other.handle) is None
     return answers
 
 
@@ -389,6 +416,18 @@ def rows() -> list[Case]:
     case("A023", "a second author first", sent(note_with(attributedTo=["VICTIM", "MALLORY"])))
     case("A023", "an author as object", sent(note_with(attributedTo={"id": "VICTIM", "type": "Person"})))
     case("A023", "no author", without_author, effect=True)
+    person, channel = {"type": "Person", "id": "MALLORY"}, {"type": "Group", "id": "VICTIM"}
+    for name, authors in {
+        "a person beside the sender": [person, {"type": "Person", "id": "VICTIM"}], "a channel without the sender": [channel],
+        "a channel and nothing": [None, channel], "a channel and its account, not the sender": [{"type": "Person", "id": "P1"}, channel],
+        "a channel on another host": [person, {"type": "Group", "id": "OTHER"}], "a channel of ours": [person, {"type": "Group", "id": "READER"}],
+        "a channel without id": [person, {"type": "Group"}], "a channel of two types": [person, {"type": ["Group", "Person"], "id": "VICTIM"}],
+        "a channel of rubbish": [person, {"type": "Group", "id": {"id": "VICTIM"}}], "a channel and a second author": [person, channel, "P1"],
+    }.items():  # fmt: skip
+        case("A023", name, sent(note_with(attributedTo=authors)), frozenset({403}))
+    # A film stands in a channel (PeerTube): the account says so, and nobody else may.
+    case("A023", "the channel beside the sender is no author", channelled(person, channel), effect=True)
+    case("A023", "the channel first", channelled(channel, "MALLORY"), effect=True)
 
     ids: dict[str, Any] = {"null": None, "a number": 7, "an object": {"id": "PEER/x"}, "a list": ["PEER/x"], "empty": "", "relative": "/notes/1", "a word": "x"}
     case("A024", "object on another host", sent(note_with(id="ELSEWHERE/notes/1")))

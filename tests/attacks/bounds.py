@@ -42,6 +42,7 @@ def collection(make: Callable[[Stage, str, int], Document]) -> Act:
 
     async def act(stage: Stage) -> list[Answer]:
         path = endless(stage, lambda path, number: make(stage, path, number))
+        before = len(stage.peer.log) + len(stage.elsewhere.log)
         trap = f"{stage.peer.base}{path}/0"
         note = stage.victim.note("<p>x</p>", to=[PUBLIC], cc=[], replies=trap, context=trap, likes=trap, shares=trap, inReplyTo=trap)
         strange = stage.stranger(featured=trap, outbox=trap, followers=trap)
@@ -54,6 +55,8 @@ def collection(make: Callable[[Stage, str, int], Document]) -> Act:
         stage.hide(note)
         await stage.settle()
         assert asked_at(stage, path) <= 24, asked_at(stage, path)
+        # Nor is what stands in it asked for, one by one.
+        assert len(stage.peer.log) + len(stage.elsewhere.log) - before <= 32
         assert await stage.site.count("post", "uri like :trap", trap=f"{stage.peer.base}{path}%") == 0
         return answers
 

@@ -5,15 +5,19 @@ import base64
 import hashlib
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from unittest.mock import patch
 
+import pytest
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from actors import remote
+from actors.hosts import BadUrl
 from actors.network import Network
 from actors.signatures import knock
+from actors.targets import target
 from tests.attacks.envelope import http_date
 from tests.attacks.stage import Act, Case, Stage
 from tests.fakepeer import AP, AS2, pair
@@ -101,6 +105,13 @@ async def signed_by_ours(stage: Stage) -> Answer:
     headers = {"Content-Type": "application/activity+json"}
     signed = knock.sign("cavage", key, "POST", url, headers, body, stage.world.clock.now())
     return await http("POST", url, list(signed.items()), body)
+
+
+async def plain_http(_: Stage) -> None:
+    """In production nothing is asked for without TLS: no key, no actor, no hop of a redirect."""
+    for url in ("http://peer.example/users/p1", "http://peer.example:443/users/p1", "HTTP://peer.example/users/p1"):
+        with pytest.raises(BadUrl):
+            target(url, plain_http=False, any_port=False)
 
 
 # A016
@@ -220,6 +231,31 @@ def unreachable(reply: Reply, bound_s: float = 5) -> Act:
     return act
 
 
+async def dripping(stage: Stage) -> Answer:
+    """The key's server says a byte now and then: no single read takes long, all of it has a deadline."""
+
+    async def talk(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        with suppress(ConnectionError, asyncio.IncompleteReadError):
+            await reader.readuntil(b"\r\n\r\n")
+            writer.write(f"HTTP/1.1 200 OK\r\nContent-Type: {AP}\r\nContent-Length: 4000\r\n\r\n".encode())
+            for _ in range(100):
+                writer.write(b"{")
+                await writer.drain()
+                await asyncio.sleep(0.05)
+        writer.close()
+
+    listening = await asyncio.start_server(talk, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    stage.alarm.ours.add(("127.0.0.1", port))
+    create = json.loads(json.dumps(stage.create()).replace(stage.peer.base, f"http://localhost:{port}"))
+    with patch.object(remote, "LOOKUP_S", 0.4):
+        async with asyncio.timeout(3):
+            answer = await stage.send(create, key_id=f"{create['actor']}#main-key")
+    listening.close()
+    assert answer.header("retry-after")
+    return answer
+
+
 async def redirected_for_ever(stage: Stage) -> Answer:
     stranger = stage.stranger()
     asked = len(stage.peer.log)
@@ -337,6 +373,7 @@ def rows() -> list[Case]:
         case("A015", key_id[:60] or "nothing", named(key_id), frozenset({400, 401, 431} if len(key_id) > 9000 else {400, 401}))
 
     case("A015", "our own key, really signed", signed_by_ours, frozenset({401}))
+    case("A015", "http: outside development", plain_http)
 
     for name, change in {
         "on another host": lambda uri: uri.replace("localhost", "elsewhere.localhost"),
@@ -379,6 +416,7 @@ def rows() -> list[Case]:
     case("A020", "closes at once", unreachable(Reply(drop=True)), trouble)
     case("A020", "answers 500", unreachable(Reply(500)), trouble)
     case("A020", "answers too late", unreachable(Reply(200, delay=2)), trouble)
+    case("A020", "a byte now and then", dripping, trouble)
     case("A020", "redirects for ever", redirected_for_ever)
 
     # DESIGN 6: where documents are open, not visible is missing: 404. Signed-only mode, with its one 401, is tests/attacks/test_signed_only.py.

@@ -27,6 +27,7 @@ from outbox import publish
 from outbox.address import Audience
 from schemas.activities import Like
 from schemas.reading import Iri
+from tests.attacks.keys import plain_http
 from tests.attacks.stage import Act, Case, Stage
 from tests.fakepeer import AP, AS2, PUBLIC, FakeActor, pair
 from tests.wire import Answer, Reply, reply_json
@@ -474,6 +475,7 @@ def rows() -> list[Case]:
         "?x\x00",
     ):  # fmt: skip
         case("A066", f"to {location[:50]!r}", redirected(302, location))
+    case("A066", "to http: outside development", plain_http)
     case("A066", "in a circle", redirected(302, "HERE"))
     case("A066", "21 hops", many_hops)
     case("A066", "signed anew at every hop", every_hop_is_signed_anew, effect=True)

@@ -6,13 +6,14 @@
     bounds       A036-A043   what documents may make us do, and whom they may reach
     transport    A044-A062   JSON, HTTP and the wire
     outbound     A064-A076   what others make us ask for
+    inorder      2.0         which fault of several is seen first
 
 A035 (matches) and A063 (streams) come with what they attack.
 """
 
-from tests.attacks import authority, bounds, keys, outbound, signatures, transport
+from tests.attacks import authority, bounds, inorder, keys, outbound, signatures, transport
 from tests.attacks.stage import Case
 
 ROWS = [f"A{number:03}" for number in range(1, 77) if number not in {35, 63}]
 
-CASES: list[Case] = [*signatures.rows(), *keys.rows(), *authority.rows(), *bounds.rows(), *transport.rows(), *outbound.rows()]
+CASES: list[Case] = [*signatures.rows(), *keys.rows(), *authority.rows(), *bounds.rows(), *transport.rows(), *outbound.rows(), *inorder.rows()]

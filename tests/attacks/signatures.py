@@ -15,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import padding
 from tests.attacks.envelope import content_digest, http_date
 from tests.attacks.stage import Act, Case, Stage
 from tests.fakepeer import AP, AS2
+from tests.messages import ld_proven, proven
 from tests.signing import digest, pem
 from tests.wire import Answer, http
 
@@ -277,6 +278,16 @@ async def ld_only(stage: Stage) -> Answer:
     return await stage.send(ld_signed(stage.create(stage.victim), stage.victim.key_id), scheme="none")
 
 
+async def genuine_ld_only(stage: Stage) -> Answer:
+    """One that would hold where such signatures are read."""
+    return await stage.send(ld_proven(stage.create(stage.victim), stage.victim.keys.rsa, stage.victim.key_id), scheme="none")
+
+
+async def genuine_proof_only(stage: Stage) -> Answer:
+    create = {**stage.create(stage.victim), "@context": [AS2, "https://w3id.org/security/data-integrity/v2"]}
+    return await stage.send(proven(create, stage.victim.keys.ed25519, f"{stage.victim.id}#ed25519-key", stage.world.clock.now()), scheme="none")
+
+
 async def proof_only(stage: Stage) -> Answer:
     proof = {
         "type": "DataIntegrityProof",
@@ -445,7 +456,9 @@ def rows() -> list[Case]:
         case("A011", f"RFC 9421: alg {algorithm} with an RSA key", message_alg(algorithm))
 
     case("A012", "an LD signature alone", ld_only)
+    case("A012", "an LD signature alone, one that holds", genuine_ld_only)
     case("A012", "a proof alone", proof_only)
+    case("A012", "a proof alone, one that holds", genuine_proof_only)
     # DESIGN 3: somebody else's valid signature over a fetchable id is 202, and the posted body is thrown away.
     for keyword in ("@graph", "@included", "@reverse"):
         for depth in range(1, 6):
