@@ -2,7 +2,7 @@
 
 import zlib
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -334,6 +334,33 @@ async def test_a_deleted_post_takes_everything_with_it_and_never_comes_back(hous
     assert await house.write(posts.store, house.instance, bo, note, local=False) == Refused("it was deleted")
     late = replace(note, updated=house.clock.now())
     assert await house.write(posts.change, house.instance, bo, late) == Refused("it was deleted")
+
+
+async def test_only_its_own_home_gives_again_what_was_taken_back(house: House) -> None:
+    amina, bo = await house.person("amina"), await house.stranger("bo")
+    eve = await house.stranger("eve", "elsewhere.example")
+    note = direct(house, bo, amina)
+    await house.write(posts.store, house.instance, bo, note, local=False, confidential=True)
+    await house.write(posts.delete, house.instance, bo, note.id)
+    before, after = house.clock.now() - timedelta(minutes=1), house.clock.now() + timedelta(minutes=1)
+
+    async def given(who: Actor, what: Note, said_at: datetime | None, *, confidential: bool = True) -> object:
+        return await house.write(posts.store, house.instance, who, what, local=False, confidential=confidential, said_at=said_at)
+
+    # What was said before it went, is undated, in the open, of another author or of another home gives nothing, and leaves the mark
+    why = "it was deleted"
+    assert await given(bo, note, before) == await given(bo, note, None) == await given(bo, note, after, confidential=False) == Refused(why)
+    for who, what in ((eve, note), (eve, replace(note, attributed_to=eve.uri)), (bo, replace(note, attributed_to=amina.uri))):
+        assert isinstance(await given(who, what, after), Refused)
+        assert [row["uri"] for row in await rows(house, "tombstone")] == [note.id]
+    # Said again by whose it is, it is here again
+    assert isinstance(await given(bo, note, after), Post)
+    assert await rows(house, "tombstone") == []
+    # What was public stays away
+    public = theirs(house, bo, 2)
+    await house.write(posts.store, house.instance, bo, public, local=False)
+    await house.write(posts.delete, house.instance, bo, public.id)
+    assert await given(bo, public, after) == Refused(why)
 
 
 async def test_a_delete_that_came_first_is_honoured_only_on_its_own_host(house: House) -> None:
