@@ -1,6 +1,7 @@
-"""How does a third person come into a conversation, and out? Both sides let them in; either shows them out."""
+"""How does a third person come into a conversation, and out? Both sides let them in, to read what is said from then on; either shows them out."""
 
 import json
+from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
 from actors import hosts, known
@@ -37,6 +38,18 @@ set helper_agreed = 1
 where id = :id
 """
 
+LAST_SAID: Final = """
+select max(message.place) as place
+from message
+where message.response_id = :response_id
+"""
+
+FROM_NOW_ON: Final = """
+update conversation_guest
+set sealed = :sealed
+where id = :id
+"""
+
 REMOVE_GUEST: Final = """
 delete from conversation_guest
 where id = :id
@@ -70,14 +83,23 @@ async def admit(tx: Transaction, instance: "Instance", actor: Actor, response: R
 async def _admitted(tx: Transaction, instance: "Instance", by: Actor, response: Response, uri: Iri, handle: str, role: str) -> Guest:
     """Notes that one side agrees to a guest."""
     who = answers.hash_of(instance, "actor", uri)
-    said = {"uri": uri, "handle": handle, "role": role}
+    said: dict[str, str | int] = {"uri": uri, "handle": handle, "role": role}
     sealed = instance.vault.seal(json.dumps(said).encode(), f"conversation_guest:{response.id}")
     await tx.execute(ADD_GUEST, id=instance.ids.new(answers.hour(instance)), response_id=response.id, actor_hash=who, sealed=sealed)
     row = await tx.one(guests.GUEST, response_id=response.id, actor_hash=who)
     if row is None:
         raise CannotAnswer("it was not kept; try again")
+    before = guests.read(instance, response, row)
     await tx.execute(ASKER_AGREES if response.of_asker(by) else HELPER_AGREES, id=row["id"])
-    return guests.read(instance, response, await tx.one(guests.GUEST, response_id=response.id, actor_hash=who) or row)
+    now = guests.read(instance, response, await tx.one(guests.GUEST, response_id=response.id, actor_hash=who) or row)
+    if not now.admitted or before.admitted:
+        return now
+    # What was said before, and shared with one counterpart, was not said to a third.
+    last = await tx.one(LAST_SAID, response_id=response.id)
+    now = replace(now, after=0 if last is None or last["place"] is None else int(last["place"]))
+    said |= {"role": now.role, "handle": now.handle, "after": now.after}
+    await tx.execute(FROM_NOW_ON, id=row["id"], sealed=instance.vault.seal(json.dumps(said).encode(), f"conversation_guest:{response.id}"))
+    return now
 
 
 async def told(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, response: Response, matter: Matter) -> None:

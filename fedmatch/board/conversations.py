@@ -83,6 +83,7 @@ SAID: Final = """
 select message.id, message.format, message.ciphertext, message.created_at
 from message
 where message.response_id = :response_id
+  and message.place > :after
 order by message.place
 limit :limit
 """
@@ -220,12 +221,12 @@ async def keep(tx: Transaction, instance: "Instance", response: Response, by: st
     return Message(new_id, by, text[:MOST_TEXT], now) if made else None
 
 
-async def messages(tx: Transaction, instance: "Instance", response: Response, limit: int = MOST_MESSAGES) -> list[Message]:
-    """What was said, oldest first. Raises `actors.vault.Locked`."""
+async def messages(tx: Transaction, instance: "Instance", response: Response, limit: int = MOST_MESSAGES, *, after: int = 0) -> list[Message]:
+    """What was said, oldest first; to a guest what was said `after` they came (`guests.reads_after`). Raises `actors.vault.Locked`."""
     key = await _key(tx, instance, response)
     if key is None:
         return []
-    return [_opened(key, row) for row in await tx.all(SAID, response_id=response.id, limit=limit)]
+    return [_opened(key, row) for row in await tx.all(SAID, response_id=response.id, limit=limit, after=after)]
 
 
 def _opened(key: bytes, row: Row) -> Message:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from actors import known
 from actors.known import Actor
 from fedmatch import times
-from fedmatch.board import answers, conversations, notifications
+from fedmatch.board import answers, conversations, guests, notifications
 from fedmatch.board.answers import CannotAnswer, Response
 from schemas.storage import Transaction
 
@@ -45,7 +45,8 @@ class Disclosure:
 
 
 async def disclose(tx: Transaction, instance: "Instance", actor: Actor, response: Response, field: FieldName, value: str) -> conversations.Message:
-    """Gives name, contact or place to the one counterpart, as a message, and notes that for the author. Never over a channel that is not sealed.
+    """Gives name, contact or place to the one counterpart, as a message, and notes that for the author. Never over a channel that is not sealed, nor
+    while a guest would read it.
 
     Raises `CannotAnswer`, `crossing.CannotReach`, `actors.vault.Locked`.
     """
@@ -53,6 +54,9 @@ async def disclose(tx: Transaction, instance: "Instance", actor: Actor, response
         raise CannotAnswer(f"{field} is never sent where the administrators of {answers.readable_by(response)} could read it on its way as a note")
     if field not in FIELDS or not (response.of_asker(actor) or response.of_helper(actor)):
         raise CannotAnswer(f"only the two whose conversation it is share {', '.join(FIELDS)}")
+    third = [one.handle for one in await guests.of(tx, instance, response) if one.admitted]
+    if third:
+        raise CannotAnswer(f"{field} is for one counterpart, and {', '.join(third)} would read it: show them out first (`fedmatch response admit --leave`)")
     made = await conversations.say(tx, instance, actor, response, f"{field}: {value.strip()}")
     other = response.words.helper_handle if response.of_asker(actor) else response.words.asker_handle
     new_id = instance.ids.new(answers.hour(instance))

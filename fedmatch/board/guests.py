@@ -1,6 +1,7 @@
 """Who else is in a conversation? An interpreter or a matchmaker whom both sides let in; they leave with it. Letting in and out is in admissions.py."""
 
 import json
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
@@ -23,6 +24,8 @@ class Guest:
     role: str
     asker_agreed: bool
     helper_agreed: bool
+    after: int = 0
+    """The place of the last message before both let them in: they read what is said from then on."""
 
     @property
     def admitted(self) -> bool:
@@ -65,6 +68,14 @@ async def is_guest(tx: Transaction, instance: "Instance", response: Response, ac
     return row is not None and bool(row["asker_agreed"]) and bool(row["helper_agreed"])
 
 
+async def reads_after(tx: Transaction, instance: "Instance", response: Response, readers: Collection[Actor]) -> int:
+    """Behind which message of a conversation these actors, identities of one person, may read: 0 for the two whose it is."""
+    if any(response.of_asker(one) or response.of_helper(one) for one in readers):
+        return 0
+    uris = {one.uri for one in readers}
+    return max((one.after for one in await of(tx, instance, response) if one.uri in uris), default=0)
+
+
 async def guest_of(tx: Transaction, instance: "Instance", actor: Actor) -> list[Response]:
     """The answers into whose conversations `actor` was let."""
     rows = await tx.all(GUEST_OF, actor_hash=answers.hash_of(instance, "actor", actor.uri))
@@ -75,4 +86,4 @@ async def guest_of(tx: Transaction, instance: "Instance", actor: Actor) -> list[
 def read(instance: "Instance", response: Response, row: Row) -> Guest:
     """A guest from its row."""
     said = json.loads(instance.vault.open(bytes(row["sealed"]), f"conversation_guest:{response.id}"))
-    return Guest(Iri(said["uri"]), said["handle"], said["role"], bool(row["asker_agreed"]), bool(row["helper_agreed"]))
+    return Guest(Iri(said["uri"]), said["handle"], said["role"], bool(row["asker_agreed"]), bool(row["helper_agreed"]), said.get("after", 0))

@@ -1,6 +1,6 @@
 """How do answers stand, and what is said? `fedmatch response`, `fedmatch message`."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TYPE_CHECKING
 
 import click
@@ -34,10 +34,10 @@ async def _mine(tx: "Transaction", instance: "Instance", me: "Actor") -> "list[A
     return [actor for actor in found if actor is not None]
 
 
-async def _whole(tx: "Transaction", instance: "Instance", one: "Response") -> "dict[str, Json]":
+async def _whole(tx: "Transaction", instance: "Instance", one: "Response", readers: "Sequence[Actor]") -> "dict[str, Json]":
     from fedmatch.board import conversations, guests
 
-    said = await conversations.messages(tx, instance, one)
+    said = await conversations.messages(tx, instance, one, after=await guests.reads_after(tx, instance, one, readers))
     let_in = await guests.of(tx, instance, one)
     messages: list[Json] = [dict(message.json()) for message in said]
     others: list[Json] = [{"who": guest.handle, "role": guest.role, "admitted": guest.admitted} for guest in let_in]
@@ -63,13 +63,14 @@ async def _list(tx: "Transaction", instance: "Instance", me: "Actor", which: str
     from fedmatch.board import answers, guests, trays
 
     found: dict[int, Response] = {}
-    for actor in await _mine(tx, instance, me):
+    mine = await _mine(tx, instance, me)
+    for actor in mine:
         await trays.lift(tx, instance, actor)
         await trays.put_away(tx, instance, actor)
         found |= {one.id: one for one in await answers.of_actor(tx, instance, actor)}
         found |= {one.id: one for one in await guests.guest_of(tx, instance, actor)}
     ordered = sorted(found.values(), key=lambda one: (one.tray != "vouched", -one.id))
-    return [await _whole(tx, instance, one) for one in ordered if which is None or which in (one.words.listing, str(one.words.listing_id))]
+    return [await _whole(tx, instance, one, mine) for one in ordered if which is None or which in (one.words.listing, str(one.words.listing_id))]
 
 
 def _do(which: str, name: str, step: "Step", done: str) -> None:
@@ -84,7 +85,7 @@ def _do(which: str, name: str, step: "Step", done: str) -> None:
         async def body(tx: "Transaction") -> "tuple[Response, dict[str, Json]]":
             held, actor = await _find(tx, instance, which, me)
             now = await step(tx, instance, actor, held) or held
-            return now, await _whole(tx, instance, now)
+            return now, await _whole(tx, instance, now, [actor])
 
         try:
             now, form = await instance.database.write(body)
@@ -325,7 +326,7 @@ def admit(which: str, name: str, guest: str, role: str, leave: bool) -> None:
                 await admissions.leave(tx, instance, held, ours)
             else:
                 await admissions.admit(tx, instance, actor, held, ours, role)
-            return await _whole(tx, instance, held)
+            return await _whole(tx, instance, held, [actor])
 
         try:
             form = await instance.database.write(body)

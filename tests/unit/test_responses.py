@@ -393,7 +393,26 @@ async def test_a_guest_is_let_in_by_both_and_reads_one_conversation(house: House
         await do(instance, conversations.say, guest, held, "Hello.")
     assert (await do(instance, admissions.admit, helper, held, guest, "interpreter")).admitted
     await do(instance, conversations.say, guest, held, "I interpret.")
+    with pytest.raises(CannotAnswer, match=f"{guest.handle} would read it"):
+        await do(instance, disclosures.disclose, asker, held, "contact", "555")
+
+    # What was given to one counterpart before they came a guest never reads; who leaves reads nothing, and comes again as somebody new
+    async def reads(who: Actor) -> list[str]:
+        async def look(tx: Transaction) -> list[str]:
+            after = await guests.reads_after(tx, instance, held, [who])
+            return [one.text for one in await conversations.messages(tx, instance, held, after=after)]
+
+        found: list[str] = await instance.database.read(look)
+        return found
+
+    assert await reads(guest) == ["I interpret."]
+    await instance.database.write(admissions.leave, instance, held, guest)
     await do(instance, disclosures.disclose, asker, held, "contact", "mail to me")
+    for side in (helper, asker):
+        await do(instance, admissions.admit, side, held, guest, "interpreter")
+    await do(instance, conversations.say, helper, held, "I will.")
+    assert await reads(guest) == ["I will."]
+    assert await reads(helper) == await reads(asker) == ["I interpret.", "contact: mail to me", "I will."]
     assert [(one.to, one.field) for one in await instance.database.read(disclosures.of, instance, asker)] == [(helper.handle, "contact")]
 
     proposed = await do(instance, introductions.propose, helper, held, "a member of parliament", "She asks.")
