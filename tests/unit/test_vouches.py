@@ -22,7 +22,7 @@ from outbox import posts
 from schemas import vouches as wire
 from schemas.events import VouchesChanged
 from schemas.objects import Vouch
-from schemas.reading import Iri
+from schemas.reading import Iri, Row
 from schemas.states import IllegalMove
 from schemas.storage import Database, Transaction
 from tests import house
@@ -374,3 +374,64 @@ async def test_whoever_vouches_is_the_application_that_was_confirmed_on_its_own_
     await peer.befriend(home, 5)
     for changes in ({"issuer": Iri(f"https://{peer.host}/users/somebody")}, {"id": Iri("https://else.example/vouches/1")}):
         assert (await standing(home, helper, [peer.vouch(home, helper, **changes)])).checked is False
+
+
+async def test_nobody_vouches_for_an_instance_nor_for_somebody_who_is_gone(home: House) -> None:
+    amina, application = await home.person("amina"), await home.read(known.application)
+    for who in (application, replace(amina, state="suspended"), replace(amina, state="gone")):
+        with pytest.raises(CannotVouch, match="nobody vouches"):
+            await home.write(vouches.issue, home.instance, who, 1, "in-person", staff="operator")
+    assert await home.read(vouches.list_all) == []
+
+
+async def test_ten_are_read_at_most_and_the_best_word_of_a_peer_counts(home: House) -> None:
+    helper, peer = await home.stranger("helper", PEER), Peer()
+    await peer.befriend(home, 5)
+    other, good, weaker = peer.vouch(home, helper, 5, fingerprint="sha256:" + "0" * 64), peer.vouch(home, helper, 3, number=2), peer.vouch(home, helper, 1)
+    assert (await standing(home, helper, [*[other] * 9, good])).level == 3
+    assert (await standing(home, helper, [*[other] * 10, good])).checked is False
+    for carried in ([good, weaker], [weaker, good]):
+        assert (await standing(home, helper, carried)).levels == ((PEER, 3),)
+
+
+async def test_a_key_that_was_retired_stands_for_nobody(home: House) -> None:
+    amina, peer = await home.person("amina"), Peer()
+    await peer.befriend(home, 5)
+    said = peer.vouch(home, amina)
+    assert (await standing(home, amina, [said])).level == 3
+
+    async def retire(tx: Transaction) -> None:
+        await tx.execute("update actor_key set retired_at = 1 where actor_id = :id and algorithm = 'ed25519'", id=amina.id)
+
+    await home.write(retire)
+    assert (await standing(home, amina, [said])).checked is False
+    made = await home.write(vouches.issue, home.instance, amina, 1, "in-person", staff="operator")
+    assert made.subject_key == trust.fingerprint("rsa", PAIR.rsa_public)
+
+
+def test_a_peers_low_word_meets_nothing_it_does_not_reach() -> None:
+    found = Standing((("first.example", 3), ("second.example", 1), ("third.example", 0)))
+    assert found.issuers == ("first.example", "second.example")
+    assert [found.meets(level) for level in (0, 1, 3, 4)] == [True, True, True, False]
+    assert found.meets(1, ["second.example"])
+    assert not found.meets(2, ["second.example"])
+    assert not found.meets(1, ["third.example", "nobody.example"])
+    assert found.meets(0, ["nobody.example"])
+
+
+async def test_a_blocked_server_is_not_told_that_a_vouch_ended(home: House) -> None:
+    amina, peer = await home.person("amina"), Peer()
+    host_id = await peer.befriend(home, 0)
+    told = []
+    for level in ("limited", "blocked"):
+        made = await home.write(vouches.issue, home.instance, amina, 2, "in-person", staff="operator")
+        await home.write(vouches.given, home.instance, made, host_id)
+        await home.write(peers.set_level, home.instance, PEER, level)
+        await home.instance.trust.refresh(home.instance.database)
+        await home.write(vouches.revoke, home.instance, made.id, staff="operator")
+        told.append(len(await home.read(_outgoing)))
+    assert told == [1, 1]
+
+
+async def _outgoing(tx: Transaction) -> Sequence[Row]:
+    return await tx.all("select outgoing.id from outgoing")
