@@ -10,7 +10,7 @@ from outbox.backoff import BREAKS_AFTER, DAY, HOUR
 from outbox.lanes import Delivery, Lane, Letter
 from schemas.crashpoint import crashpoint
 from schemas.reading import Iri, Row
-from schemas.storage import Transaction, Value, unheard
+from schemas.storage import Transaction, Value, fleeting
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -233,7 +233,7 @@ class Claims:
             values = {"leased": now + LEASE_MS, "far": now + LONGEST_WAIT, "latest": now + LONGEST_DELAY, "now": now}
             await tx.execute(sql, **{name: value for name, value in values.items() if f":{name}" in sql})
 
-    @unheard
+    @fleeting
     async def hosts(self, tx: Transaction, good: int, bad: int, held: Set[int], letters: dict[int, Letter]) -> "Claimed":
         """Leases hosts that are due: at most `good` that never failed, and `bad` that did; with what goes out first of each.
 
@@ -305,7 +305,7 @@ class Claims:
         """Whether any host is due that nobody has in hand."""
         return await tx.one(ANY_CLAIMABLE, now=now) is not None
 
-    @unheard
+    @fleeting
     async def keep(self, tx: Transaction, lanes: Sequence[tuple[int, Sequence[int]]]) -> None:
         """Renews the leases of hosts and of their deliveries in hand."""
         until = self._instance.clock.ms() + LEASE_MS

@@ -90,6 +90,12 @@ def unheard(body: Written) -> Written:
     return body
 
 
+def fleeting(body: Written) -> Written:
+    """Marks a write body that is `unheard` and may be forgotten in a power cut: its commit waits for no disk. What died with its process is such a lease."""
+    body.__dict__["fleeting"] = True
+    return unheard(body)
+
+
 class Database(Protocol):
     """One write shape, one read shape, two engines."""
 
@@ -98,7 +104,7 @@ class Database(Protocol):
     """Put after the `select` that picks rows to claim: "" on SQLite, whose writer is alone, " for update skip locked" on PostgreSQL."""
 
     async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named: P.kwargs) -> T:
-        """Runs `body(tx, *values)` and returns its answer once it is committed and fsynced; all of it happens or nothing.
+        """Runs `body(tx, *values)` and returns its answer once it is committed and fsynced (if not `fleeting`); all of it happens or nothing.
 
         Raises what the body raised, `Unavailable`, `Conflict` or `Strayed`. After a cancellation it may or may not have happened.
         """

@@ -47,6 +47,11 @@ def heard(body: object) -> bool:
     return not getattr(body, "unheard", False)
 
 
+def passing(body: object) -> bool:
+    """Whether a power cut may undo a commit of this body alone (`schemas.storage.fleeting`)."""
+    return getattr(body, "fleeting", False)
+
+
 def strayed(name: str) -> Strayed:
     """The error for a body that awaits more than its transaction."""
     return Strayed(f"{name} awaited something that is not its tx; do it before or after the transaction")

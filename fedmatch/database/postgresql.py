@@ -15,7 +15,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
 
 import structlog
 
-from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, heard, named, strayed
+from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, heard, named, passing, strayed
 from fedmatch.database.postgresql_session import BODY, LOST, OnlyTx, Pool, RunAgain, Session, connect, in_our_words
 from fedmatch.database.translation import translate
 from schemas.crashpoint import crashpoint
@@ -34,6 +34,8 @@ MIGRATING_S: Final = 60.0
 KEEPALIVE_S: Final = 30.0
 
 BEGIN_WRITE: Final = "begin isolation level serializable"
+NO_FSYNC: Final = "set local synchronous_commit = off"
+"""Where nobody relies on what is committed."""
 BEGIN_READ: Final = f"begin isolation level repeatable read read only; set local statement_timeout = {round(PATIENCE_S * 1000)}"
 
 ABOUT: Final = """
@@ -58,6 +60,7 @@ class _Waiting:
     future: asyncio.Future[object]
     since: float
     heard: bool
+    fleeting: bool
     context: Context = field(default_factory=copy_context)
     redraws: int = REDRAWS
     answer: object = None
@@ -86,7 +89,7 @@ class PostgresqlDatabase:
         if len(self._writes) >= QUEUE:
             raise Busy(f"{QUEUE} bodies wait already")
         loop = asyncio.get_running_loop()
-        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), loop.create_future(), loop.time(), heard(body))
+        waiting = _Waiting(named(body), lambda tx: body(tx, *values, **named_values), loop.create_future(), loop.time(), heard(body), passing(body))
         self._writes.append(waiting)
         if self._writing is None or self._writing.done():
             self._writing = loop.create_task(self._write_all(), name="fedmatch-writer", context=Context())
@@ -211,8 +214,9 @@ class PostgresqlDatabase:
         """Runs bodies in one transaction, each in a savepoint if there are several, and commits. Raises what makes all of them run again."""
         several = len(bodies) > 1
         wrote = False
+        begin = f"{BEGIN_WRITE}; {NO_FSYNC}" if all(waiting.fleeting for waiting in bodies) else BEGIN_WRITE
         try:
-            connection = await self._pool.begin(f"{BEGIN_WRITE}; savepoint body" if several else BEGIN_WRITE)
+            connection = await self._pool.begin(f"{begin}; savepoint body" if several else begin)
         except (*LOST, Busy) as away:
             for waiting in bodies:
                 waiting.error = away if isinstance(away, Busy) else in_our_words(away)

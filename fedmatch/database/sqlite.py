@@ -22,7 +22,7 @@ from typing import Concatenate, Final, Literal, ParamSpec, TypeVar, cast
 import aiosqlite
 import structlog
 
-from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, heard, named, strayed
+from fedmatch.database.engine import OVER, PATIENCE_S, QUEUE, REDRAWS, Body, Clash, heard, named, passing, strayed
 from fedmatch.database.sqlite_file import RETRY_S, is_busy, open_file, patiently
 from schemas.crashpoint import crashpoint
 from schemas.reading import Row
@@ -104,6 +104,7 @@ class _Waiting:
     since: float = field(default_factory=time.monotonic)
     context: Context = field(default_factory=copy_context)
     heard: bool = True
+    fleeting: bool = False
     answer: object = None
     error: BaseException | None = None
 
@@ -173,6 +174,7 @@ class SqliteDatabase:
         self._reading_since: float | None = None
         self._looking = False
         self._noticed: list[Callable[[], None]] = []
+        self._synchronous = "full"
         self._watching: asyncio.Task[None] | None = None
         self._watched_enough = asyncio.Event()
         self._closed = False
@@ -189,7 +191,7 @@ class SqliteDatabase:
 
     async def write(self, body: Callable[Concatenate[Transaction, P], Awaitable[T]], *values: P.args, **named_values: P.kwargs) -> T:
         waiting = self._waiting(named(body), lambda tx: body(tx, *values, **named_values))
-        waiting.heard = heard(body)
+        waiting.heard, waiting.fleeting = heard(body), passing(body)
         if self._writes.qsize() >= QUEUE:
             raise Busy(f"{QUEUE} bodies wait already")
         self._writes.put(waiting)
@@ -408,6 +410,11 @@ class SqliteDatabase:
         """Takes the file for writing; gives those who may run, without those who waited too long for another process."""
         while left:
             try:
+                # Without an fsync of its own, where nobody relies on what is committed; the next one that has its own makes this durable too.
+                synchronous = "normal" if all(waiting.fleeting for waiting in left) else "full"
+                if synchronous != self._synchronous:
+                    connection.execute(f"pragma synchronous = {synchronous}")
+                    self._synchronous = synchronous
                 connection.execute("begin immediate")
                 break
             except sqlite3.Error as error:

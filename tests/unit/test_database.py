@@ -21,7 +21,7 @@ from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
 from fedmatch.database.sqlite import open_sqlite
 from fedmatch.database.translation import query, translate
-from schemas.storage import Busy, Conflict, Overdue, Strayed, Unavailable, Unusable, Unwritable, unheard
+from schemas.storage import Busy, Conflict, Overdue, Strayed, Unavailable, Unusable, Unwritable, fleeting, unheard
 from tests import postgres
 
 PUT = "insert into setting (name, value) values (:name, :value)"
@@ -496,6 +496,28 @@ async def test_a_commit_that_nobody_needs_to_hear_of_wakes_nobody(database):
     before = len(calls)
     await asyncio.sleep(0.5)
     assert len(calls) <= before + (1 if database.engine == "sqlite" else 0)
+
+
+async def test_what_a_power_cut_may_undo_waits_for_no_disk_and_takes_nothing_with_it(database):
+    async def level(tx):
+        row = await tx.one("pragma synchronous" if database.engine == "sqlite" else "show synchronous_commit")
+        return row["synchronous" if database.engine == "sqlite" else "synchronous_commit"]
+
+    @fleeting
+    async def lease(tx):
+        return await level(tx)
+
+    async def fails(tx):
+        raise ZeroDivisionError
+
+    durable, not_so = (2, 1) if database.engine == "sqlite" else ("on", "off")
+    for _ in range(3):
+        assert await database.write(lease) == not_so
+        assert await database.write(level) == durable
+    # Together, also after one of them failed and all run apart
+    results = await asyncio.gather(*[database.write(body) for body in (lease, level, fails, lease, level)], return_exceptions=True)
+    assert results[1] == results[4] == durable
+    assert isinstance(results[2], ZeroDivisionError)
 
 
 async def test_a_commit_of_another_process_is_noticed(database):
