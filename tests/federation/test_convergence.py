@@ -305,7 +305,7 @@ class Unreliable(RuleBasedStateMachine):
     """Bo and Eve do what people do and change their minds; the network keeps, swaps and repeats it. When all is delivered we believe the truth.
 
     Likes, boosts, follows, emoji, posts with edits and deletions, votes, a poll's numbers, blocks and a move. Pins are not here: an Add or a Remove only says
-    that the list is to be read anew (inbox/pins.py), so there is no order that could matter (test_rows_h.py).
+    that the list is to be read anew (inbox/pins.py), so there is no order that could matter (one_world/test_rows_h_threads.py).
     """
 
     place: Place

@@ -1,8 +1,6 @@
 """Rows G1-G13: who follows whom, and who wants to hear nothing of whom; between our server and a strange one. One world for all."""
 
-from collections.abc import AsyncIterator
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,36 +9,15 @@ import pytest_asyncio
 from fedmatch import people
 from fedmatch.board import social
 from tests.fakepeer import AS2, PUBLIC, FakeActor, FakePeer
-from tests.world import Person, World, open_world
+from tests.world import Person, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    folder: Path = tmp_path_factory.mktemp("rows_g")
-    async with open_world(folder) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def amina(world: World) -> Person:
-    return await world.person("amina@a")
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
 async def lea(world: World, amina: Person) -> Person:
     """Somebody who looks at every request."""
     return await world.person("lea@a", locked=True)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def peer(world: World) -> AsyncIterator[FakePeer]:
-    """A server nobody has heard of, gone after the test."""
-    made = await world.peer()
-    yield made
-    await made.stop()
-    world.peers.remove(made)
 
 
 async def send(world: World, actor: FakeActor, activity: dict[str, Any], to: Person) -> int:

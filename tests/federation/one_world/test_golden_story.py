@@ -3,13 +3,11 @@
 import json
 import random
 import re
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-import pytest_asyncio
 
 from actors.hosts import Limits
 from fedmatch.safety import reports
@@ -21,10 +19,10 @@ from schemas.objects import ActorDocument, Note
 from schemas.reading import Unreadable
 from tests.fakepeer import AS2, FakeActor, FakePeer, pair
 from tests.signing import pem
-from tests.world import Person, World, open_world
+from tests.world import Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-DOCUMENTS = Path(__file__).resolve().parents[1] / "interop" / "documents"
+DOCUMENTS = Path(__file__).resolve().parents[2] / "interop" / "documents"
 RADIO, POST = "https://fedmatch.example/users/radio", "https://fedmatch.example/posts/7"
 FOLLOW = "https://fedmatch.example/activities/31"
 Document = dict[str, Any]
@@ -106,7 +104,7 @@ def spoiled(document: Document) -> list[Document]:
 @pytest.mark.parametrize("server", SENDS)
 async def test_rubbish_in_any_member_is_said_to_be_unreadable(server: str) -> None:
     for at, (name, document) in enumerate(load(server).items()):
-        for one in spoiled(document)[at % 4 :: 4]:   # a quarter for each document: all of it for each server, in a quarter of the time
+        for one in spoiled(document)[at % 4 :: 4]:  # a quarter for each document: all of it for each server, in a quarter of the time
             if "actor" not in name and "group" not in name and "stub" not in name:
                 try:
                     claim(one)
@@ -119,22 +117,6 @@ async def test_rubbish_in_any_member_is_said_to_be_unreadable(server: str) -> No
                     parse_actor(one)
                 except Unreadable:
                     continue
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def amina(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Person]:
-    folder: Path = tmp_path_factory.mktemp("golden")
-    async with open_world(folder) as world:
-        yield await world.person("amina@a")
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def peer(amina: Person) -> AsyncIterator[FakePeer]:
-    world: World = amina.world
-    made = await world.peer()
-    yield made
-    await made.stop()
-    world.peers.remove(made)
 
 
 def played(peer: FakePeer, document: Document) -> FakeActor:

@@ -3,13 +3,10 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncIterator
 from hashlib import sha256
-from pathlib import Path
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from click.testing import CliRunner
 
 from actors import remote
@@ -21,30 +18,9 @@ from schemas.publickeys import from_multibase
 from tests.fakepeer import AS2, PUBLIC, FakeActor, FakePeer, Heard, pair
 from tests.messages import body_of, ld_proven, proof_holds, proven
 from tests.wire import Reply, reply_json
-from tests.world import Person, World, open_world
+from tests.world import Person, World
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def world(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[World]:
-    folder: Path = tmp_path_factory.mktemp("rows_de")
-    async with open_world(folder) as opened:
-        yield opened
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def amina(world: World) -> Person:
-    return await world.person("amina@a")
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def peer(world: World) -> AsyncIterator[FakePeer]:
-    """A server nobody has heard of, gone after the test."""
-    made = await world.peer()
-    yield made
-    await made.stop()
-    world.peers.remove(made)
 
 
 async def follower(world: World, peer: FakePeer, of: Person, name: str = "p1") -> FakeActor:
@@ -213,7 +189,16 @@ async def test_d5_every_hop_is_signed_anew(world: World, amina: Person, peer: Fa
 
 
 @pytest.mark.parametrize(
-    "target", ["http://127.0.0.2/", "http://[::1]/", "http://169.254.169.254/latest", "http://[::ffff:10.0.0.1]/", "http://[::a00:1]/", "http://10.0.0.1/", "file:///etc/passwd"]
+    "target",
+    [
+        "http://127.0.0.2/",
+        "http://[::1]/",
+        "http://169.254.169.254/latest",
+        "http://[::ffff:10.0.0.1]/",
+        "http://[::a00:1]/",
+        "http://10.0.0.1/",
+        "file:///etc/passwd",
+    ],
 )
 async def test_d6_nobody_sends_us_to_a_private_address(world: World, amina: Person, peer: FakePeer, target: str) -> None:
     p1 = peer.actor("p1")
@@ -326,6 +311,7 @@ async def test_f39_the_instances_own_actor_gets_new_keys_at_the_command_line(wor
     await people.find(amina.site.instance, peer.actor("p4").handle)
     (asked,) = peer.asked("/users/p4")
     assert f'keyId="{after["publicKey"]["id"]}"' in asked.asked.header("signature")
+
 
 async def test_f39_new_keys_are_announced_by_the_old_and_used_for_what_waits(world: World, peer: FakePeer) -> None:
     # Given somebody with a follower who is out of reach, a post that waits for it, and another follower who is there

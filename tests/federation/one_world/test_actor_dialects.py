@@ -1,18 +1,16 @@
 """Actors whose servers write them in words of their own: fetched for their key, believed, stored, and changed by Update, all alike. One world for all."""
 
 import json
-from collections.abc import AsyncIterator, Callable
-from pathlib import Path
+from collections.abc import Callable
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from schemas.activities import parse_actor
 from schemas.profile_terms import plain
 from tests.fakepeer import AS2, PUBLIC, FakeActor, FakePeer
 from tests.wire import Reply
-from tests.world import Person, World, open_world
+from tests.world import Person
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 Document = dict[str, Any]
@@ -111,22 +109,6 @@ DIALECTS: dict[str, Callable[[Document], Document]] = {
     "nulls": lambda document: document | dict.fromkeys(("name", "summary", "url", "featured", "icon", "tag", "attachment", "movedTo", "alsoKnownAs")),
     "the least": lambda document: {name: document[name] for name in ("@context", "id", "type", "preferredUsername", "inbox", "publicKey")},
 }  # fmt: skip
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def amina(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Person]:
-    folder: Path = tmp_path_factory.mktemp("actor_dialects")
-    async with open_world(folder) as world:
-        yield await world.person("amina@a")
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def peer(amina: Person) -> AsyncIterator[FakePeer]:
-    world: World = amina.world
-    made = await world.peer()
-    yield made
-    await made.stop()
-    world.peers.remove(made)
 
 
 async def stored(amina: Person, actor: FakeActor) -> dict[str, Any]:
