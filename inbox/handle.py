@@ -140,7 +140,7 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
             edited = _told(object, verified, found)
             return NOTHING if edited is None else await _change(tx, instance, actor, *edited, confidential=verified.sealed)
         case Delete(object=thing):
-            return await _delete(tx, instance, actor, thing.id)
+            return await _delete(tx, instance, actor, thing.id, activity.published)
         case Announce(wraps=None):
             return await reactions.boosted(tx, instance, actor, activity, found.post, verified.at)
         case Announce():
@@ -243,11 +243,11 @@ async def _with_thread(tx: Transaction, instance: Instance, note: Note, post: po
     return Effects(wake=("job",))
 
 
-async def _delete(tx: Transaction, instance: Instance, actor: Actor, id: Iri) -> Effects:
+async def _delete(tx: Transaction, instance: Instance, actor: Actor, id: Iri, said_at: datetime | None = None) -> Effects:
     if id == actor.uri:
         await known.remove(tx, instance, actor)
         return Effects(wake=("job",))
-    match await posts.delete(tx, instance, actor, id):
+    match await posts.delete(tx, instance, actor, id, said_at=said_at):
         case posts.Removed(post=post):
             # What hears PostGone makes its words unreadable in every file.
             return NOTHING if post is None else Effects(wake=("job",))

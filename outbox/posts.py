@@ -250,12 +250,12 @@ where id = :id
 
 INSERT_TOMBSTONE: Final = """
 insert into tombstone (uri, former_type, public, deleted_at)
-values (:uri, :former_type, :public, :now)
+values (:uri, :former_type, :public, :at)
 on conflict (uri) do nothing
 """
 
 
-async def remove(tx: Transaction, instance: "Instance", post: Post, *, tombstone: bool = True) -> None:
+async def remove(tx: Transaction, instance: "Instance", post: Post, *, tombstone: bool = True, said_at: datetime | None = None) -> None:
     """Deletes the post with everything that hangs on it, boosts too, and leaves a tombstone. Tells PostGone first.
 
     Whether its owner wishes so was asked before: `delete` asks. Call `database.erase()` after the commit, so that no file keeps the words.
@@ -263,27 +263,35 @@ async def remove(tx: Transaction, instance: "Instance", post: Post, *, tombstone
     await instance.tell(tx, PostGone(post.id, post.actor_id, post.uri))
     crashpoint("remove:told")
     if tombstone:
-        await tx.execute(INSERT_TOMBSTONE, uri=post.uri, former_type=post.kind, public=int(post.public), now=instance.clock.ms())
+        await tx.execute(INSERT_TOMBSTONE, uri=post.uri, former_type=post.kind, public=int(post.public), at=_buried(instance, said_at))
     crashpoint("remove:marked")
     await tx.execute(DELETE, id=post.id)
     crashpoint("remove:deleted")
 
 
-async def delete(tx: Transaction, instance: "Instance", actor: Actor, uri: Iri, *, former_type: str = "Note") -> Removed | Refused:
+async def delete(
+    tx: Transaction, instance: "Instance", actor: Actor, uri: Iri, *, former_type: str = "Note", said_at: datetime | None = None
+) -> Removed | Refused:
     """Removes the post `uri` because `actor` says so; what we never had gets a tombstone, so that a late Create cannot bring it.
 
-    Only the owner may; of unknown things only an actor of the same host, which must not be ours (FEP-fe34).
+    Only the owner may; of unknown things only an actor of the same host, which must not be ours (FEP-fe34). `said_at`: when they say that they said it.
     """
     stored = await by_uri(tx, uri)
     if stored is not None:
         if stored.actor_id != actor.id:
             return Refused("it belongs to somebody else")
-        await remove(tx, instance, stored)
+        await remove(tx, instance, stored, said_at=said_at)
         return Removed(stored)
     if actor.local or not hosts.same_origin(uri, actor.uri):
         return Refused("it is not theirs")
-    await tx.execute(INSERT_TOMBSTONE, uri=uri, former_type=former_type, public=0, now=instance.clock.ms())
+    await tx.execute(INSERT_TOMBSTONE, uri=uri, former_type=former_type, public=0, at=_buried(instance, said_at))
     return Removed(None)
+
+
+def _buried(instance: "Instance", said_at: datetime | None) -> int:
+    """From when on something is deleted, in milliseconds: when its owner said so, by the clock that also dates what gives it again; else now, and no later."""
+    now = instance.clock.ms()
+    return now if said_at is None else min(now, int(said_at.timestamp() * 1000))
 
 
 async def _given_again(tx: Transaction, uri: Iri, said_at: datetime | None) -> bool:

@@ -129,6 +129,21 @@ async def test_only_the_owner_edits_and_deletes(house: House) -> None:
     assert await held(house) == [], "what was deleted does not come back"
 
 
+@pytest.mark.parametrize(("said", "minutes"), [("2026-03-01T11:58:00Z", -2), ("2026-03-01T12:30:00Z", 0), ("soon", 0), (None, 0)])
+async def test_what_was_deleted_may_be_given_again_by_what_was_said_after_that(quick: House, said: str | None, minutes: int) -> None:
+    """However late the Delete is heard: what its home says next, sealed, is not taken for older than it."""
+    bo = await quick.stranger("bo")
+    await fans_of(quick, bo)
+    gone = note(bo, 1)
+    await deliver(quick, bo, activity(bo, "Create", gone))
+    await deliver(quick, bo, activity(bo, "Delete", gone["id"], "d", **({"published": said} if said else {})))
+    await deliver(quick, bo, activity(bo, "Delete", note(bo, 2)["id"], "unheld", **({"published": said} if said else {})))
+    buried = quick.clock.ms() + minutes * 60_000
+    assert [(row["uri"], row["deleted_at"]) for row in await rows(quick, "select * from tombstone order by uri")] == [
+        (note(bo, number)["id"], buried) for number in (1, 2)
+    ]
+
+
 async def test_a_pushed_profile_changes_what_is_shown_and_nothing_else(house: House) -> None:
     bo, eve = await house.stranger("bo"), await house.stranger("eve")
     document = {
