@@ -41,6 +41,8 @@ GRACE_S: Final = 8.0
 
 END_S: Final = 9.3
 """When whatever still runs is cut off: the process has to be gone after 10 s."""
+HEAD_S: Final = 75
+"""How long a connection may say nothing, or be about to say what it wants."""
 BACKLOG: Final = 1024
 
 
@@ -189,7 +191,7 @@ async def _hypercorn(application: App, instance: Instance, address: str, started
     settings.h11_max_incomplete_size = 64 * 1024
     settings.include_server_header = False
     settings.graceful_timeout = GRACE_S
-    settings.keep_alive_timeout = 75
+    settings.keep_alive_timeout = HEAD_S  # from the first byte to the end of the head, too
     settings.keep_alive_max_requests = 100_000  # the servers that deliver most reuse one connection for hours
     settings.backlog = BACKLOG
 
@@ -248,7 +250,32 @@ def _origin_form_only() -> "type[asyncio.Protocol] | Literal['h11']":
         return "h11"
 
     class OriginFormOnly(HttpToolsProtocol):
+        _waiting: asyncio.TimerHandle | None = None
+
+        def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn narrows it
+            super().connection_made(transport)
+            self._await_head()
+
+        def connection_lost(self, exc: Exception | None) -> None:
+            self._head_came()
+            super().connection_lost(exc)
+
+        def on_message_begin(self) -> None:
+            super().on_message_begin()
+            if self._waiting is None:
+                self._await_head()
+
+        def _await_head(self) -> None:
+            # uvicorn itself waits for ever for the end of a head: a byte a minute would hold a connection.
+            self._waiting = self.loop.call_later(HEAD_S, self.transport.close)
+
+        def _head_came(self) -> None:
+            if self._waiting is not None:
+                self._waiting.cancel()
+                self._waiting = None
+
         def on_headers_complete(self) -> None:
+            self._head_came()
             if not self.url.startswith(b"/"):
                 # It would be cut down to its path, and `GET http://evil.example/` answered as ours. As a second Host the guard refuses it.
                 self.headers.append((b"host", self.url))
