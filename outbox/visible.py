@@ -42,11 +42,16 @@ VISIBLE: Final = """
     from actor as author
     where author.id = post.actor_id
       and author.state = 'active'
-      and (
-        case post.visibility when 'public' then author.hides_public when 'unlisted' then author.hides_unlisted else 0 end = 0
-        or cast(:viewer_actor as integer) <> 0
-        or :viewer_host <> ''
-      )
+  )
+  and (
+    cast(:viewer_actor as integer) <> 0
+    or :viewer_host <> ''
+    or not exists (
+      select 1
+      from actor as author
+      where author.id = post.actor_id
+        and case post.visibility when 'public' then author.hides_public when 'unlisted' then author.hides_unlisted else 0 end = 1
+    )
   )
   and (
     post.visibility in ('public', 'unlisted')
