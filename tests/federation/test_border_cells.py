@@ -59,6 +59,7 @@ class Side:
 
     async def tells(self, work: Awaitable[Any]) -> str:
         """What leaves for that server by it: the types of the activities, `nothing`, or that it is refused."""
+        await self.world.settle()
         self.peer.log.clear()
         try:
             await work
