@@ -409,12 +409,12 @@ def rows() -> list[Case]:
     def case(row: str, name: str, act: Act, status: frozenset[int] = DROPPED, **more: bool) -> None:
         found.append(Case(row, name, act, status, **more))
 
-    case("A023", "attributed to another of the same server", sent(note_with(attributedTo="VICTIM")))
-    case("A023", "attributed to another of another server", sent(note_with(attributedTo="OTHER")))
-    case("A023", "attributed to one of ours", sent(note_with(attributedTo="READER")))
-    case("A023", "a second author", sent(note_with(attributedTo=["MALLORY", "VICTIM"])))
-    case("A023", "a second author first", sent(note_with(attributedTo=["VICTIM", "MALLORY"])))
-    case("A023", "an author as object", sent(note_with(attributedTo={"id": "VICTIM", "type": "Person"})))
+    case("A023", "attributed to another of the same server", sent(note_with(attributedTo="VICTIM")), frozenset({403}))
+    case("A023", "attributed to another of another server", sent(note_with(attributedTo="OTHER")), frozenset({403}))
+    case("A023", "attributed to one of ours", sent(note_with(attributedTo="READER")), frozenset({403}))
+    case("A023", "a second author", sent(note_with(attributedTo=["MALLORY", "VICTIM"])), frozenset({403}))
+    case("A023", "a second author first", sent(note_with(attributedTo=["VICTIM", "MALLORY"])), frozenset({403}))
+    case("A023", "an author as object", sent(note_with(attributedTo={"id": "VICTIM", "type": "Person"})), frozenset({403}))
     case("A023", "no author", without_author, effect=True)
     person, channel = {"type": "Person", "id": "MALLORY"}, {"type": "Group", "id": "VICTIM"}
     for name, authors in {
