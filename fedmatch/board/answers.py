@@ -203,21 +203,21 @@ where response.listing_hash = :listing_hash
 order by response.id
 """
 
-ALL_LIVE: Final = """
+OPEN: Final = """
 select response.*
 from response
-where response.state in ('sent', 'opened', 'accepted')
-  and response.side <> 'helper'
-  and response.id > :after
-order by response.id
-limit 200
-"""
-
-EVERY_LIVE: Final = """
-select response.*
-from response
-where response.state in ('sent', 'opened', 'accepted')
-  and response.id > :after
+where response.id > :after
+  and (
+    response.state in ('sent', 'opened', 'accepted')
+    or (
+      response.state = 'completed'
+      and exists (
+        select 1
+        from conversation
+        where conversation.response_id = response.id
+      )
+    )
+  )
 order by response.id
 limit 200
 """
@@ -409,9 +409,9 @@ async def of_listing(tx: Transaction, instance: "Instance", listing: Iri) -> lis
     return [_from_row(instance, row) for row in await tx.all(OF_LISTING, listing_hash=hash_of(instance, "listing", listing))]
 
 
-async def some_live(tx: Transaction, instance: "Instance", after: int, *, askers_only: bool = True) -> list[Response]:
-    """Live answers behind the id `after`, at most 200: of what is asked here, or on both sides."""
-    return [_from_row(instance, row) for row in await tx.all(ALL_LIVE if askers_only else EVERY_LIVE, after=after)]
+async def some_open(tx: Transaction, instance: "Instance", after: int) -> list[Response]:
+    """Pending answers, and those whose two still may write to each other, behind the id `after`, at most 200: of what is asked here, or on both sides."""
+    return [_from_row(instance, row) for row in await tx.all(OPEN, after=after)]
 
 
 async def held(tx: Transaction, instance: "Instance", actor: Actor) -> list[Response]:

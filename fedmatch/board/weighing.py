@@ -39,7 +39,7 @@ async def _weigh_later(tx: Transaction, instance: "Instance") -> None:
 
 
 async def _weigh_some(tx: Transaction, instance: "Instance", after: int) -> int | None:
-    found = await answers.some_live(tx, instance, after, askers_only=False)
+    found = await answers.some_open(tx, instance, after)
     for held in found:
         await _weigh(tx, instance, held)
     return found[-1].id if found else None
@@ -63,6 +63,11 @@ async def _weigh(tx: Transaction, instance: "Instance", held: Response) -> None:
     if fresh.level == held.words.level and fresh.issuers == held.words.issuers:
         return
     worse = fresh.level < held.words.level
+    if held.state == "completed":
+        # They may still write to each other; the row stays as it is, for its last change says when all of it goes.
+        if worse and await answers.once(tx, instance, "doubt", str(held.id), str(fresh.level)):
+            await notifications.tell(tx, instance, owner.id, "response.doubt", held.id)
+        return
     tray: Tray = held.tray if held.tray == "held" else "vouched" if fresh.level >= 1 else "rest"
     await answers.save(tx, instance, held, tray=tray, level=fresh.level, issuers=fresh.issuers)
     if worse and tray != "held":
