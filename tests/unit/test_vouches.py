@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from actors import handshake, hosts, known, local, peers, sealing, trust
+from actors import handshake, hosts, known, local, peers, sealing, spent, trust
 from actors.handshake import PeerKey
 from actors.known import Actor
 from actors.signatures import proofs
@@ -392,6 +392,20 @@ async def test_ten_are_read_at_most_and_the_best_word_of_a_peer_counts(home: Hou
     assert (await standing(home, helper, [*[other] * 10, good])).checked is False
     for carried in ([good, weaker], [weaker, good]):
         assert (await standing(home, helper, carried)).levels == ((PEER, 3),)
+
+
+async def test_a_vouch_that_ended_in_the_time_a_restore_lost_counts_no_more(home: House) -> None:
+    helper, peer = await home.stranger("helper", PEER), Peer()
+    await peer.befriend(home, 5)
+    said, other = peer.vouch(home, helper), peer.vouch(home, helper, 1, number=2)
+
+    async def restored(tx: Transaction) -> None:
+        await tx.execute("insert into spent (mark) values (:mark)", mark=spent.mark_of(home.instance.vault, said.id))
+
+    await home.write(restored)
+    home.instance.restored = True
+    assert (await standing(home, helper, [said])).checked is False
+    assert (await standing(home, helper, [said, other])).level == 1
 
 
 async def test_a_key_that_was_retired_stands_for_nobody(home: House) -> None:
