@@ -6,10 +6,13 @@ The cues stand in fedmatch/locale/skills.json beside the labels of the taxonomy.
 import hashlib
 import json
 import math
-from collections import Counter, defaultdict
+from array import array
+from bisect import bisect_left
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
+from itertools import chain, groupby
 from typing import Final
 
 from fedmatch.matching import terms
@@ -51,11 +54,15 @@ def suggested(text: str, limit: int = CHIPS, likeness: Mapping[str, float] | Non
 
 def weigh(grams: Mapping[str, int]) -> list[int]:
     """How much of the cues of each skill, in the order of `SLUGS`, stands in these grams (BM25, the skills being the documents; in thousandths)."""
-    index = _index()
+    cues = _cues()
+    keys, starts, told = cues.keys, cues.starts, cues.told
     found = [0] * len(SLUGS)
-    for gram in index.keys() & grams.keys():
-        for each in index[gram]:
-            found[each >> WEIGHT_BITS] += each & WEIGHT_MASK  # whole numbers: in whatever order they come, the sum is the same
+    for gram in grams:
+        key = _key(gram)
+        at = bisect_left(keys, key)
+        if at < len(keys) and keys[at] == key:
+            for each in told[starts[at] : starts[at + 1]]:
+                found[each >> WEIGHT_BITS] += each & WEIGHT_MASK  # whole numbers: in whatever order they come, the sum is the same
     return found
 
 
@@ -80,24 +87,48 @@ def alike(one: Mapping[int, float], other: Mapping[int, float]) -> float:
     return math.fsum(value * other[place] for place, value in one.items() if place in other)
 
 
+@dataclass(frozen=True, slots=True)
+class _Cues:
+    """By gram, the skills in whose words it stands, and what it weighs for each. Three arrays take a twentieth of the memory of a dictionary."""
+
+    keys: "array[int]"
+    """Every gram as a number, in order."""
+    starts: "array[int]"
+    """Where what is told of each gram begins in `told`, and where the last ends."""
+    told: "array[int]"
+    """A place in `SLUGS`, and in the lowest bits the weight in thousandths."""
+
+
+def _key(gram: str) -> int:
+    """A gram as a number, each another one; below 2**64 but for letters beyond the first plane of Unicode, where no cue is."""
+    return int.from_bytes(gram.encode("utf-16-be", "surrogatepass"), "big")
+
+
 @cache
-def _index() -> Mapping[str, tuple[int, ...]]:
-    """By gram, the skills in whose words it stands, and what it weighs for each, in thousandths: one number each, which takes a third of the memory."""
+def _cues() -> _Cues:
     cues: Mapping[str, Mapping[str, Sequence[str]]] = json.loads(files("fedmatch").joinpath("locale", "skills.json").read_text(encoding="utf-8"))["cues"]
-    texts = []
+    # One skill after the other: what lies about while this is made stays with the process.
+    texts: list[tuple[array[int], array[int]]] = []
     for slug in SLUGS:
-        told = [*vocabulary.skill(slug).labels.values(), *(cue for language in cues.values() for cue in language[slug])]
-        texts.append(terms.grams(" ".join(told)))
-    lengths = [sum(text.values()) for text in texts]
+        said = [*vocabulary.skill(slug).labels.values(), *(cue for language in cues.values() for cue in language[slug])]
+        grams = terms.grams(" ".join(said))
+        texts.append((array("Q", map(_key, grams)), array("I", grams.values())))
+    lengths = [sum(numbers) for _, numbers in texts]
     mean = sum(lengths) / len(lengths)
-    held = Counter(gram for text in texts for gram in text)
-    found: dict[str, list[int]] = defaultdict(list)
-    for place, text in enumerate(texts):
+    keys, starts = array("Q"), array("I", [0])
+    for key, same in groupby(sorted(chain.from_iterable(keys for keys, _ in texts))):
+        keys.append(key)
+        starts.append(starts[-1] + sum(1 for _ in same))
+    told, free = array("I", bytes(array("I").itemsize * starts[-1])), starts[:]
+    for place, (text, numbers) in enumerate(texts):
         damping = K1 * (1 - B + B * lengths[place] / mean)
-        for gram, number in text.items():
-            rarity = math.log(1 + (len(texts) - held[gram] + 0.5) / (held[gram] + 0.5))
-            found[gram].append(place << WEIGHT_BITS | min(round(1000 * rarity * number * (K1 + 1) / (number + damping)), WEIGHT_MASK))
-    return {gram: tuple(each) for gram, each in found.items()}
+        for key, number in zip(text, numbers, strict=True):
+            at = bisect_left(keys, key)
+            held = starts[at + 1] - starts[at]
+            rarity = math.log(1 + (len(texts) - held + 0.5) / (held + 0.5))
+            told[free[at]] = place << WEIGHT_BITS | min(round(1000 * rarity * number * (K1 + 1) / (number + damping)), WEIGHT_MASK)
+            free[at] += 1
+    return _Cues(keys, starts, told)
 
 
 @cache

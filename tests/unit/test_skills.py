@@ -1,6 +1,7 @@
 """Are skills found in what people write, in ten languages, and is nothing found where nothing is said?"""
 
 import json
+import math
 from importlib.resources import files
 
 import pytest
@@ -66,3 +67,25 @@ def test_likeness_of_themes_is_a_share(one: str, other: str) -> None:
     first, second = (skills.themes(terms.grams(text)) for text in (one, other))
     assert 0 <= skills.alike(first, second) <= 1 + 1e-9
     assert skills.alike(first, second) == pytest.approx(skills.alike(second, first))
+
+
+def plainly(grams: dict[str, int]) -> list[int]:
+    """BM25 as it is written down, over dictionaries."""
+    cues = json.loads(files("fedmatch").joinpath("locale", "skills.json").read_text(encoding="utf-8"))["cues"]
+    texts = [terms.grams(" ".join([*vocabulary.skill(slug).labels.values(), *(cue for each in cues.values() for cue in each[slug])])) for slug in skills.SLUGS]
+    mean = sum(sum(text.values()) for text in texts) / len(texts)
+    found = []
+    for text in texts:
+        weight, damping = 0, skills.K1 * (1 - skills.B + skills.B * sum(text.values()) / mean)
+        for gram in grams.keys() & text.keys():
+            held = sum(gram in one for one in texts)
+            weight += round(1000 * math.log(1 + (len(texts) - held + 0.5) / (held + 0.5)) * text[gram] * (skills.K1 + 1) / (text[gram] + damping))
+        found.append(weight)
+    return found
+
+
+def test_what_lies_packed_weighs_what_it_weighed() -> None:
+    odd = "🙂🙂🙂🙂a🙂🙂🙂 \udc00\udc00\udc00\udc00 \x00abc"
+    for text in (*(text for text, _ in SAID.values()), odd, odd + SAID["zh-Hans"][0]):
+        grams = terms.grams(text)
+        assert skills.weigh(grams) == plainly(dict(grams))
