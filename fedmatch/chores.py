@@ -50,6 +50,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "border": border.settle,
         "peers": _look,
         "response": _response,
+        "closed": _closed,
         "standing": _standing,
         "announce": topics.announce,
         "forget_help": topic_help.forget_help,
@@ -131,6 +132,12 @@ async def _welcome(instance: "Instance", key: str, payload: bytes) -> None:
     from fedmatch.board import welcome  # it asks for jobs itself
 
     await welcome.give(instance, key, payload)
+
+
+async def _closed(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import heard  # it asks for jobs itself
+
+    await heard.settle(instance, key, payload)
 
 
 async def _response(instance: "Instance", key: str, payload: bytes) -> None:

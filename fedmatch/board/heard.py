@@ -6,8 +6,14 @@ from actors import known
 from fedmatch.board import answers, fit, listings, notifications, outcomes, responses, trays
 from fedmatch.board.answers import WAITING, Channel, Response, State, Words
 from fedmatch.board.trays import Refusal
+from fedmatch.jobs import enqueue
+from outbox import posts
+from outbox import publish as outbox
+from outbox.address import Audience
 from schemas import agreements
+from schemas.activities import Delete
 from schemas.events import ActorGone, AgreementChanged, OfferAnswered, Offered, OfferUndone, PostChanged, PostGone
+from schemas.objects import Tombstone
 from schemas.reading import Iri
 from schemas.storage import Transaction
 
@@ -15,6 +21,9 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 OVER: Final = frozenset({"fulfilled", "withdrawn", "expired"})
+KIND: Final = "closed"
+LOCKED_MS: Final = 60_000
+"""How soon it is tried again to tell who had answered, while the vault is locked."""
 
 
 async def offered(instance: "Instance", tx: Transaction, event: Offered) -> None:
@@ -144,10 +153,43 @@ async def closed(instance: "Instance", tx: Transaction, event: PostGone | PostCh
     else:
         uri = event.uri
     if instance.vault.locked:
-        return  # nobody opened anything; they are released when their time is over
-    for held in await answers.of_listing(tx, instance, uri):
+        await _later(tx, instance, f"{event.actor_id} {uri}")
+        return
+    await _refused(tx, instance, uri)
+
+
+async def _refused(tx: Transaction, instance: "Instance", uri: Iri) -> tuple[int, ...]:
+    """Refuses whoever waits for a decision about a listing that is over; gives all remote helpers who ever answered it."""
+    found = await answers.of_listing(tx, instance, uri)
+    for held in found:
         if held.state in WAITING:
             await outcomes.refuse(tx, instance, held, "declined", "closed")
+    helpers = [await known.by_uri(tx, held.words.helper) for held in found]
+    return tuple(helper.id for helper in helpers if helper is not None and not helper.local)
+
+
+async def _later(tx: Transaction, instance: "Instance", key: str) -> None:
+    await enqueue(tx, instance, KIND, key, instance.clock.ms() + LOCKED_MS)
+
+
+async def settle(instance: "Instance", key: str, _payload: bytes) -> None:
+    """The job: a listing ended while the vault was locked, and nobody could say who had answered it. They are told as soon as it is open."""
+    if instance.vault.locked:
+        await instance.database.write(_later, instance, key)
+        return
+    await instance.database.write(_settle, instance, key)
+    instance.wake("delivery")
+
+
+async def _settle(tx: Transaction, instance: "Instance", key: str) -> None:
+    author_id, _, uri = key.partition(" ")
+    helpers = await _refused(tx, instance, Iri(uri))
+    author, grave = await known.by_id(tx, int(author_id)), await tx.one(posts.TOMBSTONE, uri=uri)
+    if not helpers or author is None or not author.active or grave is None or not grave["public"]:
+        return  # what is not public is asked back from those who have a copy (copies.py)
+    # The Delete that left while it was locked went to everybody else who may hold it.
+    gone = Delete(id=Iri(f"{uri}#delete/answered"), actor=author.uri, object=Tombstone(Iri(uri), former_type=grave["former_type"]))
+    await outbox.publish(tx, instance, author, gone, Audience(actors=helpers), object=Iri(uri), ordering_key=uri)
 
 
 async def gone(instance: "Instance", tx: Transaction, event: ActorGone) -> None:

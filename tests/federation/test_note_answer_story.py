@@ -129,6 +129,30 @@ async def test_the_receipt_comes_in_the_language_of_the_helper_and_once(world: W
     assert held.words.text == "أستطيع المساعدة\n\nوشيء آخر", "what is written before the decision belongs to the answer"
 
 
+async def test_what_is_withdrawn_while_the_vault_is_locked_is_told_to_who_answered_afterwards(world: World) -> None:
+    # Given an answer from an ordinary server, whose helper follows nobody here
+    site = await world.site("a", passphrase="correct horse")
+    asker = await world.person("asker@a")
+    peer = await judge(world, Mastodon)
+    helper = peer.actor("helper")
+    asked = await request(asker)
+    await write(world, helper, asker, "I can help", inReplyTo=asked.url)
+    before = len(letters(peer))
+    # When the request is withdrawn while nobody can read who answered
+    site.instance.vault.lock()
+    await asker.withdraw(asked)
+    await world.later(minutes=5)
+    assert peer.activities("Delete") == []
+    # Then they are told once it is open, once
+    site.instance.vault.unlock(b"correct horse")
+    await world.later(minutes=2)
+    await world.later(minutes=5)
+    assert [one["object"]["id"] for one in peer.activities("Delete")] == [asked.url]
+    assert texts(peer)[before:] == [words.words("en", "closed", title="A lawyer")]
+    (held,) = await of(asker)
+    assert held.state == "declined"
+
+
 async def test_from_the_first_word_to_done(world: World) -> None:
     asker = await world.person("asker@a")
     peer = await judge(world, Mastodon)
