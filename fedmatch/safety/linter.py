@@ -1,6 +1,6 @@
 """What in a request or an offer could lead to its author, before anything of it leaves? Offline: no word of it is asked anywhere.
 
-It finds traces of people (fedmatch/safety/traces.py), a region that narrows the authors down to a few, and words that the author's other identities published.
+It finds traces of people (fedmatch/safety/traces.py), a region that narrows the authors down to a few, and words of the author's other identities.
 It forbids nothing: whoever has read why, and means it, publishes anyway.
 """
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import identities, private
+from fedmatch.board import drafts, identities, private
 from fedmatch.safety import traces
 from fedmatch.words import words
 from outbox import posts
@@ -192,12 +192,14 @@ limit :limit
 
 
 async def _of_others(tx: Transaction, instance: "Instance", author: Actor, *, anew: bool) -> list[str]:
-    """What the author's other identities, and the person behind one, published and still stands."""
+    """What the author's other identities, and the person behind one, published and still stands, and what waits to be published."""
     texts: list[str] = []
     for actor_id in (await identities.mine(tx, instance, await _holder(tx, instance, author)))[::-1]:
         if actor_id == author.id and not anew:
             continue
-        rows = await tx.all(TEXTS_OF, actor_id=actor_id, limit=MOST_OTHERS - len(texts))
+        for draft in await drafts.newest(tx, instance, actor_id=actor_id, limit=MOST_OTHERS - len(texts)):
+            texts += [f"{title}\n{text}" for _, title, text in _versions(draft.proposal, draft.language or "en")]
+        rows = await tx.all(TEXTS_OF, actor_id=actor_id, limit=max(MOST_OTHERS - len(texts), 0))
         opened = [posts.opened(instance, posts.from_row(row)) for row in rows]
         texts += [post.source or html.to_text(post.content) for post in opened]
         if len(texts) >= MOST_OTHERS:

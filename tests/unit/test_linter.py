@@ -75,6 +75,20 @@ async def test_phrases_of_another_identity_of_the_same_person_are_found(instance
     assert await found(instance, hidden, request("Our theatre needs a roof over its stage.")) == []
 
 
+async def test_what_waits_to_be_published_is_compared_too(instance: Instance) -> None:
+    amina = await local.create(instance, "amina")
+    first, second = await identities.make(instance, amina), await identities.make(instance, amina)
+    words = "We sing. Our small theatre in the old town has no roof."
+    # Given words of one identity that wait for their hour
+    waiting = await publish.listing(instance, first, request(words), "en", audience="public", delay=(10_800, 10_800))
+    # When another says them, it is told; the first itself may say them again
+    assert [one[0] for one in await found(instance, second, request(words))] == ["shared"]
+    assert await found(instance, first, request(words)) == []
+    # Then what was taken back before it was published counts no more
+    await publish.withdraw(instance, waiting)
+    assert await found(instance, second, request(words)) == []
+
+
 def test_phrases_are_compared_in_scripts_without_spaces() -> None:
     proposal = Proposal("request", "求助", "我们的小剧院在老城区夏天以来没有屋顶,请帮忙")
 
