@@ -92,9 +92,11 @@ async def _measured(instance: "Instance", some: "Cases", tags: "Tags", seed: int
     from schemas import listings as forms
 
     async def published(kind: str, case: "Case") -> "Listing":
-        proposal = forms.validated(
-            kind, _title(case.text), case.text, case.language, (), quality.given(case, tags, seed), case.speaks, region=case.region, now=instance.clock.now()
-        )
+        named = quality.given(case, tags, seed)
+        try:
+            proposal = forms.validated(kind, _title(case.text), case.text, case.language, (), named, case.speaks, region=case.region, now=instance.clock.now())
+        except forms.Invalid as error:
+            raise click.UsageError(f"{kind} {case.id!r} is none that people could post: {error}") from None
         return await publish.listing(instance, helper if kind == "offer" else asker, proposal, case.language, delay=(0, 0), anyway=True, link=True)
 
     asker, helper = await local.create(instance, "asker"), await local.create(instance, "helper")

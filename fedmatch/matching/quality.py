@@ -8,6 +8,7 @@ way and told (`Cases.remarks`); what cannot be read raises `BadCases`.
 import json
 import math
 import random
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -20,6 +21,8 @@ Tags = Literal["exact", "noisy", "none"]
 MISSING: Final = 0.3
 SWAPPED: Final = 0.2
 DEPTH: Final = 10
+HALF: Final = re.compile("[\ud800-\udfff]")
+"""What JSON can spell and no text can hold."""
 
 
 class BadCases(ValueError):
@@ -121,6 +124,8 @@ def _case(name: str, number: int, kind: str, value: Mapping[str, object], odd: d
         given = value.get(field) or ""
         if not isinstance(given, str):
             raise BadCases(name, number, f"`{field}` is no string")
+        if HALF.search(given):
+            raise BadCases(name, number, f"`{field}` holds half a letter (a surrogate alone); write the file anew from the text itself")
         return given.strip()
 
     name_of, text, said = string("id"), string("text"), string("kind")

@@ -79,6 +79,8 @@ def test_what_can_be_read_one_way_is_read_and_told() -> None:
         ("offers", '{"id": "O1"}', "`text` is missing"),
         ("offers", '{"id": "O1", "text": "x", "tags": "Housing"}', "`tags` is no list"),
         ("offers", '{"id": "O1", "text": 3}', "`text` is no string"),
+        ("offers", '{"id": "O1", "text": "a \\ud800 b"}', "offers, line 1: `text` holds half a letter"),
+        ("offers", '{"id": "O\\udfff", "text": "x"}', "`id` holds half a letter"),
         ("offers", '{"id": "O1", "text": "x"}\n{"id": "O1", "text": "x"}', "second time"),
         ("offers", '{"id": "R01", "text": "x"}', "id of a request too"),
         ("offers", '{"id": "O1", "text": "x", "kind": "request"}', "this is a request"),
@@ -95,6 +97,15 @@ def test_a_bad_file_is_told_with_its_line(tmp_path: Path, name: str, text: str, 
     assert result.exit_code == 2
     assert said in result.output
     assert "Traceback" not in result.output
+
+
+@pytest.mark.parametrize("text", ["\\u0000\\u0001", "https://a.example " * 99], ids=["nothing seen", "links"])
+def test_what_nobody_could_post_is_told_by_its_id(tmp_path: Path, text: str) -> None:
+    for name, row in (("requests", f'{{"id": "R", "text": "{text}"}}'), ("offers", '{"id": "O", "text": "a room"}'), ("qrels", "R\tO\t2")):
+        (tmp_path / name).write_text(row, encoding="utf-8")
+    result = evaluate(**{name: tmp_path / name for name in ("requests", "offers", "qrels")})
+    assert result.exit_code == 2
+    assert "request 'R' is none that people could post" in result.output
 
 
 def test_files_that_cannot_be_read(tmp_path: Path) -> None:
