@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from fedmatch import chores, times
-from fedmatch.board import listings, publish
+from fedmatch.board import listings, publish, topics
 from fedmatch.board.listings import Listing
 from schemas.listings import EXPIRES, LONGEST, Invalid
 from schemas.states import LISTING
@@ -175,6 +175,8 @@ async def expire(tx: Transaction, instance: "Instance", listing_id: int) -> None
     await listings.set_state(tx, instance, listing_id, "expired")
     if found.local:
         await publish.changed(tx, instance, listing_id, was=before)
+    else:
+        await topics.closed(tx, instance, found)
 
 
 async def move(tx: Transaction, instance: "Instance", listing: Listing, to: str, *, pause: str | None = None) -> None:

@@ -4,6 +4,7 @@ Nobody learns who follows them: not from a page, not from a disk that was taken 
 """
 
 import asyncio
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -423,6 +424,13 @@ async def test_listings_of_a_trusted_peer_are_announced_if_its_switch_is_on(worl
     await author.send(author.delete(third), f"{site.base}/inbox")
     await world.settle()
     assert [said["object"]["object"] for said in heard(masto, "Undo")] == [third["id"]]
+    # And over, while its home says nothing, too
+    fourth = _request(author) | {"endTime": (world.clock.now() + timedelta(hours=2)).strftime("%Y-%m-%dT%H:%M:%SZ")}
+    await author.send(author.create(fourth), f"{site.base}/inbox")
+    await world.settle()
+    assert heard(masto, "Announce")[-1]["object"] == fourth["id"]
+    await world.later(hours=3)
+    assert [said["object"]["object"] for said in heard(masto, "Undo")] == [third["id"], fourth["id"]]
 
 
 @pytest.mark.parametrize("one_time", [False, True], ids=["author", "one-time"])
