@@ -81,7 +81,7 @@ def validated(
         raise Invalid("language", f"is {language!r}, which is no language code", "write for example en, ar or zh-Hans")
     fields, known = _words(categories, skills)
     deadline = _moment("until", until, now)
-    closes = _moment("expires", expires, now) or deadline or (now + EXPIRES).replace(minute=0, second=0, microsecond=0)
+    closes = _moment("expires", expires, now) or deadline or usual_end(now)
     spoken, helpers = _languages(speaks), _region(helper_region, "helper_region")
     if only_speaks and not spoken:
         raise Invalid("only_speaks", "is set and no language is named", "name the languages with speaks, as in ar,en, or leave it out")
@@ -109,6 +109,11 @@ def validated(
         translations=_translations(translations, language, text),
         follow_up_of=None if not follow_up_of else Iri(follow_up_of),
     )
+
+
+def usual_end(published: datetime) -> datetime:
+    """When something closes that is published then, unless its author names another end: on the full hour 30 days later."""
+    return (published + EXPIRES).replace(minute=0, second=0, microsecond=0)
 
 
 def revised(proposal: Proposal, language: str, changes: Mapping[str, object], now: datetime) -> Proposal:

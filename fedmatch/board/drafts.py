@@ -28,6 +28,7 @@ class Draft:
     """What is to be published: the listing, whom it is for, what its author demands, when (seconds from its release, between two), and what a reviewer said.
 
     `delay` None leaves the moment to the instance. `one_time`: its author is a one-time identity, of which nothing shows a finer time than the hour.
+    `open_ended`: its author named no end, so that the usual time begins with its publication.
     """
 
     proposal: Proposal
@@ -39,6 +40,7 @@ class Draft:
     one_time: bool = False
     reason: str | None = None
     widen: Widening = "no"
+    open_ended: bool = False
 
 
 @dataclass(frozen=True, slots=True)

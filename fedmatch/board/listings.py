@@ -463,6 +463,12 @@ set reviewed = :reviewed, pace = :pace, draft_id = :draft_id
 where post_id = :post_id
 """
 
+UNSEEN: Final = """
+update listing
+set reviewed = 0
+where post_id = :post_id
+"""
+
 DELETE: Final = """
 delete from listing
 where post_id = :post_id
@@ -532,6 +538,11 @@ async def write(
 async def mark(tx: Transaction, post_id: int, *, reviewed: bool, pace: int, draft_id: int | None) -> None:
     """Writes what publication decided about a listing of ours."""
     await tx.execute(MARK, post_id=post_id, reviewed=int(reviewed), pace=pace, draft_id=draft_id)
+
+
+async def unseen(tx: Transaction, post_id: int) -> None:
+    """Notes that nobody looked at what one of ours says now."""
+    await tx.execute(UNSEEN, post_id=post_id)
 
 
 async def state_of(tx: Transaction, post_id: int) -> str | None:

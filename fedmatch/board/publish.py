@@ -28,6 +28,7 @@ from outbox.visible import Member, can_read
 from schemas import documents, html
 from schemas.activities import Create, Delete, Update
 from schemas.crashpoint import crashpoint
+from schemas.listings import usual_end
 from schemas.objects import PUBLIC, Hashtag, Mention, Note, Option, Poll, Proposal, Purpose, Tallies, Tombstone
 from schemas.reading import Iri
 from schemas.sealed import TooLong
@@ -446,6 +447,7 @@ async def listing(
         delay=delay,
         one_time=one_time,
         widen=widen,
+        open_ended=proposal.until is None and proposal.expires == usual_end(instance.clock.now()),
     )
     if widen != "no" and draft.audience != "local":
         raise CannotPublish("only what is for this instance alone can be given to all trusted peers later")
@@ -486,6 +488,9 @@ async def check(tx: Transaction, instance: "Instance", actor: Actor, draft: Draf
         for host in draft.named:
             if host not in trusted:
                 raise CannotPublish(f"{host} is not a trusted peer; `fedmatch peers list` shows who is, `fedmatch peers add {host}` begins")
+    ends, embargo = draft.proposal.ends, draft.terms.embargo
+    if embargo is not None and ends is not None and not draft.open_ended and ends <= embargo + timedelta(hours=1):
+        raise CannotPublish(f"until or expires ends it on {ends:%Y-%m-%d}, before the embargo lets it begin; choose a later end, or an earlier embargo")
     if draft.proposal.follow_up_of is not None and await posts.by_uri(tx, draft.proposal.follow_up_of) is None:
         raise CannotPublish(f"{draft.proposal.follow_up_of} is not here, so nothing can follow up on it")
 
@@ -516,10 +521,16 @@ async def release(tx: Transaction, instance: "Instance", actor: Actor, kept: Kep
         at = -(-(now + secrets.SystemRandom().randint(*HIDDEN) * 1000) // HOUR_MS) * HOUR_MS
     if at <= now:
         return await _publish(tx, instance, actor, kept, at_once=True)
+    kept = replace(kept, draft=_from(kept.draft, times.moment(at)))
     await drafts.keep(tx, instance, replace(kept, state=LISTING.move(kept.state, "scheduled"), publish_at=at))
     await chores.publish_at(tx, instance, kept.id, at)
     log.info("board.scheduled", draft=kept.id)
     return kept.id
+
+
+def _from(draft: Draft, published: datetime) -> Draft:
+    """A draft whose author named no end, with the usual one, counted from its publication."""
+    return replace(draft, proposal=replace(draft.proposal, expires=usual_end(published))) if draft.open_ended else draft
 
 
 async def _may_speak(tx: Transaction, instance: "Instance", actor: Actor) -> bool:
@@ -550,8 +561,8 @@ def _moment(instance: "Instance", draft: Draft, now: int) -> int:
 
 
 async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Kept, *, at_once: bool) -> int:
-    draft = kept.draft
     now = instance.clock.now()
+    draft = _from(kept.draft, now)
     coarse = _coarse(draft)
     published = now.replace(minute=0, second=0, microsecond=0) if coarse else now.replace(microsecond=0)
     post_id = _post_id(instance, draft, times.milliseconds(published))
@@ -667,14 +678,28 @@ async def _edited(tx: Transaction, instance: "Instance", old: Listing, proposal:
         return await _redrafted(tx, instance, kept, proposal)
     actor, _ = await ours(tx, old.id)
     found = await here(tx, instance, old.id)
-    if _other_words(found.proposal, proposal) and await review.needed(tx, instance, actor):
+    seen = not _says_more(found.proposal, proposal)
+    if not seen and await review.needed(tx, instance, actor):
         raise CannotPublish("what is published here was looked at before, and other words would not be; withdraw it and post it anew")
     reopened = found.state == "expired" and (proposal.ends is None or proposal.ends > instance.clock.now())
     state = LISTING.move("expired", "open") if reopened else found.state
     if reopened:
         await listings.set_state(tx, instance, old.id, state)
     await changed(tx, instance, old.id, was=found.state, proposal=replace(proposal, status=state))
+    if found.reviewed and not seen:
+        await listings.unseen(tx, old.id)
+        now = await here(tx, instance, old.id)
+        if found.urgency == "hours" and found.public:
+            # Only a person lets @urgent say something, and nobody saw this; the others announce it once more.
+            await topics.closed(tx, instance, now)
+            await topics.published(tx, instance, now)
     return old.id
+
+
+def _says_more(before: Proposal, now: Proposal) -> bool:
+    """Whether a reader sees anything that nobody looked at; how long it stands, and for how many, is no matter of a review."""
+    same = {"status": before.status, "until": before.until, "expires": before.expires, "capacity": before.capacity, "vouches": before.vouches}
+    return replace(now, **same) != before  # type: ignore[arg-type]  # its members
 
 
 def _other_words(before: Proposal, now: Proposal) -> bool:
@@ -687,7 +712,8 @@ async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal
     actor = await known.by_id(tx, kept.actor_id)
     if actor is None:
         raise CannotPublish("its author is gone")
-    draft = replace(kept.draft, proposal=replace(proposal, status="open"), reason=None)
+    usual = kept.draft.open_ended and (proposal.until, proposal.expires) == (None, kept.draft.proposal.expires)
+    draft = replace(kept.draft, proposal=replace(proposal, status="open"), reason=None, open_ended=usual)
     await check(tx, instance, actor, draft)
     fresh = replace(kept, state="draft", draft=draft, reviewed=False, publish_at=None)
     return await submit(tx, instance, actor, fresh)

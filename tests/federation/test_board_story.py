@@ -416,6 +416,45 @@ async def test_a_draft_can_be_withdrawn_before_it_ever_leaves(world: World) -> N
     assert await amina.site.instance.database.read(drafts.shown, amina.site.instance, made.id) is None
 
 
+async def test_what_waits_longer_than_it_would_stand_stands_as_long_afterwards(world: World) -> None:
+    # Given a request without an end, and an embargo of two months
+    amina = await world.person("amina@a")
+    embargo = world.clock.now() + timedelta(days=60)
+    made = await ask(amina, "public", Terms(embargo=embargo))
+    assert made.proposal.ends is not None
+    assert made.proposal.ends > embargo + timedelta(days=29)
+    # When it is over, it stands for its 30 days
+    await world.later(days=60, hours=2)
+    (shown,) = await amina.site.listings()
+    assert shown["state"] == "open"
+    await world.later(days=29)
+    assert [one["state"] for one in await amina.site.listings()] == ["open"]
+    await world.later(days=2)
+    assert [one["state"] for one in await amina.site.listings()] in ([], ["expired"])
+    # What would be over before it began is refused with the cure
+    with pytest.raises(publish.CannotPublish, match="before the embargo .* choose a later end"):
+        await ask(amina, "public", Terms(embargo=world.clock.now() + timedelta(days=9)), until=f"{world.clock.now() + timedelta(days=3):%Y-%m-%d}")
+
+
+async def test_whose_time_is_over_before_its_review_is_told_so(world: World) -> None:
+    # Given what waits for its hour, with an end that an unlucky machine sleeps through
+    amina = await world.person("amina@a")
+    until = world.clock.now() + timedelta(days=3)
+    made = await ask(amina, "public", Terms(embargo=world.clock.now() + timedelta(days=1)), until=f"{until:%Y-%m-%d}")
+    await amina.site.stop()
+    world.clock.move(days=6)
+    await amina.site.start()
+    await world.settle()
+    # Then it is not published, and its author hears of it once
+    assert await amina.site.count("listing") == 0
+    told = await amina.site.instance.database.read(notifications.newest, amina.site.instance, amina.actor.id)
+    assert [one.kind for one in told] == ["listing.missed"]
+    # And may give it a later end
+    later = await amina.change(made, until=f"{world.clock.now() + timedelta(days=3):%Y-%m-%d}")
+    await world.settle()
+    assert later.state == "open"
+
+
 async def test_an_embargo_holds(world: World) -> None:
     amina = await world.person("amina@a")
     made = await ask(amina, "public", Terms(embargo=world.clock.now() + timedelta(days=2)))

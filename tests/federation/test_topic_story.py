@@ -11,7 +11,7 @@ import pytest
 
 from actors import quiet
 from fedmatch import people
-from fedmatch.board import identities, listings, publish, services, social, topics, turns
+from fedmatch.board import identities, life, listings, publish, review, services, social, topics, turns
 from fedmatch.board.listings import Listing
 from schemas.storage import Transaction
 from tests.fakepeer import PUBLIC, FakeActor, FakePeer
@@ -354,6 +354,34 @@ async def _vouch(tx: Transaction, subject: str, expires: int) -> None:
         subject=subject,
         expires=expires,
     )
+
+
+async def test_what_a_person_let_pass_is_urgent_no_longer_when_it_says_something_else(world: World) -> None:
+    # Given a request that a person let pass, and that @urgent announced
+    site = await world.site("a", review='"newcomers"')
+    amina, peer = await world.person("amina@a"), await judge(world, Mastodon)
+    await follow(world, peer.actor("medic"), site, "urgent")
+    waits = await amina.listing("request", "A lawyer", "The hearing is tomorrow.", categories=["LegalAid"], urgency="hours")
+    passed = await site.instance.database.write(review.approve, site.instance, waits.id, None)
+    site.instance.wake("job")
+    await world.settle()
+    made = await site.instance.database.read(listings.by_id, site.instance, passed)
+    assert made is not None
+    assert [said["object"] for said in heard(peer, "Announce")] == [made.url]
+    # When it is prolonged, nothing happens; when it says something else, nobody has seen that
+    longer = await amina.change(made, until=(world.clock.now() + timedelta(days=3)).strftime("%Y-%m-%d"))
+    await world.settle()
+    assert heard(peer, "Undo") == []
+    await world.later(minutes=1)
+    await amina.change(longer, text="Buy my book.")
+    await world.settle()
+    assert [said["object"]["object"] for said in heard(peer, "Undo")] == [made.url]
+    await site.instance.database.write(life.pause, site.instance, made.id)
+    await world.later(minutes=1)
+    await site.instance.database.write(life.reopen, site.instance, made.id)
+    site.instance.wake("job")
+    await world.settle()
+    assert len(heard(peer, "Announce")) == 1
 
 
 async def test_a_service_says_a_bounded_number_at_once_and_the_rest_later(world: World) -> None:
