@@ -34,6 +34,8 @@ DAY_MS: Final = 24 * HOUR_MS
 SCATTER_MS: Final = 72 * HOUR_MS
 """Over how long the Deletes of a deleted or suspended person's identities are spread: gone at once, they would be known as one person's."""
 LOCKED_MS: Final = 60_000
+UNUSED_MS: Final = 2 * HOUR_MS
+"""How long one may be made before it is used: its times are full hours, and a command may wait for an answer to its questions."""
 LINGER_MS: Final = HOUR_MS
 """How long it is still there after its listing: whoever is brought its Delete by another server asks for its keys to check the proof."""
 LOOK_MS: Final = 6 * HOUR_MS
@@ -99,7 +101,7 @@ order by identity.actor_id
 """
 
 OF_ACTOR: Final = """
-select identity.actor_id, identity.state, identity.sealed
+select identity.actor_id, identity.state, identity.sealed, identity.changed_at
 from identity
 where identity.actor_id = :actor_id
 """
@@ -281,11 +283,32 @@ async def _over(tx: Transaction, instance: "Instance", actor_id: int) -> bool:
         await tx.execute(SEAL, actor_id=actor_id, sealed=_sealed(instance, actor_id, person_id, ends))
     if row["state"] == "leaving" or (ends and ends <= now) or (row["state"] == "closing" and not await _held(tx, instance, actor_id)):
         return True
+    if actor is not None and row["state"] == "active" and row["changed_at"] <= now - UNUSED_MS and await _never_used(tx, instance, actor):
+        return True
     if person is not None and actor is not None:
         await _follow(tx, instance, person, actor)
     again = LOOK_MS if row["state"] == "closing" else secrets.randbelow(DAY_MS)
     await look_again(tx, instance, actor_id, min(now + again, ends or now + again))
     return False
+
+
+ANYTHING: Final = """
+select post.id
+from post
+where post.actor_id = :actor_id
+union all
+select draft.id
+from draft
+where draft.actor_id = :actor_id
+limit 1
+"""
+
+
+async def _never_used(tx: Transaction, instance: "Instance", actor: Actor) -> bool:
+    """Whether it was made for something that could not be posted then; what was posted and is gone has closed it."""
+    from fedmatch.board import answers  # it asks whose identities are whose
+
+    return await tx.one(ANYTHING, actor_id=actor.id) is None and not await answers.holds(tx, instance, actor)
 
 
 async def _follow(tx: Transaction, instance: "Instance", person: Actor, actor: Actor) -> None:

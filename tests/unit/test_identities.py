@@ -3,6 +3,7 @@
 import json
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
 from fedmatch.board import identities, listings, publish, review
+from fedmatch.board.terms import Terms
 from fedmatch.safety import vouches
 from schemas import documents
 from schemas.activities import Follow, Reject
@@ -195,13 +197,22 @@ async def test_it_ends_with_what_it_was_made_for(world: World) -> None:
     assert (await site.get(hidden.uri.removeprefix(site.base))).status == 410
 
 
+async def in_use(instance: Instance, person: Actor) -> Actor:
+    """An identity with a request that waits for longer than any test."""
+    made = await identities.make(instance, person)
+    now = instance.clock.now()
+    proposal = validated("request", "A lawyer", "Asylum.", "en", ("LegalAid",), (), (), now=now)
+    await publish.listing(instance, made, proposal, "en", terms=Terms(embargo=now + timedelta(days=300)), one_time=True, anyway=True)
+    return made
+
+
 @pytest.mark.parametrize("how", ["deleted", "suspended"])
 async def test_the_identities_of_whoever_is_not_here_any_more_leave_one_by_one(world: World, how: str) -> None:
     site = await world.site("a", worker=False)
     amina, other = (await world.person("amina@a")).actor, (await world.person("omar@a")).actor
     instance = site.instance
-    hidden = [await identities.make(instance, amina) for _ in range(8)]
-    stays = await identities.make(instance, other)
+    hidden = [await in_use(instance, amina) for _ in range(8)]
+    stays = await in_use(instance, other)
     before = await site.rows(ROWS)
     assert len(before) == 9
 
@@ -246,6 +257,23 @@ async def test_whoever_wants_it_now_gets_it_now(world: World) -> None:
     assert await site.count("identity") == 0
 
 
+async def test_one_that_was_made_for_nothing_ends_within_a_day(world: World) -> None:
+    # Given two identities: one for a request that could not be posted, one whose request waits for its embargo
+    amina = await world.person("amina@a")
+    instance = amina.site.instance
+    unused, used = await identities.make(instance, amina.actor), Person(world, amina.site, await identities.make(instance, amina.actor))
+    with pytest.raises(publish.CannotPublish):
+        await Person(world, amina.site, unused).listing("request", "A lawyer", "Asylum.", audience="peers", named=["nobody.example"])
+    await used.listing("request", "A lawyer", "Asylum.", terms=Terms(embargo=world.clock.now() + timedelta(days=9)))
+    # When a command could still be at it, both are there
+    await world.later(hours=1)
+    assert len(await instance.database.read(identities.mine, instance, amina.actor)) == 3
+    # Then the one that nothing holds ends
+    for _ in range(3):
+        await world.later(hours=24)
+    assert await instance.database.read(identities.mine, instance, amina.actor) == (amina.actor.id, used.actor.id)
+
+
 async def test_one_that_nobody_asked_to_look_at_is_looked_at_after_the_next_start(world: World) -> None:
     site = await world.site("a")
     amina = (await world.person("amina@a")).actor
@@ -278,8 +306,8 @@ async def test_what_is_taken_back_of_the_person_is_taken_back_of_it_later(world:
 
     for who in (amina, omar):
         await instance.database.write(say, who, before)
-    hidden = [await identities.make(instance, amina) for _ in range(6)]
-    stays = await identities.make(instance, omar)
+    hidden = [await in_use(instance, amina) for _ in range(6)]
+    stays = await in_use(instance, omar)
     first = 1 if before < 3 else 3
     log = await site.count("audit")
 
