@@ -432,7 +432,7 @@ async def test_what_waits_longer_than_it_would_stand_stands_as_long_afterwards(w
     await world.later(days=2)
     assert [one["state"] for one in await amina.site.listings()] in ([], ["expired"])
     # What would be over before it began is refused with the cure
-    with pytest.raises(publish.CannotPublish, match="before the embargo .* choose a later end"):
+    with pytest.raises(publish.CannotPublish, match=r"before the embargo .* choose a later end"):
         await ask(amina, "public", Terms(embargo=world.clock.now() + timedelta(days=9)), until=f"{world.clock.now() + timedelta(days=3):%Y-%m-%d}")
 
 
