@@ -18,8 +18,8 @@ TESTS := $(VENV)/.test-$(PLACE)
 
 CONFIG ?= instance.toml
 PYTEST ?=
-# How many processes share the test suite; files stay whole, so that each world is built once. One more than the two cores we count on: the longest tests
-# wait for disks, clocks and processes of their own.
+# How many processes share the test suite; files stay whole, so that each world is built once, and in their order, so that the slowest are not the last.
+# One more than the two cores we count on: the longest tests wait for disks, clocks and processes of their own.
 WORKERS ?= 3
 BENCH ?= write_shape inbox delivery home search start matching
 
@@ -63,7 +63,7 @@ semantic: $(READY)
 	@$(PY) -m fedmatch.matching.semantic
 
 test: check
-	@$(PY) -m pytest -n $(WORKERS) --dist loadfile $(PYTEST)
+	@$(PY) -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(PYTEST)
 
 check: $(TESTS)
 	@$(PY) -m ruff check .

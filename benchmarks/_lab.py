@@ -270,6 +270,7 @@ async def _copy_postgresql(url: str, number: int) -> str:
     address, _, name = url.rpartition("/")
     connection = await asyncpg.connect(f"{address}/postgres")
     try:
+        await connection.execute(f"drop database if exists copy_{number} with (force)")  # of a run before, where the server is kept
         await connection.execute(f"create database copy_{number} template {name} encoding 'UTF8' locale 'C' strategy file_copy")
     finally:
         await connection.close()
