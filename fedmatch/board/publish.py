@@ -343,7 +343,8 @@ async def _owe(
 async def delete_person(instance: "Instance", actor: Actor) -> None:
     """Ends a person of ours for good: every post is deleted and taken back by its own Delete, then the actor.
 
-    snac keeps the posts of an actor that is deleted as a whole, so one Delete a post goes first. Killed on the way, the next call goes on.
+    snac keeps the posts of an actor that is deleted as a whole, so one Delete a post goes first. Killed on the way, the next call goes on; who is ended already
+    stays so, and nobody is told twice: a one-time identity may end by itself while its person asks for it.
     """
     while await instance.database.write(_delete_some, instance, actor):
         instance.wake("delivery")
@@ -379,6 +380,9 @@ where outgoing.actor_id = :actor_id
 
 
 async def _delete_actor(tx: Transaction, instance: "Instance", actor: Actor) -> None:
+    held = await known.by_id(tx, actor.id)
+    if held is None or held.state == "gone":
+        return
     audience = Audience(followers_of=(actor.id,), inboxes=tuple(Iri(row["inbox"]) for row in await tx.all(KNOWN_TO, actor_id=actor.id)))
     activity = await local.delete(tx, instance, actor)
     await outbox.publish(tx, instance, actor, activity, audience, object=actor.uri, ordering_key=actor.uri)

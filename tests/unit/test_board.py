@@ -221,6 +221,15 @@ async def test_whoever_goes_takes_every_post_along(house: tuple[Instance, Clock]
     assert actor.state == "gone"
 
 
+async def test_who_is_ended_twice_is_told_of_once(house: tuple[Instance, Clock]) -> None:
+    instance, _ = house
+    alice = await person(instance, "alice")
+    rosa = await followed_by_rosa(instance, alice)
+    await publish.delete_person(instance, alice)
+    await publish.delete_person(instance, alice)
+    assert await sent(instance) == [("Delete", rosa.shared_inbox)]
+
+
 # -- theirs ----------------------------------------------------------------------------------------------------------------------------------------
 
 
