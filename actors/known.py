@@ -21,6 +21,7 @@ log = structlog.get_logger()
 
 ActorState = Literal["active", "suspended", "gone"]
 MOST_KEYS: Final = 10
+HOUR_MS: Final = 3_600_000
 
 
 class NotStored(ValueError):
@@ -376,6 +377,11 @@ on conflict (uri) do nothing
 """
 
 
+def shown(actor: Actor, at_ms: int) -> int:
+    """The time that may be shown of what an actor does, in milliseconds: of a one-time one the full hour."""
+    return at_ms // HOUR_MS * HOUR_MS if actor.one_time else at_ms
+
+
 async def remove(tx: Transaction, instance: "Instance", actor: Actor) -> None:
     """Marks an actor, ours or theirs, as gone for good: profile emptied, tombstone set, `ActorGone` told; the rows that hang on it are deleted later in chunks.
 
@@ -385,7 +391,7 @@ async def remove(tx: Transaction, instance: "Instance", actor: Actor) -> None:
         return
     now = instance.clock.ms()
     await tx.execute(EMPTY, id=actor.id)
-    await tx.execute(TOMBSTONE, uri=actor.uri, former_type=actor.kind, now=now)
+    await tx.execute(TOMBSTONE, uri=actor.uri, former_type=actor.kind, now=shown(actor, now))
     if not actor.local:
         await tx.execute(RETIRE_KEYS, actor_id=actor.id, now=now)
         await generations.bump(tx, "keys")

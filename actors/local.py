@@ -439,9 +439,8 @@ async def delete(tx: Transaction, instance: "Instance", actor: Actor) -> Delete:
     await tx.execute(REVOKE_TOKENS, actor_id=actor.id, now=now)
     await tx.execute(CLOSE_ACCOUNTS, actor_id=actor.id)
     await known.remove(tx, instance, actor)
-    return Delete(
-        id=Iri(f"{actor.uri}#delete"), actor=actor.uri, object=Reference(actor.uri), to=(PUBLIC,), published=instance.clock.now().replace(microsecond=0)
-    )
+    said_at = datetime.fromtimestamp(known.shown(actor, now) // 1000, UTC)
+    return Delete(id=Iri(f"{actor.uri}#delete"), actor=actor.uri, object=Reference(actor.uri), to=(PUBLIC,), published=said_at)
 
 
 def _ours_to_end(actor: Actor) -> None:

@@ -289,9 +289,9 @@ async def delete(
 
 
 def _buried(instance: "Instance", said_at: datetime | None) -> int:
-    """From when on something is deleted, in milliseconds: when its owner said so, by the clock that also dates what gives it again; else now, and no later."""
+    """From when on something is deleted, in milliseconds: when its owner said so (the clock that also dates what gives it again), a day ahead at most; or now."""
     now = instance.clock.ms()
-    return now if said_at is None else min(now, int(said_at.timestamp() * 1000))
+    return now if said_at is None else min(now + DAY_MS, int(said_at.timestamp() * 1000))
 
 
 async def _given_again(tx: Transaction, uri: Iri, said_at: datetime | None) -> bool:

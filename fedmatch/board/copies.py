@@ -1,7 +1,7 @@
 """Which trusted peers hold a listing that is not public? Each gets a copy of its own, sealed and addressed to its Application alone; none learns of another."""
 
+import secrets
 from dataclasses import dataclass, replace
-from datetime import timedelta
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 log = structlog.get_logger()
 
 CHUNK: Final = 50
+SECOND_MS: Final = 1000
 
 HELD: Final = """
 select listing_copy.host_id, host.name as host
@@ -49,18 +50,25 @@ where listing_copy.post_id = :post_id
 order by host.name
 """
 
-HAD: Final = """
-select listing_copy.sent_at
+SAID: Final = """
+select listing_copy.said_at
 from listing_copy
 where listing_copy.post_id = :post_id
   and listing_copy.host_id = :host_id
 """
 
 GIVE: Final = """
-insert into listing_copy (post_id, host_id, sent_at)
-values (:post_id, :host_id, :now)
+insert into listing_copy (post_id, host_id, sent_at, said_at)
+values (:post_id, :host_id, :now, :said_at)
 on conflict (post_id, host_id) do update
-set ended_at = null, told = 0
+set ended_at = null, told = 0, said_at = excluded.said_at
+"""
+
+SAY: Final = """
+update listing_copy
+set said_at = :said_at
+where post_id = :post_id
+  and host_id = :host_id
 """
 
 END: Final = """
@@ -178,11 +186,12 @@ async def bring_up_to_date(tx: Transaction, instance: "Instance", author: Actor,
         note = _note(instance, author, listing, partner, level)
         says: list[Activity] = []
         if not there:
-            had = await tx.one(HAD, post_id=listing.id, host_id=partner.host_id) is not None
-            says.append(_again(instance, author, note) if had else _first(author, note))
+            last = await tx.one(SAID, post_id=listing.id, host_id=partner.host_id)
+            said_at = listing.published if last is None else _after(last["said_at"], _hour(instance) + HOUR_MS)
+            says.append(_first(author, note) if last is None else _again(author, note, said_at))
             # Whoever had it before may have kept it, and what they know already they do not take twice.
-            there = had and listing.updated is not None
-            await tx.execute(GIVE, post_id=listing.id, host_id=partner.host_id, now=_hour(instance))
+            there = last is not None and listing.updated is not None
+            await tx.execute(GIVE, post_id=listing.id, host_id=partner.host_id, now=_hour(instance), said_at=said_at)
         if there:
             when = updated or listing.updated
             says.append(Update(id=Iri(f"{note.id}#updates/{when}"), actor=author.uri, object=note, to=note.to, published=note.updated))
@@ -201,10 +210,19 @@ def _first(author: Actor, note: Note) -> Create:
     return Create(id=Iri(f"{note.id}/activity"), actor=author.uri, object=note, to=note.to, published=note.published)
 
 
-def _again(instance: "Instance", author: Actor, note: Note) -> Create:
+def _after(last: int, coarse: int) -> int:
+    """When the next thing about a copy is said, in milliseconds: by whole hours, and a second after what was said last, for its receiver goes by that order."""
+    return max(coarse, last // SECOND_MS * SECOND_MS + SECOND_MS)
+
+
+def _again(author: Actor, note: Note, said_at: int) -> Create:
     """Gives what was asked back before: an activity of its own, said after whatever it was asked back with, or its receiver would leave it buried."""
-    now = instance.clock.now().replace(microsecond=0) + timedelta(seconds=1)
-    return Create(id=Iri(f"{note.id}#again/{instance.ids.new()}"), actor=author.uri, object=note, to=note.to, published=now)
+    return Create(id=Iri(f"{note.id}#again/{_mark()}"), actor=author.uri, object=note, to=note.to, published=times.moment(said_at))
+
+
+def _mark() -> str:
+    """What tells one activity from others about the same listing, and not when it was said."""
+    return secrets.token_hex(8)
 
 
 async def narrow(tx: Transaction, instance: "Instance", author: Actor, listing: Listing) -> frozenset[int]:
@@ -213,7 +231,7 @@ async def narrow(tx: Transaction, instance: "Instance", author: Actor, listing: 
     may = {partner.host_id for partner in await peers.trusted(tx) if readable_at(partner, listing, wishes) is not None}
     held = {int(row["host_id"]): str(row["host"]) for row in await tx.all(HELD, post_id=listing.id)}
     for host_id in held.keys() - may:
-        await take_back(tx, instance, author, listing.url, host_id, held[host_id])
+        await take_back(tx, instance, author, listing.url, listing.id, host_id, held[host_id])
         await tx.execute(END, post_id=listing.id, host_id=host_id, now=_hour(instance) + HOUR_MS)
     return frozenset(held.keys() & may)
 
@@ -230,33 +248,35 @@ def _key(uri: Iri, host: str) -> str:
     return f"{uri} {host}"
 
 
-async def take_back(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, host_id: int, host: str) -> None:
+async def take_back(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, post_id: int, host_id: int, host: str) -> None:
     """Asks one peer to delete its copy; an undelivered Create becomes the Delete alone.
 
     It is only ever asked sealed, for the Delete names the listing and its author. Where nobody knows who answers behind a name it waits until an admin does;
     whoever loses us out of sight forgets by itself (fedmatch/safety/retention.py).
     """
-    gone = await _gone(tx, instance, author, uri, host_id)
+    gone = await _gone(tx, instance, author, uri, post_id, host_id)
     await confidential.publish(tx, instance, author, gone, host_id, object=uri, ordering_key=_key(uri, host), waits=True)
 
 
-async def _gone(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, host_id: int) -> Delete:
+async def _gone(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, post_id: int, host_id: int) -> Delete:
     application = await tx.one(APPLICATION, host_id=host_id)
     target = None if application is None else await known.by_id(tx, application["id"])
-    now = instance.clock.now().replace(microsecond=0)
+    last = await tx.one(SAID, post_id=post_id, host_id=host_id)
+    said_at = _after(0 if last is None else last["said_at"], _hour(instance))
+    await tx.execute(SAY, post_id=post_id, host_id=host_id, said_at=said_at)
     return Delete(
-        id=Iri(f"{uri}#delete/{instance.ids.new()}"),
+        id=Iri(f"{uri}#delete/{_mark()}"),
         actor=author.uri,
         object=Tombstone(uri, former_type="Note"),
         to=() if target is None else (target.uri,),
-        published=now,
+        published=times.moment(said_at),
     )
 
 
 async def take_all_back(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, post_id: int) -> None:
     """Asks every peer that holds a copy to delete it."""
     for row in await tx.all(HELD, post_id=post_id):
-        await take_back(tx, instance, author, uri, row["host_id"], row["host"])
+        await take_back(tx, instance, author, uri, post_id, row["host_id"], row["host"])
 
 
 async def ever(tx: Transaction, post_id: int) -> list[tuple[str, int, int | None]]:
@@ -275,16 +295,19 @@ class _Way:
     farewell: Farewell | None = None
 
 
-async def _ask(tx: Transaction, instance: "Instance", author: Actor, uri: Iri, host_id: int, host: str, way: _Way) -> None:
-    if way.farewell is not None:
-        await confidential.part(tx, instance, author, await _gone(tx, instance, author, uri, host_id), host, way.farewell, ordering_key=_key(uri, host))
-    elif way.asked:
+async def _ask(tx: Transaction, instance: "Instance", author: Actor, listing: Listing, host_id: int, host: str, way: _Way) -> None:
+    uri = listing.url
+    if way.asked and way.farewell is None:
         try:
-            await take_back(tx, instance, author, uri, host_id, host)
+            await take_back(tx, instance, author, uri, listing.id, host_id, host)
         except confidential.NotTrusted:
             log.info("board.copy_not_taken_back", host=host_id)  # an admin forgot it altogether since
+        return
+    gone = await _gone(tx, instance, author, uri, listing.id, host_id)
+    if way.farewell is not None:
+        await confidential.part(tx, instance, author, gone, host, way.farewell, ordering_key=_key(uri, host))
     else:
-        await confidential.owe(tx, instance, await _gone(tx, instance, author, uri, host_id), host, ordering_key=_key(uri, host))
+        await confidential.owe(tx, instance, gone, host, ordering_key=_key(uri, host))
 
 
 async def trusted(instance: "Instance", tx: Transaction, event: PeerTrusted) -> None:
@@ -358,7 +381,7 @@ async def _unshare(tx: Transaction, instance: "Instance", host_id: int, way: _Wa
         listing = await listings.by_id(tx, instance, row["post_id"])
         author = None if listing is None else await known.by_id(tx, listing.actor_id)
         if listing is not None and author is not None:
-            await _ask(tx, instance, author, listing.url, host_id, row["host"], way)
+            await _ask(tx, instance, author, listing, host_id, row["host"], way)
             await notifications.tell(tx, instance, author.id, "peer.lost", f"{listing.id} {row['host']} {times.rfc3339(row['ended_at'])}")
         await tx.execute(TOLD, post_id=row["post_id"], host_id=host_id)
     if rows:

@@ -446,7 +446,7 @@ on conflict (post_id, kind, slug) do nothing
 """
 
 STATE: Final = """
-select listing.state, listing.audience
+select listing.state, listing.audience, listing.pace
 from listing
 where listing.post_id = :post_id
 """
@@ -555,6 +555,12 @@ async def audience_of(tx: Transaction, post_id: int) -> AudienceName | None:
     """Whom the listing of that post is for; None if the post is none."""
     row = await tx.one(STATE, post_id=post_id)
     return None if row is None else row["audience"]
+
+
+async def said_of(tx: Transaction, instance: "Instance", post_id: int) -> datetime:
+    """The time that may be shown of what is done to one of our posts now, to the second: of a listing whose times are coarse the full hour."""
+    row, now = await tx.one(STATE, post_id=post_id), instance.clock.now().replace(microsecond=0)
+    return now if row is None or row["pace"] == 0 else now.replace(minute=0, second=0)
 
 
 async def set_state(tx: Transaction, instance: "Instance", post_id: int, state: str, *, pause: str | None = None) -> None:

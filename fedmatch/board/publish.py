@@ -300,10 +300,11 @@ async def _partners(tx: Transaction, instance: "Instance", id: int) -> tuple[int
 
 
 async def remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> None:
-    """Deletes a post of ours and sends the Delete, in this transaction."""
+    """Deletes a post of ours and sends the Delete, in this transaction. It leaves at once, and shows the hour alone of what shows no finer time."""
+    said_at = await listings.said_of(tx, instance, held.id)
     if await listings.audience_of(tx, held.id) not in (None, "public"):
         await copies.take_all_back(tx, instance, actor, held.uri, held.id)
-        await posts.remove(tx, instance, held)
+        await posts.remove(tx, instance, held, said_at=said_at)
         log.info("board.deleted", post=held.id, actor=actor.id)
         return
     audience = await _everybody(tx, instance, actor, held)
@@ -313,11 +314,11 @@ async def remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post
         actor=actor.uri,
         object=Tombstone(held.uri, former_type=held.kind),
         to=tuple(dict.fromkeys(people_named)),
-        published=instance.clock.now().replace(microsecond=0),
+        published=said_at,
     )
     # With a proof whoever announced a listing elsewhere can bring the Delete to those who heard of it there (topics.withdrawn). It holds no words.
     proven = not instance.vault.locked and await listings.state_of(tx, held.id) is not None
-    await posts.remove(tx, instance, held)
+    await posts.remove(tx, instance, held, said_at=said_at)
     await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=proven)
     if held.public:
         await _owe(tx, instance, actor, activity, held.uri, proven=proven)

@@ -117,7 +117,7 @@ TABLES: Final[Mapping[str, Table]] = {
     ),
     "letter": table("how many letters left in which hour, 30 days back", "their words, and to which server", open="until", sealed="sealed", hashed="hash"),
     "listing_act": table("how often somebody acted for a group", "who", open="id actor_id", sealed="sealed"),
-    "listing_copy": table("which trusted peer holds which listing that is not public", open="post_id host_id sent_at ended_at told"),
+    "listing_copy": table("which trusted peer holds which listing that is not public", open="post_id host_id sent_at ended_at said_at told"),
     "listing_count": table("how many places are taken and done", open="post_id need taken done"),
     "listing_reading": table("how many were read on a day", "", open="day", hashed="reader listing"),
     "listing_tag": table("categories, skills and languages of public listings", open="post_id kind slug place"),

@@ -1,29 +1,42 @@
 """Who may read it changes after it was posted: all trusted peers once a person looked at it, fewer on second thoughts, everybody only by a new post."""
 
+import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from actors import local
+from actors.instance import Instance
+from actors.known import Actor
 from fedmatch.board import checks, copies, identities, listings, notifications, publish, reach, responses, review
 from fedmatch.board.terms import Floor, Terms
+from outbox import confidential
+from schemas.activities import Activity
 from schemas.listings import validated
 from schemas.objects import Proposal
 from schemas.storage import Transaction
+from tests.fakepeer import FakePeer
 from tests.friends import befriend
 from tests.world import Person, Site, World, open_world
 
 TITLE = "A room for somebody from ANEMONECANARY"
 TEXT = "Until the spring, TULIPCANARY knows why."
 OPEN_TO_ALL = Terms(readers=Floor(0))
+HOUR_MS = 3_600_000
 
 
 @pytest.fixture
 async def world(tmp_path: Path) -> AsyncIterator[World]:
     async with open_world(tmp_path) as opened:
         yield opened
+
+
+@pytest.fixture
+async def peer(world: World) -> FakePeer:
+    return await world.peer()
 
 
 async def three(world: World) -> tuple[Person, Site, Site]:
@@ -263,3 +276,64 @@ async def test_under_a_new_name_the_words_of_the_own_one_are_noticed(world: Worl
     hidden = await identities.make(instance, amina.actor)
     with pytest.raises(checks.Asks):
         await publish.listing(instance, hidden, same, "en", audience="public", one_time=True)
+
+
+async def test_what_is_asked_back_and_given_again_shows_the_hour_alone(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    all_said: list[Activity] = []
+    publish_sealed = confidential.publish
+
+    async def listen(tx: Transaction, instance: Instance, author: Actor, said: Activity, *where: Any, **how: Any) -> Any:
+        if author.one_time:
+            all_said.append(said)
+        return await publish_sealed(tx, instance, author, said, *where, **how)
+
+    monkeypatch.setattr(confidential, "publish", listen)
+    # Given a request of a one-time identity at twelve past the hour, which one peer holds
+    amina, b, c = await three(world)
+    instance = amina.site.instance
+    world.clock.move(minutes=(12 - world.clock.now().minute) % 60, seconds=34)
+    hidden = await identities.make(instance, amina.actor)
+    made = await publish.listing(
+        instance, hidden, proposal(amina), "en", audience="peers", named=[b.host], terms=OPEN_TO_ALL, delay=(0, 0), one_time=True
+    )
+    await world.settle()
+    # When its author changes their mind, many times within that hour
+    for readers in (c, b, c, b):
+        world.clock.move(seconds=7)
+        made = await reach.change(instance, made, "peers", [readers.host])
+        await world.later(seconds=5)
+        # Then whoever may read it holds it, and what was asked back stays away
+        assert [site.host for site in (b, c) if await held(site)] == [readers.host]
+    # And nothing that reached anybody tells when that was, but for the hour and a count
+    made = await reach.change(instance, made, "local")
+    await world.settle()
+    for site in (b, c):
+        [grave] = await site.rows("select deleted_at from tombstone")
+        assert grave["deleted_at"] % HOUR_MS < 10_000
+    assert [said.id for said in all_said if re.search(r"#.*\d{15}", said.id or "")] == []
+    assert [said.published for said in all_said if said.published is None or (said.published.minute, said.published.second > 9) != (0, False)] == []
+    assert {type(said).__name__ for said in all_said} == {"Create", "Update", "Delete"}
+
+
+async def test_the_end_of_something_public_shows_the_hour_alone(world: World, peer: FakePeer) -> None:
+    # Given a public request of a one-time identity that a server fetched, at twelve past the hour
+    amina = await world.person("amina@a")
+    instance = amina.site.instance
+    reader = peer.actor("reader")
+    await reader.send(reader.follow(amina.uri), amina.actor.inbox)
+    await world.settle()
+    world.clock.move(minutes=(12 - world.clock.now().minute) % 60, seconds=34)
+    hidden = await identities.make(instance, amina.actor)
+    made = await publish.listing(instance, hidden, proposal(amina), "en", audience="public", delay=(0, 0), one_time=True)
+    await world.settle()
+    assert (await reader.get(made.url)).status == 200
+    # When it is withdrawn, and the identity ends
+    await publish.withdraw(instance, made)
+    await publish.delete_person(instance, hidden)
+    await world.settle()
+    # Then what is heard and what is served in its place names whole hours
+    gone = peer.activities("Delete")
+    assert {one["published"][13:] for one in gone} == {":00:00Z"}
+    for url in (made.url, hidden.uri):
+        answer = await reader.get(url)
+        assert (answer.status, answer.json.get("deleted", ":00:00Z")[-7:]) == (410, ":00:00Z")
