@@ -289,7 +289,7 @@ async def delete(
 
 
 def _buried(instance: "Instance", said_at: datetime | None) -> int:
-    """From when on something is deleted, in milliseconds: when its owner said so (the clock that also dates what gives it again), a day ahead at most; or now."""
+    """From when on something is deleted, in milliseconds: when its owner said so (as what gives it again is dated), a day ahead at most; or now."""
     now = instance.clock.ms()
     return now if said_at is None else min(now + DAY_MS, int(said_at.timestamp() * 1000))
 

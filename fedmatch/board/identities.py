@@ -254,7 +254,7 @@ async def begin(tx: Transaction, instance: "Instance") -> None:
 
 async def settle(instance: "Instance", key: str, _payload: bytes) -> None:
     """The job: follows the person; ends an identity whose time has come, with a Delete for each of its posts and then its own, or looks again later."""
-    from fedmatch.board import publish  # it asks for jobs itself
+    from fedmatch.board import deletion  # it asks for jobs itself
 
     actor_id = int(key)
     if instance.vault.locked:
@@ -265,7 +265,7 @@ async def settle(instance: "Instance", key: str, _payload: bytes) -> None:
         return
     actor = await instance.database.read(known.by_id, actor_id)
     if actor is not None and actor.state != "gone":
-        await publish.delete_person(instance, actor)
+        await deletion.delete_person(instance, actor)
     await instance.database.write(_ended, instance, actor_id)
 
 

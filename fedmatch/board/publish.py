@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Final, Literal, TypeVar
 
 import structlog
 
-from actors import hosts, known, local, onetime, peers, remote
+from actors import hosts, known, onetime, peers, remote
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import chores, people, times
-from fedmatch.board import acts, answers, checks, copies, drafts, identities, listings, notifications, review, terms, topics
+from fedmatch.board import acts, checks, copies, deletion, drafts, identities, listings, notifications, review, terms, topics
 from fedmatch.board.drafts import HOUR_MS, Draft, Kept, Widening
 from fedmatch.board.listings import AudienceName, Listing
 from fedmatch.board.notes import note_of, tag_page
@@ -20,16 +20,16 @@ from fedmatch.board.terms import Terms
 from fedmatch.safety import vouches
 from inbox import dereference, replies
 from inbox.errors import Later
-from outbox import fetched, owed, polls, posts
+from outbox import polls, posts
 from outbox import publish as outbox
-from outbox.address import Audience, Inbox
+from outbox.address import Audience
 from outbox.posts import Post
 from outbox.visible import Member, can_read
-from schemas import documents, html
-from schemas.activities import Create, Delete, Update
+from schemas import html
+from schemas.activities import Create, Update
 from schemas.crashpoint import crashpoint
 from schemas.listings import usual_end
-from schemas.objects import PUBLIC, Hashtag, Mention, Note, Option, Poll, Proposal, Purpose, Tallies, Tombstone
+from schemas.objects import PUBLIC, Hashtag, Mention, Note, Option, Poll, Proposal, Purpose, Tallies
 from schemas.reading import Iri
 from schemas.sealed import TooLong
 from schemas.states import LISTING, IllegalMove
@@ -49,8 +49,6 @@ MOST_OPTIONS: Final = 10
 LONGEST_OPTION: Final = 200
 MOST_MENTIONS: Final = 20
 THREAD_BUDGET: Final = 20
-CHUNK: Final = 50
-"""How many posts one write deletes when somebody goes."""
 
 
 class CannotPublish(ValueError):
@@ -140,7 +138,7 @@ async def end_poll(tx: Transaction, instance: "Instance", id: int) -> None:
     note = await posts.note(tx, instance, held)
     now = instance.clock.now().replace(microsecond=0)
     activity = Update(id=Iri(f"{held.uri}#updates/{instance.clock.ms()}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=now)
-    await outbox.publish(tx, instance, actor, activity, await holders(tx, actor, held), object=held.uri, ordering_key=held.uri)
+    await outbox.publish(tx, instance, actor, activity, await deletion.holders(tx, actor, held), object=held.uri, ordering_key=held.uri)
 
 
 async def _create(instance: "Instance", actor: Actor, note: Note, id: int, audience: Audience) -> Post:
@@ -239,154 +237,7 @@ async def _delete(tx: Transaction, instance: "Instance", actor: Actor, url: str)
         raise CannotPublish(f"there is no post {url} here")
     if not found.local or found.actor_id != actor.id:
         raise CannotPublish(f"{url} is not a post of {actor.username}")
-    await remove(tx, instance, actor, found)
-
-
-HOLDERS: Final = """
-select actor.id
-from post_audience
-join actor on actor.id = post_audience.actor_id
-where post_audience.post_id = :post_id
-union
-select reaction.actor_id
-from post as reaction
-where reaction.in_reply_to_id = :post_id
-   or reaction.boost_of = :post_id
-"""
-
-BOOSTERS: Final = """
-select boost.actor_id
-from post as boost
-join actor on actor.id = boost.actor_id
-where boost.boost_of = :post_id
-  and actor.local = 1
-union
-select announcement.actor_id
-from announcement
-where announcement.post_id = :post_id
-  and announcement.state <> 'waiting'
-"""
-
-
-async def holders(tx: Transaction, actor: Actor, held: Post) -> Audience:
-    """Everybody who may hold this post of `actor`: whom it addresses, who answered or boosted it, the followers of its author and of our boosters, and servers
-    that fetched it."""
-    named = tuple(row["id"] for row in await tx.all(HOLDERS, post_id=held.id) if row["id"] != actor.id)
-    if held.visibility == "direct":
-        return Audience(actors=named)
-    boosters = tuple(row["actor_id"] for row in await tx.all(BOOSTERS, post_id=held.id))
-    inboxes = await fetched.inboxes(tx, held.id) if held.public else ()
-    return Audience(actors=named, followers_of=(actor.id, *boosters), inboxes=inboxes)
-
-
-async def _everybody(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> Audience:
-    """The holders of a post, and for a listing everybody who answered it. Who answered is known only to an open vault."""
-    audience = await holders(tx, actor, held)
-    if await listings.state_of(tx, held.id) is None:
-        return audience
-    found = () if instance.vault.locked else await answers.of_listing(tx, instance, held.uri)
-    helpers = [await known.by_uri(tx, answer.words.helper) for answer in found]
-    answered = tuple(helper.id for helper in helpers if helper is not None and not helper.local)
-    partners = await _partners(tx, instance, held.id) if held.public else ()
-    return replace(audience, actors=tuple(dict.fromkeys((*audience.actors, *answered, *partners))))
-
-
-async def _partners(tx: Transaction, instance: "Instance", id: int) -> tuple[int, ...]:
-    """The Applications of trusted peers, but of excluded countries: what everybody may read they are given, so that they match it at home and nobody has to
-    ask another server for what fits a need."""
-    wishes = terms.DEFAULT if instance.vault.locked else await terms.of(tx, instance, id)
-    found = [one for one in await peers.trusted(tx) if not wishes.keeps_from(one.terms.countries)]
-    return tuple(one.application_id for one in found if one.application_id is not None)
-
-
-async def remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post) -> None:
-    """Deletes a post of ours and sends the Delete, in this transaction. It leaves at once, and shows the hour alone of what shows no finer time."""
-    said_at = await listings.said_of(tx, instance, held.id)
-    if await listings.audience_of(tx, held.id) not in (None, "public"):
-        await copies.take_all_back(tx, instance, actor, held.uri, held.id)
-        await posts.remove(tx, instance, held, said_at=said_at)
-        log.info("board.deleted", post=held.id, actor=actor.id)
-        return
-    audience = await _everybody(tx, instance, actor, held)
-    people_named = [Iri(row["target"]) for row in await tx.all(posts.AUDIENCE, post_id=held.id)]
-    activity = Delete(
-        id=Iri(f"{held.uri}#delete"),
-        actor=actor.uri,
-        object=Tombstone(held.uri, former_type=held.kind),
-        to=tuple(dict.fromkeys(people_named)),
-        published=said_at,
-    )
-    # With a proof whoever announced a listing elsewhere can bring the Delete to those who heard of it there (topics.withdrawn). It holds no words.
-    proven = not instance.vault.locked and await listings.state_of(tx, held.id) is not None
-    await posts.remove(tx, instance, held, said_at=said_at)
-    await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=proven)
-    if held.public:
-        await _owe(tx, instance, actor, activity, held.uri, proven=proven)
-    log.info("board.deleted", post=held.id, actor=actor.id)
-
-
-async def _owe(
-    tx: Transaction, instance: "Instance", actor: Actor, activity: Delete | Update, uri: Iri, *, proven: bool, wishes: Terms = terms.DEFAULT
-) -> None:
-    """Keeps for later what everybody who may hold something public is told, for servers that may not be told now: peers, and whoever was sent it of late."""
-    partners = [one for one in await peers.partners(tx) if owed.refused(instance, one.host) and not wishes.keeps_from(one.terms.countries)]
-    inboxes = [Inbox(one.inbox, one.host_id) for one in partners]
-    if isinstance(activity, Delete):
-        inboxes += await owed.holders(tx, instance, uri)
-    if not inboxes:
-        return
-    document = documents.activity(activity)
-    body = documents.dumps(await outbox.prove(tx, instance, actor, document) if proven else document)
-    name = Iri(activity.id or f"{uri}#owed")
-    await owed.note(tx, instance, actor.id, body, inboxes, uri=name, kind=type(activity).__name__, object=uri, ordering_key=uri)
-
-
-async def delete_person(instance: "Instance", actor: Actor) -> None:
-    """Ends a person of ours for good: every post is deleted and taken back by its own Delete, then the actor.
-
-    snac keeps the posts of an actor that is deleted as a whole, so one Delete a post goes first. Killed on the way, the next call goes on; who is ended already
-    stays so, and nobody is told twice: a one-time identity may end by itself while its person asks for it.
-    """
-    while await instance.database.write(_delete_some, instance, actor):
-        instance.wake("delivery")
-    await instance.database.write(_delete_actor, instance, actor)
-    instance.wake("delivery")
-    instance.wake("job")
-    await instance.database.erase()
-
-
-SOME_OF: Final = """
-select post.*
-from post
-where post.actor_id = :actor_id
-  and post.boost_of is null
-order by post.id
-limit :limit
-"""
-
-
-async def _delete_some(tx: Transaction, instance: "Instance", actor: Actor) -> int:
-    rows = await tx.all(SOME_OF, actor_id=actor.id, limit=CHUNK)
-    for row in rows:
-        await remove(tx, instance, actor, posts.from_row(row))
-    return len(rows)
-
-
-KNOWN_TO: Final = """
-select distinct delivery.inbox
-from delivery
-join outgoing on outgoing.id = delivery.outgoing_id
-where outgoing.actor_id = :actor_id
-"""
-
-
-async def _delete_actor(tx: Transaction, instance: "Instance", actor: Actor) -> None:
-    held = await known.by_id(tx, actor.id)
-    if held is None or held.state == "gone":
-        return
-    audience = Audience(followers_of=(actor.id,), inboxes=tuple(Iri(row["inbox"]) for row in await tx.all(KNOWN_TO, actor_id=actor.id)))
-    activity = await local.delete(tx, instance, actor)
-    await outbox.publish(tx, instance, actor, activity, audience, object=actor.uri, ordering_key=actor.uri)
+    await deletion.remove(tx, instance, actor, found)
 
 
 async def note(tx: Transaction, instance: "Instance", held: Post) -> Note | None:
@@ -593,7 +444,7 @@ async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Ke
     found = await here(tx, instance, post_id)
     if public:
         activity = Create(id=Iri(f"{uri}/activity"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=published)
-        audience = await _everybody(tx, instance, actor, made)
+        audience = await deletion.everybody(tx, instance, actor, made)
         await outbox.publish(tx, instance, actor, activity, audience, object=uri, ordering_key=uri, proven=_is_offer(note))
         await topics.published(tx, instance, found)
     else:
@@ -758,11 +609,11 @@ async def changed(
         await copies.bring_up_to_date(tx, instance, actor, replace(found, updated=ms), updated=ms)
         return
     activity = Update(id=Iri(f"{held.uri}#updates/{ms}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=updated)
-    audience = await _everybody(tx, instance, actor, held)
+    audience = await deletion.everybody(tx, instance, actor, held)
     await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=_is_offer(note))
     if found.state not in listings.OPEN:
         # What is open comes again with the trust (welcome.py); that something closed has to be kept.
-        await _owe(tx, instance, actor, activity, held.uri, proven=_is_offer(note), wishes=await terms.of(tx, instance, id))
+        await deletion.owe(tx, instance, actor, activity, held.uri, proven=_is_offer(note), wishes=await terms.of(tx, instance, id))
 
 
 async def tell(instance: "Instance", key: str, _payload: bytes) -> None:
@@ -808,4 +659,4 @@ async def _withdrawn(tx: Transaction, instance: "Instance", old: Listing) -> Non
         LISTING.move(old.state, "withdrawn")
     except IllegalMove as error:
         raise CannotPublish(f"it is {error.state} and cannot be withdrawn; delete it with `fedmatch delete`") from error
-    await remove(tx, instance, actor, held)
+    await deletion.remove(tx, instance, actor, held)

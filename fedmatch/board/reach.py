@@ -12,7 +12,7 @@ import structlog
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import answers, checks, copies, drafts, identities, listings, publish, terms
+from fedmatch.board import answers, checks, copies, deletion, drafts, identities, listings, publish, terms
 from fedmatch.board.drafts import Draft, Kept
 from fedmatch.board.listings import AudienceName, Listing
 from outbox.posts import Post
@@ -95,7 +95,7 @@ async def _anew(tx: Transaction, instance: "Instance", actor: Actor, held: Post,
         raise publish.CannotPublish(f"answers to it wait or help ({len(live)}), and they would end with it; decide them first: `fedmatch response list`")
     fresh = Kept(drafts.new_id(instance, one_time=draft.one_time), actor.id, LISTING.start, draft, None, reviewed=False)
     made = await publish.submit(tx, instance, actor, fresh)
-    await publish.remove(tx, instance, actor, held)
+    await deletion.remove(tx, instance, actor, held)
     await identities.reopened(tx, instance, actor.id)  # a one-time identity goes on with the new one
     log.info("board.posted_anew", was=found.id, now=made, audience=draft.audience)
     return made

@@ -1,7 +1,7 @@
 """Which of our Services speaks of which field of help? One account on any server follows a whole field: `@legalaid`, `@asylumlaw`, `@requests`, `@urgent`.
 
     published   a public listing is open: its Services are to announce it, a bounded number at once (the job `announce`)
-    closed      it is open no more: they take the Announce back; what it becomes, or that it is gone, goes to their followers as well (publish.holders)
+    closed      it is open no more: they take the Announce back; what it becomes, or that it is gone, goes to their followers as well (deletion.holders)
 
 What they are called and when they are made: services.py. How many they say at once: turns.py. What they answer: topic_help.py. Who follows them is in
 actors/quiet.py. Announced is what a person here reviewed; without a review only what somebody wrote whom we vouch for, or of whom a

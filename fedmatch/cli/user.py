@@ -153,12 +153,12 @@ def delete(name: str, now: bool) -> None:
     Their one-time identities end one by one within 72 hours, so that nobody sees whose they were.
     """
     from actors.instance import Instance
-    from fedmatch.board import identities, publish
+    from fedmatch.board import deletion, identities
 
     async def work(instance: Instance) -> None:
         actor = await person(instance, name)
         hidden = await instance.database.write(identities.leave_now, instance, actor) if now else await instance.database.read(_identities, instance, actor)
-        await publish.delete_person(instance, actor)
+        await deletion.delete_person(instance, actor)
         instance.wake("job")
         rest = f" {hidden} one-time identities end {'now' if now else 'within 72 hours, one by one'}." if hidden else ""
         say({"name": actor.username, "state": "gone"}, f"@{actor.handle} is gone; everybody who may hold something of theirs is told.{rest}")

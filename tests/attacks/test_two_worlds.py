@@ -17,7 +17,7 @@ import pytest_asyncio
 from actors import blocks, keys, known, local
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import identities, publish
+from fedmatch.board import deletion, identities, publish
 from fedmatch.board.listings import Listing
 from fedmatch.safety import vouches
 from schemas import agreements, documents
@@ -95,7 +95,7 @@ async def suspended(world: World, person: Actor, strangers: list[Actor]) -> None
 
 
 async def deleted(world: World, person: Actor, strangers: list[Actor]) -> None:
-    await publish.delete_person(world.sites["a"].instance, person)
+    await deletion.delete_person(world.sites["a"].instance, person)
 
 
 async def another_account(world: World, person: Actor, strangers: list[Actor]) -> None:

@@ -16,7 +16,7 @@ from actors.instance import Instance
 from fedmatch import app
 from fedmatch.backup import before, expiry, ledger, restore, sealed, take
 from fedmatch.backup.restore import CannotRestore, Forgetful, Occupied
-from fedmatch.board import publish
+from fedmatch.board import deletion, publish
 from fedmatch.cli.backup import _settle_in
 from fedmatch.database import migrate
 from fedmatch.database.open import open_database
@@ -478,7 +478,7 @@ async def test_f29_on_postgresql_the_old_schema_is_set_aside_in_one_transaction(
     await publish.post(instance, ada, "stays")
     copy = (await take.take(instance, tmp_path / "one.fedmatch")).path
     await publish.delete(instance, ada, post.uri)
-    await publish.delete_person(instance, bea)
+    await deletion.delete_person(instance, bea)
     await instance.database.write(mark, "since")
     # While it is open nothing is restored; nor over what is there, unless that is meant; nor half
     with pytest.raises(CannotRestore, match="connected to this database"):
@@ -512,7 +512,7 @@ async def test_f29_on_postgresql_the_old_schema_is_set_aside_in_one_transaction(
     assert await expiry.expire(config, SystemClock().ms()) == 0
     assert await expiry.expire(config, SystemClock().ms() + expiry.KEPT_MS + 60_000) == 1
     # And what ends from now on is noticed
-    await publish.delete_person(back, ada)
+    await deletion.delete_person(back, ada)
     assert await back.database.read(ledger.count) > 0
     await app.close(back)
     await postgres.drop(url)

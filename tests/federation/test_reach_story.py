@@ -11,7 +11,7 @@ import pytest
 from actors import local
 from actors.instance import Instance
 from actors.known import Actor
-from fedmatch.board import checks, copies, identities, listings, notifications, publish, reach, responses, review
+from fedmatch.board import checks, copies, deletion, identities, listings, notifications, publish, reach, responses, review
 from fedmatch.board.terms import Floor, Terms
 from outbox import confidential
 from schemas.activities import Activity
@@ -329,7 +329,7 @@ async def test_the_end_of_something_public_shows_the_hour_alone(world: World, pe
     assert (await reader.get(made.url)).status == 200
     # When it is withdrawn, and the identity ends
     await publish.withdraw(instance, made)
-    await publish.delete_person(instance, hidden)
+    await deletion.delete_person(instance, hidden)
     await world.settle()
     # Then what is heard and what is served in its place names whole hours
     gone = peer.activities("Delete")

@@ -8,7 +8,7 @@ from typing import Any
 from actors import blocks, known, peers, trust
 from actors.known import Actor
 from fedmatch.backup import restore, take
-from fedmatch.board import answers, conversations, identities, listings, publish, responses
+from fedmatch.board import answers, conversations, deletion, identities, listings, publish, responses
 from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
@@ -108,8 +108,8 @@ async def test_f29_what_ended_stays_ended_and_nobody_is_told_twice(world: World,
         await tx.execute(conversations.END, response_id=over.id)
 
     await a.instance.database.write(forget)
-    await publish.delete_person(a.instance, gone.actor)
-    await publish.delete_person(a.instance, ended)
+    await deletion.delete_person(a.instance, gone.actor)
+    await deletion.delete_person(a.instance, ended)
     await identities_ended(a, ended)
     born = await world.person("born@a")
     await world.settle()

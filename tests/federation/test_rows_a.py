@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from fedmatch import people
-from fedmatch.board import publish
+from fedmatch.board import deletion
 from tests.fakepeer import AP, AS2, FakeActor, FakePeer
 from tests.personalities import ALL, GoToSocial, Mastodon, Personality
 from tests.wire import Answer, Reply, http, reply_json
@@ -100,7 +100,7 @@ async def test_a3_what_is_no_resource_is_400_and_no_jrd(place: Place, query: str
 async def test_a4_nobody_is_404_and_who_was_deleted_410(place: Place) -> None:
     assert (await place.finger(f"acct:nobody@{place.amina.site.host}")).status == 404
     gone = await place.world.person("gone@a")
-    await publish.delete_person(place.amina.site.instance, gone.actor)
+    await deletion.delete_person(place.amina.site.instance, gone.actor)
     await place.world.settle()
     answer = await place.finger(f"acct:{gone.handle}")
     assert answer.status == 410

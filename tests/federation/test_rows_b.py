@@ -11,7 +11,7 @@ import pytest_asyncio
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 
-from fedmatch.board import publish, social
+from fedmatch.board import deletion, social
 from outbox.posts import Post
 from tests.fakepeer import AP, AS2, PUBLIC, FakeActor, FakePeer
 from tests.personalities import ALL, Personality
@@ -228,7 +228,7 @@ async def test_b17_what_was_public_and_deleted_is_410_with_a_tombstone(shelf: Sh
 
 async def test_b18_a_deleted_actor_is_410_everywhere(shelf: Shelf) -> None:
     gone = await shelf.world.person("leaving@a")
-    await publish.delete_person(shelf.amina.site.instance, gone.actor)
+    await deletion.delete_person(shelf.amina.site.instance, gone.actor)
     await shelf.world.settle()
     assert (await shelf.get(gone.uri)).status == 410
     assert (await shelf.get(f"/.well-known/webfinger?resource=acct:{gone.handle}")).status == 410

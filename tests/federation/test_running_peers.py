@@ -11,8 +11,7 @@ import pytest_asyncio
 import structlog
 
 from actors import known
-from fedmatch.board import answers
-from fedmatch.board import publish as board
+from fedmatch.board import answers, deletion
 from outbox import posts, publish
 from outbox.address import Audience
 from schemas.activities import Announce
@@ -193,7 +192,7 @@ async def test_14_7_whoever_goes_deletes_every_post_first(street: Street) -> Non
     urls = [(await leaver.post(f"post {number}")).uri for number in range(2)]
     await street.world.settle()
     assert all(url in peer.shown for url in urls for peer in street.peers.values())
-    await board.delete_person(street.amina.site.instance, await street.amina.site.actor(leaver.actor.username))
+    await deletion.delete_person(street.amina.site.instance, await street.amina.site.actor(leaver.actor.username))
     await street.world.settle()
     for name, peer in street.peers.items():
         gone = [one["object"]["id"] if isinstance(one["object"], dict) else one["object"] for one in peer.activities("Delete") if one["actor"] == leaver.uri]

@@ -11,7 +11,7 @@ import pytest
 
 from actors import quiet
 from fedmatch import people
-from fedmatch.board import identities, life, listings, publish, review, services, social, topics, turns
+from fedmatch.board import deletion, identities, life, listings, review, services, social, topics, turns
 from fedmatch.board.listings import Listing
 from schemas.storage import Transaction
 from tests.fakepeer import PUBLIC, FakeActor, FakePeer
@@ -681,5 +681,5 @@ async def test_people_here_follow_a_service_and_no_row_says_so(world: World) -> 
 async def test_who_ends_here_follows_nothing_any_more(world: World) -> None:
     reader = await world.person("reader@a")
     await reader.follow("offers")
-    await publish.delete_person(reader.site.instance, reader.actor)
+    await deletion.delete_person(reader.site.instance, reader.actor)
     assert await reader.site.count("quiet_member") == 0

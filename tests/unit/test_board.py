@@ -15,7 +15,7 @@ from actors import hosts, known
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import chores, people
-from fedmatch.board import listings, publish
+from fedmatch.board import deletion, listings, publish
 from fedmatch.board.drafts import Draft
 from outbox import posts
 from schemas.objects import PUBLIC, ActorDocument, Note, Proposal
@@ -211,7 +211,7 @@ async def test_whoever_goes_takes_every_post_along(house: tuple[Instance, Clock]
     for number in range(3):
         await publish.post(instance, alice, f"words {number}")
     await publish.listing(instance, alice, REQUEST, "en", audience="public")
-    await publish.delete_person(instance, alice)
+    await deletion.delete_person(instance, alice)
     assert await rows(instance, "select id from post") == []
     assert await sent(instance) == [("Delete", rosa.shared_inbox)] * 5
     await chores.handlers(instance)["clear_away"](instance, str(alice.id), b"")
@@ -225,8 +225,8 @@ async def test_who_is_ended_twice_is_told_of_once(house: tuple[Instance, Clock])
     instance, _ = house
     alice = await person(instance, "alice")
     rosa = await followed_by_rosa(instance, alice)
-    await publish.delete_person(instance, alice)
-    await publish.delete_person(instance, alice)
+    await deletion.delete_person(instance, alice)
+    await deletion.delete_person(instance, alice)
     assert await sent(instance) == [("Delete", rosa.shared_inbox)]
 
 

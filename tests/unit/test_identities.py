@@ -12,7 +12,7 @@ from actors import known, local, onetime
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import identities, listings, publish, review
+from fedmatch.board import deletion, identities, listings, publish, review
 from fedmatch.board.terms import Terms
 from fedmatch.safety import vouches
 from schemas import documents
@@ -218,7 +218,7 @@ async def test_the_identities_of_whoever_is_not_here_any_more_leave_one_by_one(w
 
     # When the person's account is deleted, or suspended
     if how == "deleted":
-        await publish.delete_person(instance, amina)
+        await deletion.delete_person(instance, amina)
     else:
         await instance.database.write(local.suspend, instance, amina)
 

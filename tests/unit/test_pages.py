@@ -14,7 +14,7 @@ import pytest
 
 from actors.instance import Instance
 from fedmatch import app
-from fedmatch.board import identities, publish, social
+from fedmatch.board import deletion, identities, publish, social
 from fedmatch.web import frame
 from fedmatch.web.language import direction
 from schemas.reading import App
@@ -289,5 +289,5 @@ async def test_a_marketplace_finds_what_somebody_asks_and_offers(house: Instance
     identity = await identities.make(house, alice)
     assert "proposals" not in json.loads((await ask(house, f"/users/{identity.username}", AP)).body)
     assert (await ask(house, f"/users/{identity.username}/proposals", AP)).status == (await ask(house, "/users/nobody/proposals", AP)).status == 404
-    await publish.delete_person(house, alice)
+    await deletion.delete_person(house, alice)
     assert (await ask(house, path, AP)).status == 410
