@@ -56,6 +56,24 @@ SOME: Final = f"""
 """
 
 
+CLOSED: Final = f"""
+{listings.EVERY}
+  and listing.audience <> 'public'
+  and listing.state not in ('open', 'paused', 'matched')
+  and post.published >= :since
+order by listing.post_id desc
+limit :limit
+"""  # only our own constant is put in
+
+
+async def closed(tx: Transaction, instance: "Instance", since: int, most: int) -> list[Listing]:
+    """What is not public, was published since `since` (milliseconds UTC) and is closed, as long as it is kept: at most `most`, newest first; some 30 us each.
+
+    Raises `actors.vault.Locked`.
+    """
+    return [listings.from_row(row, instance) for row in await tx.all(CLOSED, since=since, limit=most)]
+
+
 async def live(tx: Transaction, instance: "Instance") -> Sequence[Listing]:
     """Every listing here that is not public and not closed, ours and theirs, newest first. Call it in a read: what a write did not commit is not to be kept.
 

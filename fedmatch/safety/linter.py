@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from actors import known
 from actors.known import Actor
 from fedmatch.board import drafts, identities, private
+from fedmatch.board.listings import Listing
 from fedmatch.safety import traces
 from fedmatch.words import words
 from outbox import posts
@@ -28,6 +29,7 @@ Kind = traces.Kind | Literal["region", "shared"]
 DAYS_90_MS: Final = 90 * 24 * 3_600_000
 FEW: Final = 5
 """Below so many others a region is half a name."""
+MOST_CLOSED: Final = 500
 SHINGLE_WORDS: Final = 5
 SHINGLE_LETTERS: Final = 12
 """Of scripts without spaces, and of words that were glued together."""
@@ -95,7 +97,7 @@ join post on post.id = listing.post_id
 join listing_tag on listing_tag.post_id = listing.post_id
 where listing.region = :region
   and (listing.language = :language or listing.language like :dialects)
-  and listing.created_at >= :since
+  and post.published >= :since
   and listing_tag.kind = 'category'
   and listing_tag.slug in (:first, :second, :third)
 limit :limit
@@ -103,30 +105,39 @@ limit :limit
 
 
 async def alike(tx: Transaction, instance: "Instance", author: Actor, proposal: Proposal, language: str) -> int:
-    """How many other listings known here in 90 days share region, language and a category, whoever may read them; `FEW` stands for more."""
+    """How many other listings of 90 days share region, language and a category, whoever may read them, open or closed but still kept; `FEW` stands for more.
+
+    Of those that are closed and not public the newest 500 are looked through. Raises `actors.vault.Locked`.
+    """
     own = set(await identities.mine(tx, instance, await _holder(tx, instance, author)))
     main = language.partition("-")[0]
     first, second, third = (*proposal.categories[:3], "", "", "")[:3]
+    since = instance.clock.ms() - DAYS_90_MS
     rows = await tx.all(
         ALIKE,
         region=proposal.region,
         language=main,
         dialects=f"{main}-%",
-        since=instance.clock.ms() - DAYS_90_MS,
+        since=since,
         first=first,
         second=second,
         third=third,
         limit=FEW + identities.MOST,
     )
-    public = sum(row["actor_id"] not in own for row in rows)
-    closed = sum(
-        one.region == proposal.region
-        and (one.language or "").partition("-")[0] == main
-        and not set(one.categories).isdisjoint(proposal.categories)
-        and one.actor_id not in own
-        for one in await private.live(tx, instance)
-    )
-    return min(public + closed, FEW)
+
+    def same(one: Listing) -> bool:
+        return (
+            one.region == proposal.region
+            and (one.language or "").partition("-")[0] == main
+            and not set(one.categories).isdisjoint(proposal.categories)
+            and one.published >= since
+            and one.actor_id not in own
+        )
+
+    count = sum(row["actor_id"] not in own for row in rows) + sum(map(same, await private.live(tx, instance)))
+    if count < FEW:
+        count += sum(map(same, await private.closed(tx, instance, since, MOST_CLOSED)))
+    return min(count, FEW)
 
 
 async def _holder(tx: Transaction, instance: "Instance", author: Actor) -> Actor:

@@ -1,15 +1,19 @@
 """What does the safety linter make of a whole listing: its words in every language, a region that few share, and phrases of the author's other identities?"""
 
+from datetime import timedelta
+from pathlib import Path
 
 import pytest
 
 from actors import local
 from actors.instance import Instance
 from actors.known import Actor
-from fedmatch.board import identities, publish
+from fedmatch.board import identities, life, publish
 from fedmatch.safety import linter
 from schemas import vocabulary
 from schemas.objects import Need, Proposal, Translation
+from tests.houses import opened
+from tests.world import Clock
 
 
 def request(text: str, region: str | None = None, title: str = "A lawyer for asylum") -> Proposal:
@@ -49,6 +53,29 @@ async def test_a_region_that_few_share_is_half_a_name(instance: Instance) -> Non
     assert await found(instance, author, request("words", "YE")) == []
     assert [kind for kind, _, _ in await found(instance, author, request("words", "KP"))] == ["region"]
     assert [kind for kind, _, _ in await found(instance, await _one_of(instance), request("words", "YE"))] == ["region"]
+
+
+async def test_a_region_is_counted_over_ninety_days_open_or_closed(database_url: str, tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, database_url, clock) as house:
+        # Given four others for this instance alone and a public one; two of them were fulfilled
+        author, asked = await local.create(house, "amina"), request("words", "YE")
+        made = []
+        for number in range(5):
+            other = await local.create(house, f"other{number}")
+            more = request(f"something else {number}", "YE")
+            made.append(await publish.listing(house, other, more, "en", audience="public" if number == 4 else "local"))
+        for one in (made[0], made[4]):
+            await house.database.write(life.fulfil, house, one.id)
+        assert await found(house, author, asked) == []
+        # And the others are renewed for months
+        for one in made[1:4]:
+            await house.database.write(life.renew, house, one.id, clock.now() + timedelta(days=200))
+        # Then they count until they were published 90 days ago
+        clock.move(days=89, hours=23)
+        assert await house.database.read(linter.alike, house, author, asked, "en") == 5
+        clock.move(hours=1, seconds=1)
+        assert await house.database.read(linter.alike, house, author, asked, "en") == 0
 
 
 async def _one_of(instance: Instance) -> Actor:
