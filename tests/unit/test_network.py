@@ -267,7 +267,7 @@ async def test_it_survives_rubbish(network: Network, rubbish: bytes) -> None:
 async def test_the_deadline_is_for_all_of_it(network: Network, kind: str) -> None:
     async def answer(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(b"HTTP/1.1 200 OK\r\n" + (b"Content-Length: 1000\r\n\r\n" if kind == "drip" else b""))
-        for number in range(100):
+        for number in range(1000):
             if kind != "silence":
                 writer.write(b"x" if kind == "drip" else b"X-%d: y\r\n" % number)
                 await writer.drain()
@@ -278,7 +278,7 @@ async def test_the_deadline_is_for_all_of_it(network: Network, kind: str) -> Non
         outcome = await network.get(f"http://127.0.0.1:{port}/", headers={}, deadline_s=0.3)
         assert isinstance(outcome, Unreachable)
         assert outcome.temporary
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10, "what trickles would go on for 20 seconds"
 
 
 async def test_what_went_wrong_has_its_name(network: Network, tmp_path: Path) -> None:
