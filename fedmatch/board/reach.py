@@ -34,16 +34,23 @@ def leaves_somebody(old: Listing, audience: AudienceName, named: Sequence[str]) 
     return WIDTH[audience] < WIDTH[old.audience]
 
 
+def wins_somebody(old: Listing, audience: AudienceName, named: Sequence[str]) -> bool:
+    """Whether somebody outside this instance may read it then who may not now."""
+    if audience == old.audience == "peers":
+        return not set(named) <= set(old.named)
+    return WIDTH[audience] > WIDTH[old.audience]
+
+
 async def change(instance: "Instance", old: Listing, audience: AudienceName, named: Sequence[str] = (), *, anyway: bool = False) -> Listing:
     """Gives a listing of ours another audience; a draft is submitted anew. What goes from or to everybody has another id afterwards.
 
-    `anyway` is its author's yes to what the linter finds. Raises `publish.CannotPublish`, `checks.Asks`, `actors.vault.Locked`.
+    `anyway` is its author's yes to what the linter finds, which is asked where somebody new may read it. Raises `publish.CannotPublish`, `checks.Asks`, `actors.vault.Locked`.
     """
     hosts = tuple(dict.fromkeys(named))
     author = await instance.database.read(known.by_id, old.actor_id)
     if not old.local or author is None:
         raise publish.CannotPublish("it lives on another instance; only its author says there who may read it")
-    questions = await checks.look(instance, author, old.proposal, old.language or "en", leaves=audience != "local")
+    questions = await checks.look(instance, author, old.proposal, old.language or "en", leaves=wins_somebody(old, audience, hosts))
     checks.require(questions, anyway=anyway, link=True)  # its author was asked about a link when it was posted
     now = await publish.attempt(instance, _changed, instance, old, audience, hosts)
     if old.public:

@@ -247,6 +247,22 @@ async def test_no_door_publishes_what_its_author_was_not_asked_about(world: Worl
     assert (await publish.edit(instance, meant, replace(meant.proposal, text=f"{number}, soon"), anyway=True)).text.endswith("soon")
 
 
+async def test_fewer_readers_need_no_second_yes(world: World) -> None:
+    amina, b, c = await three(world)
+    instance = amina.site.instance
+    listing = proposal(amina, "Call me: +49 30 901820")
+    made = await publish.listing(instance, amina.actor, listing, "en", audience="network", terms=OPEN_TO_ALL, anyway=True)
+    # Whoever wants fewer to read it gets that at once, who wants more is asked
+    made = await reach.change(instance, made, "peers", [b.host])
+    with pytest.raises(checks.Asks):
+        await reach.change(instance, made, "peers", [b.host, c.host])
+    with pytest.raises(checks.Asks):
+        await reach.change(instance, made, "network")
+    made = await reach.change(instance, made, "local")
+    await world.settle()
+    assert (made.audience, await held(b), await held(c)) == ("local", [], [])
+
+
 async def test_no_door_links_two_names_of_one_person_unasked(world: World) -> None:
     amina, other = await world.person("amina@a"), await world.person("other@a")
     instance = amina.site.instance
