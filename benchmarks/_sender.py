@@ -14,11 +14,11 @@ from benchmarks._letters import WORDS
 from fedmatch import app, logs
 from fedmatch.board import publish
 from fedmatch.worker import Worker
-from schemas import config as configs
+from schemas import config_file
 
 
 async def main(toml: str, worker: bool) -> None:
-    config = configs.load(Path(toml))
+    config = config_file.load(Path(toml))
     logs.configure(config)
     instance = await app.build(config)
     working = asyncio.create_task(Worker(instance).run()) if worker else None

@@ -16,7 +16,8 @@ from fedmatch.database import migrate, text
 from fedmatch.database.open import FILE_NAME, open_database
 from fedmatch.matching import semantic
 from fedmatch.safety import border
-from schemas.config import Config, ConfigError, load
+from schemas.config import Config, ConfigError
+from schemas.config_file import load
 from schemas.storage import Database, StorageError, Transaction
 
 MOST_WAL: Final = 64 * 1024 * 1024

@@ -17,7 +17,7 @@ from fedmatch.database.postgresql import open_postgresql
 from fedmatch.database.sqlite import open_sqlite
 from fedmatch.ids import SystemClock
 from fedmatch.jobs import Jobs
-from schemas.config import load
+from schemas.config_file import load
 from schemas.storage import Transaction, Unavailable
 
 

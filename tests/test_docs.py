@@ -9,7 +9,8 @@ import pytest
 
 from fedmatch.cli.main import main
 from schemas import activities, states
-from schemas.config import KEYS, load, template
+from schemas.config_file import KEYS, load
+from schemas.config_template import template
 
 ROOT = Path(__file__).resolve().parent.parent
 DOCUMENTS = ["README.md", "ARCHITECTURE.md", "FEDERATION.md", "SECURITY.md", "CONTRIBUTING.md", "CHANGELOG.md"]

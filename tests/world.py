@@ -30,6 +30,7 @@ from outbox import publish as outgoing
 from outbox.address import Audience
 from outbox.posts import Post
 from schemas import config as configs
+from schemas import config_file, config_template
 from schemas.listings import revised, validated
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction
@@ -438,11 +439,11 @@ def write_config(folder: Path, *, database: str = "sqlite", port: int | None = N
     """A development instance.toml in `folder`, as `fedmatch init` writes it, with some values replaced; the checked configuration."""
     folder.mkdir(parents=True, exist_ok=True)
     at = f"localhost:{port or free_port()}"
-    text = configs.template(at, f"http://{at}", True)
+    text = config_template.template(at, f"http://{at}", True)
     # The model is for those who ask for it (engine='"auto"'): everybody else would wait 50 ms at each listing.
     for key, value in ({"engine": '"base"'} | changes | {"url": f'"{database}"'}).items():
         text, found = re.subn(rf"^{key} = .*$", lambda _, line=f"{key} = {value}": line, text, count=1, flags=re.MULTILINE)
         assert found == 1, f"instance.toml has no {key}"
     path = folder / "instance.toml"
     path.write_text(text, encoding="utf-8")
-    return configs.load(path)
+    return config_file.load(path)

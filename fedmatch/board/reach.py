@@ -44,7 +44,8 @@ def wins_somebody(old: Listing, audience: AudienceName, named: Sequence[str]) ->
 async def change(instance: "Instance", old: Listing, audience: AudienceName, named: Sequence[str] = (), *, anyway: bool = False) -> Listing:
     """Gives a listing of ours another audience; a draft is submitted anew. What goes from or to everybody has another id afterwards.
 
-    `anyway` is its author's yes to what the linter finds, which is asked where somebody new may read it. Raises `publish.CannotPublish`, `checks.Asks`, `actors.vault.Locked`.
+    `anyway` is its author's yes to what the linter finds, which is asked where somebody new may read it.
+    Raises `publish.CannotPublish`, `checks.Asks`, `actors.vault.Locked`.
     """
     hosts = tuple(dict.fromkeys(named))
     author = await instance.database.read(known.by_id, old.actor_id)

@@ -67,12 +67,12 @@ def measure(folder: Path, some: "Cases", tags: "Tags", seed: int = 0, engine: "E
     import asyncio
 
     from fedmatch import app, logs
-    from schemas import config
+    from schemas import config_file, config_template
 
     path = folder / "instance.toml"
-    text = config.template("localhost:1", "http://localhost:1", development=True)
+    text = config_template.template("localhost:1", "http://localhost:1", development=True)
     path.write_text(text.replace('\nengine = "auto"\n', f'\nengine = "{engine}"\n'), encoding="utf-8")
-    loaded = config.load(path)
+    loaded = config_file.load(path)
     logs.configure(loaded, quiet=True)
 
     async def run() -> "dict[str, Json]":

@@ -128,7 +128,8 @@ def text_of(value: str) -> str:
 
 def load_config() -> "Config":
     """The instance's file, read and checked; ends the command if it is missing or wrong."""
-    from schemas.config import ConfigError, load
+    from schemas.config import ConfigError
+    from schemas.config_file import load
 
     path = settings().config
     if not path.exists():

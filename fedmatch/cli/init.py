@@ -14,7 +14,9 @@ def init(host: str, base_url: str | None, development: bool) -> None:
     import asyncio
 
     from fedmatch.cli import secrets
-    from schemas.config import ConfigError, is_local_name, load, template
+    from schemas.config import ConfigError, is_local_name
+    from schemas.config_file import load
+    from schemas.config_template import template
 
     path = settings().config
     if path.exists():

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fedmatch import logs
 from fedmatch.serve import serve_forever
-from schemas import config as configs
+from schemas import config_file
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +29,7 @@ class Ahead:
 
 def main(path: Path, hours: int) -> None:
     """Serves the development instance at `path` until SIGTERM; refuses any other."""
-    config = configs.load(path)
+    config = config_file.load(path)
     if config.development is None:
         sys.exit("only a development instance may live in another time")
     logs.configure(config)

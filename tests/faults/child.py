@@ -18,7 +18,7 @@ from actors import vault
 from fedmatch import rotation
 from fedmatch.board import publish
 from schemas import crashpoint
-from schemas.config import load
+from schemas.config_file import load
 from tests.world import Clock, Site
 
 # Log lines must not end up in between: one that is cut short by a kill would swallow the next word.

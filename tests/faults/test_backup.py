@@ -21,7 +21,8 @@ from fedmatch.cli.backup import _settle_in
 from fedmatch.database import migrate
 from fedmatch.database.open import open_database
 from fedmatch.ids import SystemClock
-from schemas.config import Config, load
+from schemas.config import Config
+from schemas.config_file import load
 from schemas.storage import Transaction, Unavailable
 from tests import postgres
 from tests.houses import open_house

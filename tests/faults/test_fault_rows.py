@@ -185,7 +185,7 @@ def test_f08_a_disk_that_cannot_be_written_is_a_sentence_at_the_start(tmp_path: 
 
 async def made(config: Path) -> None:
     """An instance that was there once."""
-    from schemas.config import load
+    from schemas.config_file import load
 
     await app.close(await app.build(load(config)))
 

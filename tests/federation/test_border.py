@@ -428,7 +428,7 @@ async def test_the_mode_of_the_next_start_lets_in_what_waited(world: World, peer
     await world.settle()
     assert await amina.followers() == []
     site.config.path.write_text(site.config.path.read_text().replace('"approve"', '"open"'))
-    from schemas.config import load
+    from schemas.config_file import load
 
     site.config = load(site.config.path)
     await site.restart()

@@ -12,7 +12,7 @@ import structlog
 from click.testing import CliRunner, Result
 
 from fedmatch.cli.main import main
-from schemas import config as configs
+from schemas import config_template
 from tests.unit.test_peers import logs_as_before  # noqa: F401  # a fixture
 
 HOUR_MS = 3_600_000
@@ -26,7 +26,7 @@ def real(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, logs_as_before: None) 
     monkeypatch.chdir(tmp_path)
     monkeypatch.delenv("FEDMATCH_CONFIG", raising=False)
     config = tmp_path / "instance.toml"
-    text = configs.template("ngo.example", "https://ngo.example", False)
+    text = config_template.template("ngo.example", "https://ngo.example", False)
     assert "\n[development]" not in text
     for old, new in (('source = "passphrase"', 'source = "file"'), ('review = "everything"', 'review = "nothing"')):
         assert old in text

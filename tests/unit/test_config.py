@@ -7,7 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from schemas.config import KEYS, Config, ConfigError, bind, is_local_name, load, template
+from schemas.config import Config, ConfigError, bind, is_local_name
+from schemas.config_file import KEYS, load
+from schemas.config_template import template
 
 ROOT = Path(__file__).resolve().parents[2]
 GOOD = 'host = "example.org"\nbase_url = "https://example.org"\n'

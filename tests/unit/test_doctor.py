@@ -10,7 +10,7 @@ from actors import local
 from fedmatch import app, disk, doctor
 from fedmatch.board import notifications
 from fedmatch.doctor import Check
-from schemas.config import load
+from schemas.config_file import load
 from tests.houses import open_house
 from tests.world import write_config
 

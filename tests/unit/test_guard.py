@@ -9,7 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fedmatch.guard import MOST_HEADERS, Guard
-from schemas.config import Config, load, template
+from schemas.config import Config
+from schemas.config_file import load
+from schemas.config_template import template
 from schemas.reading import Message, Receive, Send
 from schemas.storage import Busy
 

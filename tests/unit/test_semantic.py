@@ -30,11 +30,11 @@ from pathlib import Path
 from fedmatch import app
 from fedmatch.board import publish, vectors
 from fedmatch.matching import semantic
-from schemas import config
+from schemas import config_file
 from tests.houses import REQUEST, person
 
 async def main() -> None:
-    instance = await app.build(config.load(Path(sys.argv[1])))
+    instance = await app.build(config_file.load(Path(sys.argv[1])))
     author = await person(instance, "amina")
     for title in ("One", "Two"):
         made = await publish.listing(instance, author, REQUEST, "en")
