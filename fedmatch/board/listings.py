@@ -36,7 +36,8 @@ class Listing:
     """One request or offer as we hold it; `author` is a handle, `origin` the host it lives on. Before it is published it has no `url`.
 
     `named` are the peers of an audience `peers` of ours. `confidential`: it came sealed, from a trusted peer. `pace` 0: its times are exact; 1: they are
-    coarse, whole hours; 2: it also leaves on the hour. `pause` says why it is paused: it is full, or its author wishes so.
+    coarse, whole hours; 2: it also leaves on the hour. `pause` says why it is paused: it is full, or its author wishes so. `warning` is what its author's
+    server wants said before the text is shown.
     """
 
     id: int
@@ -75,6 +76,7 @@ class Listing:
     reviewed: bool = False
     pace: int = 0
     pause: str | None = None
+    warning: str | None = None
 
     @property
     def public(self) -> bool:
@@ -182,7 +184,7 @@ class Words:
 COLUMNS: Final = """listing.post_id, listing.kind, listing.state, listing.audience, listing.title, listing.text, listing.sealed, listing.language,
   listing.region, listing.urgency, listing.until, listing.expires_at, listing.more, listing.reviewed, listing.pace, listing.pause, listing.confidential,
   listing.revision,
-  post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host, actor.uri as author_uri,
+  post.summary as warning, post.uri, post.actor_id, post.local, post.published, post.updated, actor.username, actor.handle_host, actor.uri as author_uri,
   case post.visibility when 'public' then actor.hides_public when 'unlisted' then actor.hides_unlisted else 0 end as kept_in"""
 """`kept_in`: 1 for what is shown only to whoever is somebody here, because its author's server asks for that."""
 
@@ -318,6 +320,7 @@ def from_row(row: Row, instance: "Instance") -> Listing:
         reviewed=bool(row["reviewed"]),
         pace=row["pace"],
         pause=row["pause"],
+        warning=row["warning"] or None,
     )
 
 

@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 ENTRIES: Final = 20
 NEVER: Final = "1970-01-01T00:00:00Z"
 """When a feed without entries changed last: an Atom feed has to say."""
+UNKNOWN: Final = "und"
+"""The language tag (BCP 47) of what does not say its language; without one it would be taken for that of the feed."""
 _NO_XML: Final = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 _BLANK: Final = re.compile(r"\n\s*\n")
 
@@ -50,6 +52,7 @@ class Entry:
     published: str
     updated: str
     terms: tuple[tuple[str, str], ...]
+    warning: str
     versions: tuple[Text, ...]
 
 
@@ -103,13 +106,14 @@ def _entry(instance: "Instance", listing: Listing, said: Spoken) -> Entry:
     return Entry(
         url=_clean(listing.url),
         title=_clean(listing.title),
-        language=listing.language or "",
+        language=listing.language or UNKNOWN,
         author=_clean(f"@{listing.author}"),
         author_url=f"{instance.config.base_url}/@{listing.author.partition('@')[0]}" if listing.local else None,
         published=times.rfc3339(listing.published),
         updated=times.rfc3339(max(listing.updated or 0, listing.published)),
         terms=tuple((_clean(slug), _clean(vocabulary.label(slug, said.code))) for slug in dict.fromkeys((*listing.categories, *listing.skills))),
-        versions=tuple(Text(tag or "", direction(tag), _clean(title), _paragraphs(text)) for tag, title, text in versions),
+        warning=_clean(listing.warning or ""),
+        versions=tuple(Text(tag or UNKNOWN, direction(tag), _clean(title), _paragraphs(text)) for tag, title, text in versions),
     )
 
 

@@ -1,6 +1,7 @@
 """What is the same on every page? The templates in the reader's language, the links that keep it, the headers, and the style sheet."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import cache
 from hashlib import sha256
 from importlib.resources import files
@@ -67,11 +68,29 @@ def quoted(name: str) -> str:
     return quote(name, safe="")
 
 
+@dataclass(frozen=True, slots=True)
+class Contact:
+    """How people here are reached, in words and, where it is an address of the web or of e-mail, as a link ("" otherwise)."""
+
+    words: str
+    href: str
+
+    @classmethod
+    def of(cls, text: str) -> "Contact":
+        """The contact as the configuration states it."""
+        words = text.strip().removeprefix("mailto:")
+        if " " not in words and words.startswith(("https://", "http://")):
+            return cls(words, words)
+        name, at, host = words.partition("@")
+        return cls(words, f"mailto:{words}" if name and at and host and not set(words) & set(" ,;<>?&/") and "@" not in host else "")
+
+
 class Frame:
     """Makes the pages of one instance."""
 
     def __init__(self, instance: "Instance") -> None:
         self.instance = instance
+        self._reach = Contact.of(instance.config.contact)
 
     def page(self, template: str, status: int = 200, *, query: Mapping[str, str] | None = None, **context: object) -> Response:
         """A whole page. `query` is what of its query means something: the links to it in other languages keep that, and nothing else somebody put there."""
@@ -84,6 +103,7 @@ class Frame:
             .get_template(template)
             .render(
                 instance=self.instance.config,
+                reach=self._reach,
                 said=said,
                 others=others,
                 stylesheet=stylesheet()[1],

@@ -68,7 +68,7 @@ class Spoken:
 
     def percent(self, number: int) -> str:
         """A part of a hundred."""
-        return f"{self.number(number)} {'٪' if self.code in _DIGITS else '%'}"
+        return f"{self.number(number)}{'٪' if self.code in _DIGITS else '%'}"
 
 
 def asked(lang: str | None, accept: str) -> Spoken:

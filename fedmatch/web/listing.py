@@ -73,6 +73,7 @@ class ListingView:
     open: bool
     title: str
     short: str
+    warning: str | None
     language: str
     direction: str
     versions: tuple[Version, ...]
@@ -113,7 +114,8 @@ def view(instance: "Instance", listing: Listing, said: Spoken) -> ListingView:
         state=listing.state,
         open=listing.state == "open",
         title=title,
-        short=shortened(text),
+        short=shortened(listing.warning or text),
+        warning=listing.warning,
         language=tongue or "",
         direction=direction(tongue),
         versions=versions,

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Final
 from quart import Blueprint, Quart, Response, abort, request
 
 from actors import known
-from actors.endpoints import not_found
+from actors.endpoints import ap_error, not_found
 from actors.known import Actor
 from actors.media import wants_activitypub
 from actors.vault import Locked
@@ -70,6 +70,16 @@ class Pages:
             if wants_activitypub(request.headers.get("Accept", "")):
                 return not_found()
             return self._frame.page("missing.html", 404, what="missing")
+
+        @quart.errorhandler(405)
+        async def no_method(error: Exception) -> Response:
+            if wants_activitypub(request.headers.get("Accept", "")):
+                response = ap_error(405, "this address does not take that method")
+            else:
+                response = self._frame.page("missing.html", 405, what="method")
+            response.headers["Allow"] = ", ".join(sorted(getattr(error, "valid_methods", None) or ()))
+            response.headers["Cache-Control"] = "no-store"
+            return response
 
         @quart.errorhandler(410)
         async def gone(_error: Exception) -> Response:

@@ -45,7 +45,7 @@ class PostView:
 
     url: str
     content: str
-    summary: str | None
+    warning: str | None
     language: str | None
     direction: str
     date: str
@@ -79,7 +79,7 @@ def shown(made: Frame, author: Actor, post: Post, poll: Poll | None) -> Response
         url=post.uri,
         # Sanitised when it came in, and once more here: a rule that grew stricter since then counts too.
         content=html.sanitise(post.content),
-        summary=post.summary,
+        warning=post.summary,
         language=post.language,
         direction=direction(post.language),
         date=date(times.moment(post.published)),
@@ -89,4 +89,4 @@ def shown(made: Frame, author: Actor, post: Post, poll: Poll | None) -> Response
         reply_here=answers is not None and answers.startswith(base),
         poll=None if poll is None else _poll(poll, made.instance.clock.now(), said),
     )
-    return made.page("post.html", actor=ActorView.of(author), post=seen, description=html.to_text(seen.content)[:200])
+    return made.page("post.html", actor=ActorView.of(author), post=seen, description=post.summary or html.to_text(seen.content)[:200])

@@ -68,6 +68,41 @@ async def test_a_copy_has_a_page_that_says_where_it_comes_from(world: World) -> 
         assert not re.search(r"T\d\d:\d\d", page.text), "no page tells the minute"
 
 
+async def test_a_warning_stands_before_what_it_is_about(world: World) -> None:
+    # Given an offer from elsewhere with a content warning, a picture and an emoji, which does not say its language
+    reader, peer = await world.person("reader@b"), await world.peer()
+    market = peer.actor("market")
+    await reader.follow(market.handle)
+    await world.settle()
+    more = {
+        "summary": "about &lt;prison&gt;",
+        "tag": [{"type": "Emoji", "name": ":cat:", "icon": {"type": "Image", "url": "https://cdn.example/cat.png"}}],
+        "attachment": [{"type": "Document", "mediaType": "image/jpeg", "url": f"{peer.base}/1.jpg", "name": "PICTURE"}],
+    }
+    note = market.note("<p>How I was kept :cat:</p>", cc=[market.followers], purpose="offer", name="Talks", publishes={"type": "Intent"}, **more)
+    assert (await market.send(market.create(note), f"{reader.site.base}/inbox")).status == 202
+    await world.settle()
+    b = reader.site.instance
+
+    for code, warning in (("en", "Content warning: "), ("fa", "هشدار محتوا: ")):
+        # Then lists show the warning in its place, and its page has it folded away behind the warning, in no language of ours
+        said = f'{warning}<bdi lang="">about &lt;prison&gt;</bdi>'
+        board = await ask(b, f"/board?lang={code}")
+        assert f'<p class="warning">{said}</p>' in board.text
+        assert "kept" not in board.text
+        page = await ask(b, f"/listings/{await copy_at(reader.site, note['id'])}?lang={code}")
+        sound(page, b, code)
+        assert page.text.index(f"<summary>{said}</summary>") < page.text.index("How I was kept :cat:") < page.text.index("</details>")
+        assert '<div class="version" lang="" dir="auto">' in page.text
+        assert 'content="about &lt;prison&gt;"' in page.text, "a preview says no more"
+        # and nothing of it is fetched by whoever reads
+        assert "cdn.example" not in page.text
+        assert "1.jpg" not in page.text
+    feed = (await ask(b, "/board.atom")).text
+    assert '<entry xml:lang="und">' in feed
+    assert feed.index("Content warning: about &lt;prison&gt;") < feed.index("How I was kept")
+
+
 async def test_it_closes_and_goes_with_its_origin(world: World) -> None:
     amina, reader = await two(world)
     offer = await amina.listing("offer", "I know asylum law", "Ask me.", skills=["AsylumLaw"])

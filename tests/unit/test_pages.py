@@ -107,7 +107,7 @@ def harmless(answer: Answer, instance: Instance) -> None:
         if tag == "form":
             assert (attributes["method"], attributes["action"]) == ("get", "/board")
         if tag == "a":
-            assert re.match(r"https?://|/|#|\?|mailto:\?", attributes.get("href") or "/")
+            assert re.match(r"https?://|/|#|\?|mailto:", attributes.get("href") or "/")
     assert "default-src 'none'" in answer.headers["content-security-policy"]
     assert answer.headers["referrer-policy"] == "no-referrer"
     assert answer.headers["x-content-type-options"] == "nosniff"
@@ -210,7 +210,13 @@ async def test_rubbish_is_no_trouble(house: Instance, path: str) -> None:
 
 
 async def test_other_methods_are_refused(house: Instance) -> None:
-    assert (await ask(house, "/", method="POST")).status == 405
+    page = await ask(house, "/board?lang=fa", method="POST")
+    assert (page.status, page.headers["allow"], page.headers["cache-control"]) == (405, "GET, HEAD, OPTIONS", "no-store")
+    assert 'lang="fa" dir="rtl"' in page.text
+    harmless(page, house)
+    told = await ask(house, "/board", AP, method="POST")
+    assert (told.status, told.headers["allow"]) == (405, "GET, HEAD, OPTIONS")
+    assert told.headers["content-type"].startswith("application/json")
     assert (await ask(house, "/", method="PRI")).status == 405
     assert (await ask(house, "/", method="HEAD")).status == 200
 
@@ -239,6 +245,24 @@ async def test_trouble_of_ours_is_503_and_comes_again(house: Instance, monkeypat
 
 
 @pytest.mark.parametrize(
+    ("stated", "link"),
+    [
+        ("people@helpers.example", "mailto:people@helpers.example"),
+        ("mailto:people@helpers.example", "mailto:people@helpers.example"),
+        ("https://helpers.example/us", "https://helpers.example/us"),
+        ("@people@helpers.example", ""),
+        ("a@b.example, c@d.example", ""),
+        ("a@b.example?bcc=c@d.example", ""),
+        ("javascript:alert(1)", ""),
+        ("ask <us>", ""),
+        ("", ""),
+    ],
+)
+def test_whoever_runs_this_is_one_click_away(stated: str, link: str) -> None:
+    assert frame.Contact.of(stated) == frame.Contact(stated.removeprefix("mailto:"), link)
+
+
+@pytest.mark.parametrize(
     ("language", "runs"), [("ar", "rtl"), ("fa-IR", "rtl"), ("ku-Arab", "rtl"), ("ku", "ltr"), ("en", "ltr"), ("zh-Hans", "ltr"), (None, "auto"), ("", "auto")]
 )
 def test_a_language_runs_its_way(language: str | None, runs: str) -> None:
@@ -254,7 +278,7 @@ async def test_a_poll_shows_what_can_be_chosen_and_how_many_did(house: Instance)
     assert page.status == 200
     harmless(page, house)
     shown = re.findall(r"<li><bdi>(.*?)</bdi> <span[^>]*>(.*?)</span>", page.text)
-    assert shown == [("Monday &lt;b&gt;", "0 (0 %)"), ("یکشنبه", "1 (100 %)")]
+    assert shown == [("Monday &lt;b&gt;", "0 (0%)"), ("یکشنبه", "1 (100%)")]
     assert "Vote from the account you have" in page.text
     assert "1 person voted" in page.text
     await house.database.write(publish.end_poll, house, post.id)

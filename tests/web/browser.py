@@ -79,8 +79,14 @@ class Tab:
         return (await self.call("Runtime.evaluate", expression=script, returnByValue=True))["result"].get("value")
 
     async def picture(self, path: Path) -> None:
-        """The whole page as a picture."""
-        shot = await self.call("Page.captureScreenshot", captureBeyondViewport=True, format="png")
+        """The whole page as a picture, in a window as high as the page.
+
+        `captureBeyondViewport` would not need that, but moves aside whatever runs from right to left and is shorter than the window: even one word without
+        any style, and only in the picture.
+        """
+        width, height = await self.value("[innerWidth, Math.max(innerHeight, document.documentElement.scrollHeight)]")
+        await self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False)
+        shot = await self.call("Page.captureScreenshot", format="png")
         path.write_bytes(base64.b64decode(shot["data"]))
 
     async def close(self) -> None:
