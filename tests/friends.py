@@ -5,6 +5,8 @@ from typing import Any
 
 from actors import known, peers
 from actors.peers import Partner
+from fedmatch.board import answers
+from fedmatch.board.answers import Response
 from fedmatch.safety import peering
 from outbox import confidential
 from schemas.activities import Create
@@ -66,3 +68,24 @@ async def holds(site: Site, uri: str) -> bool:
 async def application(site: Site) -> str:
     """The id of the site's Application."""
     return (await site.instance.database.read(known.application)).uri
+
+
+async def of(person: Person) -> list[Response]:
+    """The answers that somebody got and gave."""
+    site = person.site.instance
+    return await site.database.read(answers.of_actor, site, person.actor)
+
+
+async def do(person: Person, act: Any, *values: Any, **more: Any) -> Any:
+    """One step of `fedmatch.board.responses` with the person's one answer."""
+    site = person.site.instance
+    (held,) = await of(person)
+
+    async def body(tx: Transaction) -> Any:
+        return await act(tx, site, person.actor, held, *values, **more)
+
+    made = await site.database.write(body)
+    site.wake("delivery")
+    site.wake("job")
+    await person.world.settle()
+    return made

@@ -11,7 +11,7 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPrivateKey
 from cryptography.hazmat.primitives.serialization import load_der_private_key
 
-from actors import local
+from actors import known, local
 from actors.known import Actor
 from fedmatch.database.engine import Engine
 from inbox.door import Door
@@ -157,3 +157,18 @@ def _stranger() -> RSAPrivateKey:
 
 
 STRANGER = _stranger()
+
+
+FOLLOW = "insert into follow (id, uri, follower_id, followed_id, state, created_at, changed_at) values (:id, :uri, :follower, :followed, 'accepted', 1, 1)"
+
+
+async def followed(house: House, name: str = "bo", host: str = "theirs.example") -> Actor:
+    """A stranger whom one of ours follows, so that what they write is stored."""
+    amina = await house.read(known.by_name, "amina") or await house.person("amina")
+    stranger = await house.stranger(name, host)
+
+    async def follow(tx: Transaction) -> None:
+        await tx.execute(FOLLOW, id=house.instance.ids.new(), uri=f"https://ours.example/activities/{stranger.id}", follower=amina.id, followed=stranger.id)
+
+    await house.write(follow)
+    return stranger

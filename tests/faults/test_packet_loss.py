@@ -4,11 +4,9 @@ Two real processes in network namespaces of their own, with a real TCP between t
 """
 
 import asyncio
-import json
 import os
 import re
 import shutil
-import signal
 import subprocess
 import sys
 from collections import Counter
@@ -19,23 +17,22 @@ from typing import Any
 
 import pytest
 
-from tests.federation.test_two_processes_story import eventually
+from tests.operators import Operator, eventually
 
 HOSTS = "127.0.0.1 localhost\n10.77.0.1 here.test\n10.77.0.2 there.test\n"
 LINE = (sys.executable, "-m", "tests.faults.bad_line")
 ROOT = Path(__file__).resolve().parents[2]
 
 
-class Apart:
+class Apart(Operator):
     """An instance on a machine of its own, as far as the network goes."""
 
     def __init__(self, folder: Path, name: str, address: str) -> None:
-        self.folder, self.host, self.address = folder, f"{name}.test:8000", address
-        self.environment = {key: value for key, value in os.environ.items() if key != "FEDMATCH_CONFIG"}
+        super().__init__(folder)
+        self.host, self.address = f"{name}.test:8000", address
 
     async def open(self) -> None:
         """Makes the namespace, in which both names are known, and the instance."""
-        self.folder.mkdir()
         names = self.folder / "hosts"
         names.write_text(HOSTS)
         self.holder = await asyncio.create_subprocess_exec(
@@ -54,38 +51,8 @@ class Apart:
             self.holder.kill()
         await self.holder.communicate()
 
-    def _inside(self, *words: str) -> tuple[str, ...]:
-        return ("nsenter", "-t", str(self.holder.pid), "-n", "-m", "--wd=" + str(self.folder), sys.executable, "-m", *words)
-
-    async def type(self, *words: str) -> tuple[int, str, str]:
-        """What a command answers: exit code, standard output, standard error."""
-        process = await asyncio.create_subprocess_exec(
-            *self._inside("fedmatch", *words), env=self.environment, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
-        )
-        out, error = await asyncio.wait_for(process.communicate(), 90)
-        assert process.returncode is not None
-        return process.returncode, out.decode(), error.decode()
-
-    async def get(self, *words: str) -> Any:
-        """The JSON that a command prints; fails if it fails."""
-        code, out, error = await self.type(*words, "--json")
-        assert code == 0, error
-        return json.loads(out)
-
-    @asynccontextmanager
-    async def serve(self) -> AsyncIterator[None]:
-        """`fedmatch serve`, ended by SIGTERM."""
-        with (self.folder / "log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *self._inside("fedmatch", "serve", "--json"), env=self.environment, stdout=asyncio.subprocess.PIPE, stderr=log
-            )
-        try:
-            assert process.stdout is not None
-            await asyncio.wait_for(process.stdout.readline(), 30)
-            yield
-        finally:
-            process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(process.wait(), 15)
+    def program(self, *words: str) -> tuple[str, ...]:
+        return ("nsenter", "-t", str(self.holder.pid), "-n", "-m", "--wd=" + str(self.folder), *super().program(*words))
 
 
 class Line:

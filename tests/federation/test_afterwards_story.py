@@ -11,7 +11,8 @@ from fedmatch.board import answers, conversations, introductions, responses, sto
 from fedmatch.board.answers import CannotAnswer, Response
 from fedmatch.board.listings import Listing
 from tests.fakepeer import PUBLIC, FakeActor
-from tests.federation.test_note_answer_story import do, judge, letters, of, request, texts, write
+from tests.federation.test_note_answer_story import judge, letters, request, texts, write
+from tests.friends import do, of
 from tests.personalities import GoToSocial, Mastodon, Personality
 from tests.world import Person, World, open_world
 

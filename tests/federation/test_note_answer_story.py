@@ -9,12 +9,12 @@ import pytest
 from actors import blocks, known
 from fedmatch import words
 from fedmatch.board import answers, conversations, identities, listings, responses, trays
-from fedmatch.board.answers import Response
 from fedmatch.board.listings import Listing
 from outbox.posts import by_uri
 from schemas.html import to_text
 from schemas.storage import Transaction
 from tests.fakepeer import PUBLIC, FakeActor
+from tests.friends import do, of
 from tests.personalities import GoToSocial, Hollo, Mastodon, Personality, Snac, Takahe
 from tests.world import Person, World, open_world
 
@@ -54,24 +54,6 @@ def letters(peer: Personality) -> list[dict[str, Any]]:
 
 def texts(peer: Personality) -> list[str]:
     return [to_text(note["content"]) for note in letters(peer)]
-
-
-async def of(person: Person) -> list[Response]:
-    site = person.site.instance
-    return await site.database.read(answers.of_actor, site, person.actor)
-
-
-async def do(person: Person, act: Any, *values: Any, **more: Any) -> Any:
-    site = person.site.instance
-    (held,) = await of(person)
-
-    async def body(tx: Transaction) -> Any:
-        return await act(tx, site, person.actor, held, *values, **more)
-
-    made = await site.database.write(body)
-    site.wake("delivery")
-    await person.world.settle()
-    return made
 
 
 def shaped(kind: type[Personality], helper: FakeActor, to: Person, text: str, parent: str) -> dict[str, Any]:

@@ -17,7 +17,7 @@ from fedmatch.safety.border import Host
 from schemas.events import OfferAnswered
 from schemas.states import IllegalMove
 from schemas.storage import Transaction
-from tests.friends import befriend
+from tests.friends import befriend, do, of
 from tests.world import Person, World, open_world
 
 pytestmark = pytest.mark.asyncio
@@ -47,27 +47,6 @@ async def respond(helper: Person, listing: Listing, text: str, **more: Any) -> R
     made = await site.database.write(body)
     site.wake("delivery")
     await helper.world.settle()
-    return made
-
-
-async def of(person: Person) -> list[Response]:
-    """The answers that somebody got and gave."""
-    site = person.site.instance
-    return await site.database.read(answers.of_actor, site, person.actor)
-
-
-async def do(person: Person, act: Any, *values: Any, **more: Any) -> Any:
-    """One step of `fedmatch.board.responses` with the person's one answer."""
-    site = person.site.instance
-    (held,) = await of(person)
-
-    async def body(tx: Transaction) -> Any:
-        return await act(tx, site, person.actor, held, *values, **more)
-
-    made = await site.database.write(body)
-    site.wake("delivery")
-    site.wake("job")
-    await person.world.settle()
     return made
 
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from actors import known, local, vault
+from actors import local, vault
 from inbox import arrivals, handle, queue
 from inbox.arrivals import Counts
 from inbox.work import Arrivals
@@ -16,10 +16,9 @@ from schemas.config import VaultConfig
 from schemas.events import PostStored
 from schemas.states import ARRIVAL
 from tests.house import PAIR, Clock, House
-from tests.letters import STRANGER, activity, envelope, knock, move_in, note, post, rows, work
+from tests.letters import STRANGER, activity, envelope, followed, knock, move_in, note, post, rows, work
 
 CANARY = "the canary sings at midnight"
-FOLLOW = "insert into follow (id, uri, follower_id, followed_id, state, created_at, changed_at) values (:id, :uri, :follower, :followed, 'accepted', 1, 1)"
 
 
 @pytest.fixture
@@ -32,18 +31,6 @@ async def house(database, tmp_path: Path) -> AsyncIterator[House]:
 async def quick(sqlite_database, tmp_path: Path) -> AsyncIterator[House]:
     async with move_in(sqlite_database, tmp_path) as moved:
         yield moved
-
-
-async def followed(house: House, name: str = "bo", host: str = "theirs.example"):
-    """A stranger whom one of ours follows, so that what they write is stored."""
-    amina = await house.read(known.by_name, "amina") or await house.person("amina")
-    stranger = await house.stranger(name, host)
-
-    async def follow(tx) -> None:
-        await tx.execute(FOLLOW, id=house.instance.ids.new(), uri=f"https://ours.example/activities/{stranger.id}", follower=amina.id, followed=stranger.id)
-
-    await house.write(follow)
-    return stranger
 
 
 async def test_an_arrival_is_done_with_its_effects_and_its_body_is_gone(house: House) -> None:

@@ -15,9 +15,8 @@ from inbox.arrivals import Counts
 from outbox import posts
 from schemas.events import PostStored
 from tests.house import House
-from tests.letters import PUBLIC, activity, move_in, note, post, rows, work
+from tests.letters import PUBLIC, activity, followed, move_in, note, post, rows, work
 
-FOLLOW = "insert into follow (id, uri, follower_id, followed_id, state, created_at, changed_at) values (:id, :uri, :follower, :followed, 'accepted', 1, 1)"
 CANARY = "the canary sings at midnight"
 
 
@@ -33,18 +32,6 @@ async def quick(sqlite_database, tmp_path: Path) -> AsyncIterator[House]:
     async with move_in(sqlite_database, tmp_path) as moved:
         moved.instance.at_once = True
         yield moved
-
-
-async def followed(house: House, name: str = "bo", host: str = "theirs.example"):
-    """A stranger whom one of ours follows, so that what they write is stored."""
-    amina = await house.read(known.by_name, "amina") or await house.person("amina")
-    stranger = await house.stranger(name, host)
-
-    async def follow(tx) -> None:
-        await tx.execute(FOLLOW, id=house.instance.ids.new(), uri=f"https://ours.example/activities/{stranger.id}", follower=amina.id, followed=stranger.id)
-
-    await house.write(follow)
-    return stranger
 
 
 async def test_a_plain_post_is_done_when_202_is_said_and_known_ever_after(house: House) -> None:
