@@ -66,9 +66,21 @@ def _peer_json(found: "OfPeer") -> dict[str, Json]:
             for url, kind, audience, since, until in found.copies
         ],
         "vouches": [{"about": about, "level": level, "state": state, "given": rfc3339(at)} for about, level, state, at in found.vouches],
-        "conversations": [{"id": str(one.id), "state": one.state, "since": rfc3339(one.at)} for one in found.conversations],
+        "conversations": [
+            {
+                "id": str(one.id),
+                "state": one.state,
+                "since": rfc3339(one.at),
+                "messages": one.messages,
+                "given": one.given,
+                "introductions": one.introductions,
+                "guests": one.guests,
+            }
+            for one in found.conversations
+        ],
         "followed": [{"ours": ours, "theirs": theirs} for ours, theirs in found.followed],
         "followers": [{"ours": ours, "theirs": theirs} for ours, theirs in found.followers],
+        "services": found.services,
         "letters": found.letters,
         "public": dict(found.public),
         "fetched": found.fetched,
@@ -82,15 +94,20 @@ def _peer_text(found: "OfPeer") -> str:
 
     copies = [(url, kind, audience, rfc3339(since), "now" if until is None else rfc3339(until)) for url, kind, audience, since, until in found.copies]
     vouches = [(about, str(level), state, rfc3339(at)) for about, level, state, at in found.vouches]
-    answers = [(str(one.id), one.state, rfc3339(one.at)) for one in found.conversations]
+    answers = [
+        (str(one.id), one.state, rfc3339(one.at), *(str(number) for number in (one.messages, one.given, one.introductions, one.guests)))
+        for one in found.conversations
+    ]
+    said = ("id", "state", "since", "messages", "names, contacts, places given", "introductions", "guests")
     public = ", ".join(f"{number} {kind}" for kind, number in found.public) or "nothing"
     return "\n\n".join(
         (
             f"What lies, or lay, at {found.host} ({found.level}):",
             "Listings that are not public, with all their words\n" + table(("url", "kind", "audience", "from", "until"), copies, empty="none"),
             "Vouches\n" + table(("about", "level", "state", "given"), vouches, empty="none"),
-            "Answers and conversations, with all their words\n" + table(("id", "state", "since"), answers, empty="none"),
+            "Answers and conversations, with all their words\n" + table(said, answers, empty="none"),
             "Follows\n" + table(("ours", "theirs"), [*found.followed, *found.followers], empty="none"),
+            f"Follows of our Services by people there, with which fields of help they watch: {found.services}.",
             f"Direct and followers-only posts of ours: {found.letters}. Public posts it fetched: {found.fetched}.\n"
             f"Sent of late: {public} in the open, {found.sealed} sealed.\n"
             f"Deleted or closed here, and it has not heard so: {found.unheard}. What it was sent of these may lie there still.",

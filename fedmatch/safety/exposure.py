@@ -387,6 +387,20 @@ where response.side = 'helper'
 order by response.id
 """
 
+SAID_THERE: Final = """
+select
+  (select count(*) from message where message.response_id = :id) as messages,
+  (select count(*) from disclosure where disclosure.response_id = :id) as given,
+  (select count(*) from introduction where introduction.response_id = :id) as introductions,
+  (select count(*) from conversation_guest where conversation_guest.response_id = :id) as guests
+"""
+
+FOLLOW_SERVICES: Final = """
+select count(*) as number
+from quiet_follower
+where quiet_follower.host_id = :host_id
+"""
+
 HOST: Final = """
 select host.id, host.name
 from host
@@ -396,11 +410,18 @@ where host.name = :name
 
 @dataclass(frozen=True, slots=True)
 class Conversation:
-    """One answer, with its conversation, that the peer has a side of; the hour it began in ms UTC."""
+    """One answer, with its conversation, that the peer has a side of; the hour it began in ms UTC.
+
+    `given` is how often a name, a contact or a place was handed over in it by somebody here; `guests` and `introductions` name further people.
+    """
 
     id: int
     state: str
     at: int
+    messages: int
+    given: int
+    introductions: int
+    guests: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -422,6 +443,8 @@ class OfPeer:
     sealed: int
     fetched: int
     unheard: int
+    services: int
+    """How often somebody there follows one of our Services: which fields of help they watch."""
 
 
 async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | None:
@@ -436,7 +459,13 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
         given = await by_id(tx, instance, answer["id"])
         if given is not None and hosts.authority(given.words.asker) == row["name"]:
             answers.append(answer)
+    conversations = []
+    for answer in answers:
+        (said,) = await tx.all(SAID_THERE, id=answer["id"])
+        numbers = [int(said[name]) for name in ("messages", "given", "introductions", "guests")]
+        conversations.append(Conversation(answer["id"], answer["state"], answer["created_at"], *numbers))
     fetched = await tx.one(FETCHED, host_id=host_id)
+    services = await tx.one(FOLLOW_SERVICES, host_id=host_id)
     sealed = await tx.one(SEALED_THERE, host_id=host_id)
     unheard = {owed.mark(instance, one["ordering_key"]) for one in await tx.all(UNHEARD, host_id=host_id)}
     unheard |= await owed.marks(tx, host_id)
@@ -445,7 +474,7 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
         level=await peers.level(tx, row["name"]),
         copies=tuple((one["uri"], one["kind"], one["audience"], one["sent_at"], one["ended_at"]) for one in await tx.all(COPIES, host_id=host_id)),
         vouches=tuple((one["subject"], one["level"], one["state"], one["given_at"]) for one in await tx.all(VOUCHES, host_id=host_id)),
-        conversations=tuple(Conversation(one["id"], one["state"], one["created_at"]) for one in answers),
+        conversations=tuple(conversations),
         followed=_pairs(await tx.all(FOLLOWED_THERE, host_id=host_id)),
         followers=_pairs(await tx.all(FOLLOWING_US, host_id=host_id)),
         letters=sum([int(found["number"]) for sql in (LETTERS, TO_FOLLOWERS) if (found := await tx.one(sql, host_id=host_id)) is not None]),
@@ -453,6 +482,7 @@ async def of_peer(tx: Transaction, instance: "Instance", host: str) -> OfPeer | 
         sealed=0 if sealed is None else int(sealed["number"]),
         fetched=0 if fetched is None else int(fetched["number"]),
         unheard=len(unheard),
+        services=0 if services is None else int(services["number"]),
     )
 
 

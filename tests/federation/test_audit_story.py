@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from fedmatch.board import conversations, responses
+from fedmatch.board import admissions, conversations, disclosures, introductions, responses
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import exposure, vouches
 from fedmatch.safety.exposure import OfPeer
@@ -62,6 +62,11 @@ async def test_what_a_peer_knows_is_accounted_for(world: World, monkeypatch: pyt
     await answer(berta, made["network"].url, "can help")
     await step(amina, responses.accept)
     await step(amina, conversations.say, "INDIACANARY")
+    await step(amina, disclosures.disclose, "name", "KILOCANARY")
+    await step(berta, introductions.propose, "LIMACANARY", "She knows the law.")
+    await step(amina, admissions.admit, anton.actor, "interpreter")
+    await berta.follow(f"legalaid@{a.host}")
+    await world.settle()
     asked = await boris.listing("request", "Q", "who helps?", audience="network", terms=EVERYBODY)
     await world.settle()
     await answer(anton, asked.url, "JULIETTCANARY")
@@ -87,16 +92,22 @@ async def test_what_a_peer_knows_is_accounted_for(world: World, monkeypatch: pyt
         "GOLFCANARY": found.letters == 2,
         "HOTELCANARY": False,
         "INDIACANARY": len(found.conversations) == 2,
+        "KILOCANARY": sum(one.given for one in found.conversations) == 1,
+        "LIMACANARY": sum(one.introductions for one in found.conversations) == 1,
         "JULIETTCANARY": len(found.conversations) == 2,
     }
     # Then what b knows is just what the audit tells of
     assert {canary for canary in accounted if "b" in knows.known(canary)} == {canary for canary, told in accounted.items() if told}
+    talked, other = found.conversations
+    assert (talked.messages, talked.given, talked.introductions, talked.guests) == (2, 1, 1, 1)
+    assert (other.messages, other.given, other.introductions, other.guests) == (0, 0, 0, 0)
+    assert found.services == 1
     assert [subject for subject, *_ in found.vouches] == [anton.uri]
     assert (found.followers, found.followed) == ((("amina", berta.uri),), ())
     # And of c, which got one of them and nothing else
-    other = await audit(a, c)
-    assert {url for url, *_ in other.copies} == {made["network"].url, made["for c"].url}
-    assert (other.conversations, other.vouches, other.letters, other.followers, other.unheard) == ((), (), 0, (), 0)
+    at_c = await audit(a, c)
+    assert {url for url, *_ in at_c.copies} == {made["network"].url, made["for c"].url}
+    assert (at_c.conversations, at_c.vouches, at_c.letters, at_c.followers, at_c.unheard, at_c.services) == ((), (), 0, (), 0, 0)
     # When b heard of it
     await world.later(hours=1)
     assert (await audit(a, b)).unheard == 0
