@@ -321,6 +321,13 @@ async def _memory(tx: Transaction, instance: "Instance") -> Memory:
     return found
 
 
+async def not_yet(tx: Transaction, instance: "Instance") -> Sequence[Listing]:
+    """What is not public and not yet in the index of it, which fills after a start. Raises `actors.vault.Locked`."""
+    memory = await _memory(tx, instance)
+    live = await private.live(tx, instance)
+    return () if memory.done is live else [one for one in live if memory.held.get(one.id) is not one]
+
+
 async def in_memory(tx: Transaction, instance: "Instance", query: text.Query) -> list[int]:
     """Which of the listings that are not public say this, newest first. Only for who may read all of them. Raises `actors.vault.Locked`."""
     memory = await _memory(tx, instance)

@@ -8,6 +8,7 @@ import asyncio
 import heapq
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors import blocks, known, peers
@@ -78,14 +79,28 @@ class Gathered:
 NEWEST: Final = """
 select listing.post_id
 from listing
-join post on post.id = listing.post_id
 where listing.kind = :kind
   and listing.state = 'open'
   and listing.audience = 'public'
   and (listing.until is null or listing.until > :now)
   and (listing.expires_at is null or listing.expires_at > :now)
-  and (cast(:anywhere as integer) = 1 or post.local = 1)
 order by listing.post_id desc
+limit :limit
+"""
+
+# From the posts of this instance, by an index of their own: among all that is open they may be few, and each of the others would be looked at.
+NEWEST_HERE: Final = """
+select listing.post_id
+from post
+cross join listing
+where post.local = 1
+  and listing.post_id = post.id
+  and listing.kind = :kind
+  and listing.state = 'open'
+  and listing.audience = 'public'
+  and (listing.until is null or listing.until > :now)
+  and (listing.expires_at is null or listing.expires_at > :now)
+order by post.id desc
 limit :limit
 """
 
@@ -141,13 +156,20 @@ def ranked(gathered: Gathered, limit: int = LIMIT) -> list[Match]:
     """The best of what was gathered. Pure; some milliseconds to some tens of them: outside of a database's own thread call it in one."""
     by_id = {one.listing.id: one.listing for one in gathered.candidates}
     wanted = _subject(Candidate(gathered.wanted))
-    made = score.rank(wanted, [_subject(one, wanted.grams) for one in gathered.candidates], gathered.weights, gathered.now, limit)
+    grams = frozenset(wanted.grams)
+    made = score.rank(wanted, [_subject(one, grams) for one in gathered.candidates], gathered.weights, gathered.now, limit)
     return [Match(by_id[one.id], one.score, one.parts, one.reasons) for one in made]
 
 
 async def found_aside(instance: "Instance", listing: Listing, *, limit: int = LIMIT, home: bool = False, without: frozenset[int] = frozenset()) -> list[Match]:
-    """The same outside of a transaction, ranked in a thread: where the database has none of its own, nobody waits for it."""
-    gathered = await instance.database.read(gather, instance, listing, engine="auto", home=home, without=without)
+    """The same outside of a transaction, ranked in a thread: where the database has none of its own, nobody waits for it.
+
+    What shares topics and what shares words is looked for side by side, which is a third of all that is to be done.
+    """
+    read = instance.database.read
+    async with asyncio.TaskGroup() as both:
+        topical, alike = both.create_task(read(_topical, instance, listing, home)), both.create_task(read(_alike, instance, listing))
+    gathered = await read(gather, instance, listing, engine="auto", home=home, without=without, shared=(topical.result(), alike.result()))
     return [] if gathered is None else await asyncio.to_thread(ranked, gathered, limit)
 
 
@@ -160,13 +182,18 @@ async def gather(
     reader: Actor | None = None,
     home: bool = False,
     without: frozenset[int] = frozenset(),
+    shared: tuple[Sequence[int], Sequence[int]] | None = None,
 ) -> Gathered | None:
-    """Candidates that nothing forbids, with what is known of each; None if the listing itself is not open."""
+    """Candidates that nothing forbids, with what is known of each; None if the listing itself is not open.
+
+    `shared` is what `_topical` and `_alike` gave already, a moment ago: what is over since is left out here.
+    """
     now = instance.clock.ms()
     if listings.state_at(listing, now) != "open" or not listing.url:
         return None
-    other: Purpose = "offer" if listing.kind == "request" else "request"
-    candidates = await _candidates(tx, instance, listing, other, engine=engine, home=home)
+    other = _other(listing)
+    topical, alike = shared or (await _topical(tx, instance, listing, home), await _alike(tx, instance, listing))
+    candidates = await _candidates(tx, instance, listing, other, (*topical, *alike), engine=engine, home=home)
     ready = await index.gists_of(tx, instance, candidates)
     judge = Judge(instance, listing.actor_id)
     await judge.prepare(tx, [listing, *candidates])
@@ -197,26 +224,47 @@ def weights_of(instance: "Instance") -> Weights:
     return Weights.of(instance.config.matching)
 
 
-async def _candidates(tx: Transaction, instance: "Instance", listing: Listing, kind: Purpose, *, engine: Engine, home: bool) -> list[Listing]:
-    """Open listings of `kind` that share something with this one: at most 200 by tags, 100 by words, 100 by vectors; each once, and only these are read."""
-    now = instance.clock.ms()
-    anywhere = listing.local or not home
-    # What was found to be one of those that are not public is opened already.
-    opened = {} if instance.vault.locked else {one.id: one for one in await private.live(tx, instance) if one.kind == kind and one.state == "open" and one.url}
+def _other(listing: Listing) -> Purpose:
+    return "offer" if listing.kind == "request" else "request"
+
+
+async def _topical(tx: Transaction, instance: "Instance", listing: Listing, home: bool) -> list[int]:
+    """What shares topics with this one: at most 200, and of what the index in memory does not hold yet as many again."""
     abilities, fields = _slugs(listing)
-    ids = dict.fromkeys(await index.about(tx, instance, kind, (*abilities, *fields), BY_TAGS, here=not anywhere))
-    ids |= dict.fromkeys(_tagged_in_memory(abilities, fields, opened.values()))
-    ids |= dict.fromkeys(await index.alike(tx, instance, listing, kind, BY_WORDS))
+    ids = await index.about(tx, instance, _other(listing), (*abilities, *fields), BY_TAGS, here=home and not listing.local)
+    if instance.vault.locked:
+        return ids
+    late = [one for one in await index.not_yet(tx, instance) if one.kind == _other(listing) and one.state == "open" and one.url]
+    return [*ids, *_tagged_in_memory(abilities, fields, late)]
+
+
+async def _alike(tx: Transaction, instance: "Instance", listing: Listing) -> list[int]:
+    """What shares words with it: at most 100."""
+    return await index.alike(tx, instance, listing, _other(listing), BY_WORDS)
+
+
+async def _candidates(
+    tx: Transaction, instance: "Instance", listing: Listing, kind: Purpose, shared: Sequence[int], *, engine: Engine, home: bool
+) -> list[Listing]:
+    """Open listings of `kind` that share something with this one, those of `shared` and at most 100 by vectors; each once, and only these are read.
+
+    Where that is fewer than 200, the newest as well.
+    """
+    # What was found to be one of those that are not public is opened already.
+    live = () if instance.vault.locked else await private.live(tx, instance)
+    ids = dict.fromkeys(shared)
     if engine == "auto":
         ids |= dict.fromkeys(await _near(tx, instance, listing, kind))
     if len(ids) < AT_LEAST:
-        rows = await tx.all(NEWEST, kind=kind, now=now, anywhere=int(anywhere), limit=AT_LEAST)
-        newest = sorted((*opened, *(int(row["post_id"]) for row in rows)), reverse=True)
-        ids |= dict.fromkeys([one for one in newest if one not in ids][: AT_LEAST - len(ids)])
+        newest = NEWEST_HERE if home and not listing.local else NEWEST
+        rows = await tx.all(newest, kind=kind, now=instance.clock.ms(), limit=AT_LEAST)
+        hidden = islice((one.id for one in live if one.kind == kind and one.state == "open" and (one.local or listing.local or not home)), AT_LEAST)
+        some = sorted((*hidden, *(int(row["post_id"]) for row in rows)), reverse=True)
+        ids |= dict.fromkeys([one for one in some if one not in ids][: AT_LEAST - len(ids)])
     ids.pop(listing.id, None)
-    public = await _some(tx, instance, [one for one in ids if one not in opened])
-    found = public | opened
-    return [one for key in ids if (one := found.get(key)) is not None and one.kind == kind and one.state == "open"]
+    opened = {one.id: one for one in live if one.id in ids}
+    found = opened | await _some(tx, instance, [one for one in ids if one not in opened])
+    return [one for key in ids if (one := found.get(key)) is not None and one.kind == kind and one.state == "open" and one.url]
 
 
 def _slugs(listing: Listing) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -228,7 +276,7 @@ def _slugs(listing: Listing) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 def _tagged_in_memory(abilities: Sequence[str], fields: Sequence[str], opened: Iterable[Listing]) -> list[int]:
-    """What shares tags among what is not public; the index in memory may still be filling."""
+    """What shares tags among what is not public and not yet in the index in memory, which may still be filling."""
     skilled, about = frozenset(abilities), frozenset(fields)
     shared: list[tuple[int, int]] = []
     for one in opened:
@@ -275,7 +323,7 @@ async def _exposures(tx: Transaction, instance: "Instance", actor_ids: Sequence[
     return found
 
 
-def _subject(candidate: Candidate, wanted: Mapping[int, int] | None = None) -> Subject:
+def _subject(candidate: Candidate, wanted: frozenset[int] | None = None) -> Subject:
     listing = candidate.listing
     about = gist.unpacked(gist.packed(gists.said(listing)) if candidate.gist is None else candidate.gist, wanted)
     return Subject(

@@ -39,6 +39,8 @@ EVERY: Final = facet("all", "")
 MARK: Final = "\ue002"
 """Where a part is named in what is asked of every part."""
 MOST_PLACES: Final = 16_000
+SURELY: Final = 10
+"""By how much the statistics, which are of a sample and of some time ago, have to say more than `COMMON` to be believed."""
 
 THERE: Final = """
 select case when to_regclass('text_state') is null then 0 else 1 end as n
@@ -182,7 +184,18 @@ order by score desc, hits.id desc
 limit :best
 """  # noqa: S608  # only our own constant is put in
 
+# What the statistics of the table call common many times over is not counted once more: its list in the index is long, and is read whole.
 HAVING: Final = """
+with common as materialized (
+  select elem.key
+  from pg_stats as stats
+  join pg_class as class on class.oid = to_regclass('text_entry')
+  cross join unnest(cast(cast(stats.most_common_elems as text) as bigint[]), stats.most_common_elem_freqs) as elem (key, share)
+  where stats.schemaname = current_schema()
+    and stats.tablename = 'text_entry'
+    and stats.attname = 'grams'
+    and elem.share * class.reltuples > cast(:common as integer)
+)
 select wanted.key, cast(array(
   select text_entry.id
   from text_entry
@@ -190,6 +203,12 @@ select wanted.key, cast(array(
   limit :limit
 ) as text) as ids
 from unnest(cast(cast(:keys as text) as bigint[])) as wanted (key)
+where cast(:common as integer) = 0
+  or not exists (
+    select 1
+    from common
+    where common.key = wanted.key
+  )
 """
 
 # With a limit the planner would rather read the table from its start, every array of it.
@@ -331,18 +350,24 @@ class PostgresqlText:
         asked = spread(keys(kind, source))
         if not asked:
             return []
-        await tx.execute(BY_INDEX)
-        rows = await tx.all(HAVING, keys=_array(asked), limit=COMMON)
-        await tx.execute(AS_BEFORE)
-        having = {int(row["key"]): [int(one) for one in row["ids"].strip("{}").split(",") if one] for row in rows}
-        found = [key for key in asked if having[key]]
+        having = await self._having(tx, asked, SURELY * COMMON)
         # All are here already, so none is left out but what is too common.
-        rare = [key for key in found if len(having[key]) < COMMON] or found
+        rare = [key for key in asked if 0 < len(having.get(key, ())) < COMMON]
+        if not rare:
+            having = await self._having(tx, asked, 0)
+            rare = [key for key in asked if having[key]]
         weights: dict[int, float] = {}
         for key in rare:
             for one in having[key]:
                 weights[one] = weights.get(one, 0.0) + math.log(1 + 1000 / (0.5 + len(having[key])))
         return top(weights, limit)
+
+    async def _having(self, tx: Transaction, asked: Sequence[int], common: int) -> dict[int, list[int]]:
+        """At most `COMMON` texts with each gram; of those that more than `common` texts are said to have nothing, unless that is 0."""
+        await tx.execute(BY_INDEX)
+        rows = await tx.all(HAVING, keys=_array(list(asked)), limit=COMMON, common=common)
+        await tx.execute(AS_BEFORE)
+        return {int(row["key"]): [int(one) for one in row["ids"].strip("{}").split(",") if one] for row in rows}
 
     async def clean(self, tx: Transaction) -> bool:
         return False

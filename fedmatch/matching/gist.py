@@ -6,7 +6,7 @@ made anew: `version` tells.
 
 import struct
 import zlib
-from collections.abc import Container, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from hashlib import sha256
@@ -53,7 +53,7 @@ def packed(text: str) -> bytes:
     )
 
 
-def unpacked(made: bytes, wanted: Container[int] | None = None) -> Gist:
+def unpacked(made: bytes, wanted: frozenset[int] | None = None) -> Gist:
     """The gist of these bytes; of its grams only those that are `wanted`, if that is said: hundreds are held against one."""
     if not made:
         return EMPTY
@@ -61,9 +61,9 @@ def unpacked(made: bytes, wanted: Container[int] | None = None) -> Gist:
     numbers = struct.unpack_from(f"<{grams}I", made, 3)
     at = 3 + 5 * grams
     counts = made[3 + 4 * grams : at]
-    each = zip(numbers, counts, strict=True)
-    found = dict(each) if wanted is None else {number: count for number, count in each if number in wanted}
-    return Gist(found, dict(struct.iter_unpack("<Bf", made[at : at + 5 * themes])), sum(counts))
+    both = None if wanted is None else wanted.intersection(numbers)
+    found = dict(zip(numbers, counts, strict=True)) if both is None or both else {}
+    return Gist(found if both is None else {number: found[number] for number in both}, dict(struct.iter_unpack("<Bf", made[at : at + 5 * themes])), sum(counts))
 
 
 @cache

@@ -130,8 +130,29 @@ async def test_a_remote_offer_does_not_miss_the_one_here_behind_many_of_others(h
         await say(house, replace(LAWYER, title=f"Other {number}", skills=("AsylumLaw",)))
         closed = await say(house, replace(REQUEST, title=f"Closed {number}"))
         await house.database.write(life.pause, house, closed.id)
-    found = await house.database.read(matches._candidates, house, replace(offer, local=False), "request", engine="base", home=True)
-    assert [one.id for one in found] == [here.id]
+    arrived = replace(offer, local=False)
+
+    async def candidates(tx: Transaction) -> list[Listing]:
+        shared = await matches._topical(tx, house, arrived, True)
+        return await matches._candidates(tx, house, arrived, "request", shared, engine="base", home=True)
+
+    assert [one.id for one in await house.database.read(candidates)] == [here.id]
+    monkeypatch.setattr(matches, "BY_TAGS", 0)
+    monkeypatch.setattr(matches, "AT_LEAST", 2)
+    assert [one.id for one in await house.database.read(candidates)] == [here.id], "nor among the newest, where little is shared"
+
+
+async def test_what_arrives_is_not_held_against_all_that_others_wrote(house: Instance) -> None:
+    """Where little is shared, the newest of ours are looked at: found among the posts of this instance, not one by one among all."""
+    asked = {"kind": "request", "now": 0, "limit": 200}
+
+    async def looked_at(tx: Transaction) -> list[str]:
+        return [row["detail"] for row in await tx.all(f"explain query plan {matches.NEWEST_HERE}", **asked)]
+
+    if house.database.engine == "sqlite":
+        first, second = await house.database.read(looked_at)
+        assert "post_local" in first
+        assert "PRIMARY KEY" in second
 
 
 async def carry_off(tx: Transaction, post_id: int) -> None:

@@ -139,6 +139,37 @@ async def test_alike_are_open_ones_of_the_other_kind_the_nearest_first(house: In
     assert index.NAME not in house.memory
 
 
+async def test_what_the_statistics_call_common_is_not_counted_again_and_changes_nothing(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    if house.database.engine == "sqlite":
+        pytest.skip("SQLite counts in one part of the index")
+    monkeypatch.setattr(postgresql_text, "COMMON", 3)
+    monkeypatch.setattr(postgresql_text, "SURELY", 1)
+    near = [
+        await say(house, replace(OFFER, title="Everywhere", text=f"everywhere the same {word}")) for word in ("guitar", "violin", "violin", "piano", "piano")
+    ]
+    rare = index.source(near[0])
+    common = "everywhere the same"
+
+    async def alike(tx: listings.Transaction) -> list[list[int]]:
+        return [[key for _, key in await text.of(house.database).alike(tx, "offer", asked, 9)] for asked in (rare, common)]
+
+    async def counted(tx: listings.Transaction) -> tuple[int, int]:
+        every = text.spread(text.keys("offer", rare))
+        return len(every), len(await postgresql_text.PostgresqlText()._having(tx, every, 3))
+
+    async def analyze(tx: listings.Transaction) -> None:
+        await tx.execute("analyze text_entry")
+
+    before, (every, without) = await house.database.read(alike), await house.database.read(counted)
+    assert before[0] == [near[0].id]
+    assert len(before[1]) == 3, "where all is common, that is what there is"
+    assert without == every, "of which nothing is said yet"
+    await house.database.write(analyze)
+    every, fewer = await house.database.read(counted)
+    assert 0 < fewer < every
+    assert await house.database.read(alike) == before
+
+
 async def test_whoever_fills_the_memory_delays_nobody_else(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
     """Each search has a moment to put in what came since; what is new goes in before what was only read again."""
     # Given more of one than a moment holds, all of them read again, and an older one that is not open
