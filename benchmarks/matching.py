@@ -25,6 +25,7 @@ from actors.instance import Instance
 from actors.known import Actor
 from benchmarks import search
 from benchmarks._lab import Lab, Report, Site, inside, lab, memory_mb, options, share, us_each
+from fedmatch import memory
 from fedmatch.board import gists, publish, suggestions
 from fedmatch.cli.evaluate import measure
 from fedmatch.matching import gist, quality, semantic
@@ -167,6 +168,7 @@ async def posts(instance: Instance, engine: str, many: int, times: int) -> dict[
     authors = [await local.create(instance, f"{engine}{number}") for number in range(4)]
     for _ in range(4):  # what the engine's own caches take is theirs, whoever reads
         await instance.database.read(search._warm)
+    memory.settle()  # as whoever serves
     before = memory_mb(os.getpid())
     for number in range(5):
         await one_post(instance, authors[number % 4], many + number)

@@ -1,6 +1,7 @@
 """How does a process live? Start, say where it is, serve until told to stop, finish what was begun, end."""
 
 import asyncio
+import gc
 import json as json_module
 import shutil
 import signal
@@ -141,9 +142,11 @@ async def _running(config: Config, passphrase: str | None, clock: Clock | None =
         )
     if instance.vault.locked:
         log.warning("vault locked: what arrives is sealed and waits; run `fedmatch unlock`")
+    memory.settle()
     try:
         yield instance
     finally:
+        gc.unfreeze()
         await door.close()
         await app.close(instance)
         log.info("stopped")
