@@ -10,7 +10,7 @@ from typing import Final, cast, get_args
 
 from babel.dates import format_date
 
-from schemas import html, vocabulary
+from schemas import html, unseen, vocabulary
 from schemas.objects import Need, Proposal, Purpose, Translation, Urgency
 from schemas.reading import Iri
 
@@ -34,8 +34,6 @@ EXPIRES: Final = timedelta(days=30)
 
 _LABELS: Final[Mapping[str, Mapping[str, str]]] = json.loads(files("schemas").joinpath("labels.json").read_text(encoding="utf-8"))["labels"]
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "fa"})
-_UNSEEN: Final = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ufeff]")
-"""Control characters and bidirectional overrides: a reader would see something else than what is there. Joiners and direction marks stay."""
 
 
 class Invalid(ValueError):
@@ -225,7 +223,7 @@ def _need(need: Need, words: Mapping[str, str]) -> str:
 
 
 def _line(title: str) -> str:
-    clean = " ".join(_UNSEEN.sub("", title).split())
+    clean = " ".join(unseen.without(title).split())
     if not clean:
         raise Invalid("title", "is missing", "say in one line what is needed or offered")
     if len(clean) > MOST_TITLE:
@@ -234,7 +232,7 @@ def _line(title: str) -> str:
 
 
 def _text(text: str) -> str:
-    clean = _UNSEEN.sub("", text.replace("\r\n", "\n").replace("\r", "\n")).strip()
+    clean = unseen.without(text).strip()
     if not clean:
         raise Invalid("text", "is missing", "say what is needed or offered, and what somebody who answers should know")
     if len(clean) > MOST_TEXT:
@@ -323,7 +321,7 @@ def _capacity(capacity: int | None) -> int | None:
 def _needs(needs: Iterable[Need], kind: str) -> tuple[Need, ...]:
     found: dict[str, Need] = {}
     for need in needs:
-        name = " ".join(_UNSEEN.sub("", need.name).split())
+        name = " ".join(unseen.without(need.name).split())
         if not name or len(name) > MOST_NEED:
             raise Invalid("needs", f"holds a name of {len(name)} letters", f"name each part in 1 to {MOST_NEED} letters, as in editors=3")
         if not 1 <= need.quantity <= MOST_PEOPLE:

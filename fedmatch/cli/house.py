@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
 
+from schemas import unseen
+
 if TYPE_CHECKING:
     from actors.instance import Instance
     from actors.known import Actor
@@ -89,6 +91,9 @@ class Failed(click.ClickException):
 
     exit_code = 1
 
+    def format_message(self) -> str:
+        return unseen.marked(self.message)
+
 
 def fail(reason: str) -> NoReturn:
     """Ends the command with exit code 1 and this reason."""
@@ -96,19 +101,20 @@ def fail(reason: str) -> NoReturn:
 
 
 def say(value: Json, text: str) -> None:
-    """Prints `value` with `--json`, else `text`."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2) if settings().json else text)
+    """Prints `value` with `--json`, else `text`; what others wrote cannot command the terminal either way."""
+    click.echo(unseen.spelled(json.dumps(value, ensure_ascii=False, indent=2)) if settings().json else unseen.marked(text))
 
 
 def hint(text: str | None) -> None:
     """Says something on standard error that is no failure, if there is anything to say; standard output stays what scripts read."""
     if text is not None:
-        click.echo(text, err=True)
+        click.echo(unseen.marked(text), err=True)
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> str:
     """Rows as aligned columns for people; `empty` if there are none."""
-    lines = [tuple(heads), *(tuple(row) for row in rows)]
+    # A line feed in a cell would look like one more row.
+    lines = [tuple(heads), *(tuple(" ".join(cell.split()) for cell in row) for row in rows)]
     if len(lines) == 1:
         return empty
     widths = [max(len(line[place]) for line in lines) for place in range(len(heads))]
@@ -116,11 +122,11 @@ def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) ->
 
 
 def text_of(value: str) -> str:
-    """The text itself, or standard input for `-`."""
+    """The text itself, or standard input for `-`, without what nobody sees: other servers refuse control characters."""
     try:
-        text = (sys.stdin.buffer.read().decode("utf-8") if value == "-" else value).strip()
-    except UnicodeDecodeError as error:
-        raise click.UsageError(f"Standard input is not UTF-8 text ({error.reason}).") from None
+        text = unseen.without(sys.stdin.buffer.read().decode("utf-8") if value == "-" else value).strip()
+    except UnicodeDecodeError:
+        raise click.UsageError("Standard input is not UTF-8 text; save the file as UTF-8, or send it through `iconv -t UTF-8`.") from None
     if not text:
         raise click.UsageError("The text is empty.")
     return text

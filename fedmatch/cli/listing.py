@@ -467,7 +467,8 @@ def _show(one: "Listing", more: list[tuple[str, str]], told: "Sequence[Story]" =
     came = [("outcome", " - ".join((story.text, *story.credits))) for story in told]
     whole = [*lines, *more, *came]
     width = max(len(name) for name, _ in whole) + 2
-    say(form, "\n".join(f"{name + ':':<{width}}{value}" for name, value in whole))
+    further = "\n" + " " * width  # so that no line of a text passes for a field
+    say(form, "\n".join(f"{name + ':':<{width}}{value.replace(chr(10), further)}" for name, value in whole))
 
 
 def _line(value: "Json") -> str:

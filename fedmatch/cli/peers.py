@@ -163,7 +163,7 @@ def _show(read: "Words") -> None:
     from schemas import peering
 
     terms = "\n".join(f"  {name}: {text}" for name, text in peering.terms(read.partner.terms).items()) or "  (it says nothing of itself)"
-    click.echo(f"What {read.partner.host} says of itself:\n{terms}\n\n{_words_text(read)}\n", err=True)
+    hint(f"What {read.partner.host} says of itself:\n{terms}\n\n{_words_text(read)}\n")
 
 
 @peers.command("list")

@@ -116,10 +116,14 @@ def _cannot(error: "IllegalMove") -> str:
 
 
 def _line(value: "Json") -> str:
-    """A value for people: what was said stands a message a line."""
+    """A value for people: what was said stands a message a line, its further lines further in, so that no message passes for two."""
     if isinstance(value, list):
-        return "".join(f"\n  {' - '.join(str(part) for part in one.values())}" if isinstance(one, dict) else f"{one} " for one in value)
-    return str(value)
+        return "".join(f"\n  {_further(' - '.join(str(part) for part in one.values()))}" if isinstance(one, dict) else f"{one} " for one in value)
+    return _further(str(value))
+
+
+def _further(text: str) -> str:
+    return text.replace("\n", "\n      ")
 
 
 async def _find(tx: "Transaction", instance: "Instance", which: str, me: "Actor") -> "tuple[Response, Actor]":

@@ -336,8 +336,30 @@ def test_only_the_author_deletes(house: Path) -> None:
 
 def test_standard_input_that_is_empty_or_no_text_is_wrong_use(house: Path) -> None:
     assert run("post", "-", "--as", "alice", stdin="  \n").exit_code == 2
-    assert run("post", "-", "--as", "alice", stdin=b"\xff\xfe").exit_code == 2
+    strange = run("post", "-", "--as", "alice", stdin=b"\xff\xfe")
+    assert (strange.exit_code, "save the file as UTF-8" in strange.stderr) == (2, True)
     assert run("post", "x" * 10_001, "--as", "alice").exit_code == 1
+
+
+def test_no_word_of_another_commands_the_terminal(house: Path) -> None:
+    hostile = "\x1b]0;title\x07 \x9b2J \u202egnp"
+    assert run("peers", "block", "evil.example", "--reason", f"{hostile}\nother.example  trusted").exit_code == 0
+    shown = run("peers", "list").stdout
+    assert not set("\x1b\x07\x9b\u202e") & set(shown)
+    # and a line feed does not make one row of a table two
+    assert [line.split()[0] for line in shown.splitlines()] == ["Mode:", "who", "evil.example"]
+    told = run("peers", "list", "--json").stdout
+    assert not set("\x1b\x07\x9b\u202e") & set(told)
+    assert json.loads(told)[0]["reason"].startswith(hostile)
+    assert not set("\x1b\x07\x9b\u202e") & set(run("listing", "show", hostile).stderr)
+    # What is typed here has none of it in the first place: other servers refuse what holds control characters
+    ok("post", f"fine {hostile}\r\nwords", "--as", "alice")
+    assert ok("timeline", "public", "--as", "alice")[0]["text"] == "fine ]0;title 2J gnp\nwords"
+
+
+def test_no_line_of_a_text_passes_for_another_field(house: Path) -> None:
+    made = ok(*(one if one != "Who knows asylum law?" else "Who helps?\nstate:      fulfilled" for one in REQUEST))
+    assert [line for line in run("listing", "show", made["id"]).stdout.splitlines() if line.startswith("state:")] == ["state:      open"]
 
 
 # -- requests and offers ---------------------------------------------------------------------------------------------------------------------------
