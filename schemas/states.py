@@ -50,9 +50,9 @@ LISTING: Final = life(
     "draft",
     {
         "draft": "held scheduled open withdrawn",
-        "held": "open scheduled refused withdrawn",
+        "held": "draft open scheduled refused withdrawn",
         "refused": "draft withdrawn",
-        "scheduled": "open withdrawn",
+        "scheduled": "draft open withdrawn",
         "open": "paused matched fulfilled expired withdrawn",
         "paused": "open expired withdrawn",
         "matched": "open fulfilled expired withdrawn",
@@ -80,14 +80,14 @@ FOLLOW: Final = life(
     "requested",
     {"requested": "accepted rejected undone", "accepted": "rejected undone", "rejected": "requested", "undone": "requested"},
 )
-DELIVERY: Final = life("Delivery", "waiting", {"waiting": "sent dead superseded", "sent": "", "dead": "waiting", "superseded": ""})
-ARRIVAL: Final = life("Arrival", "waiting", {"unverified": "waiting failed", "waiting": "done failed", "done": "", "failed": "waiting"})
+DELIVERY: Final = life("Delivery", "waiting", {"waiting": "sent dead superseded", "sent": "", "dead": "", "superseded": ""})
+ARRIVAL: Final = life("Arrival", "waiting", {"unverified": "waiting failed", "waiting": "done failed", "done": "", "failed": ""})
 PEER: Final = life(
     "Peer",
     "known",
     {"known": "trusted limited blocked", "trusted": "known limited blocked", "limited": "known trusted blocked", "blocked": "known limited"},
 )
 REPORT: Final = life("Report", "open", {"open": "taken closed", "taken": "open closed", "closed": "open"})
-VOUCH: Final = life("Vouch", "issued", {"issued": "lowered revoked expired", "lowered": "lowered revoked expired", "revoked": "", "expired": ""})
+VOUCH: Final = life("Vouch", "issued", {"issued": "lowered revoked expired", "lowered": "revoked expired", "revoked": "", "expired": ""})
 
 LIVES: Final = (LISTING, RESPONSE, FOLLOW, DELIVERY, ARRIVAL, PEER, REPORT, VOUCH)

@@ -571,7 +571,7 @@ async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal
     usual = kept.draft.open_ended and (proposal.until, proposal.expires) == (None, kept.draft.proposal.expires)
     draft = replace(kept.draft, proposal=replace(proposal, status="open"), reason=None, open_ended=usual)
     await check(tx, instance, actor, draft)
-    fresh = replace(kept, state="draft", draft=draft, reviewed=False, publish_at=None)
+    fresh = replace(kept, state=LISTING.move(kept.state, "draft"), draft=draft, reviewed=False, publish_at=None)
     return await submit(tx, instance, actor, fresh)
 
 
