@@ -38,6 +38,17 @@ VOUCH_DOCUMENT = {
     "issued": "2026-11-01T00:00:00Z",
     "expires": "2027-01-01T00:00:00Z",
 }
+VOUCH = Vouch(
+    Iri("https://a.example/vouches/1"),
+    Iri("https://a.example/actor"),
+    AUTHOR,
+    "sha256:" + "0" * 64,
+    2,
+    "in-person",
+    datetime(2026, 11, 1, tzinfo=UTC),
+    datetime(2027, 1, 1, tzinfo=UTC),
+    json.dumps(VOUCH_DOCUMENT),
+)
 FULL = Proposal(
     purpose="request",
     title="Radio engineer",
@@ -104,40 +115,54 @@ def test_a_copy_for_one_peer_says_what_its_readers_need_and_leads_nowhere(home: 
 
 
 def test_a_vouch_travels_as_it_was_signed(home: Any) -> None:
-    vouch = Vouch(
-        Iri("https://a.example/vouches/1"),
-        Iri("https://a.example/actor"),
-        AUTHOR,
-        "sha256:" + "0" * 64,
-        2,
-        "in-person",
-        datetime(2026, 11, 1, tzinfo=UTC),
-        datetime(2027, 1, 1, tzinfo=UTC),
-        json.dumps(VOUCH_DOCUMENT),
-    )
-    document = documents.note(made(home, replace(FULL, vouches=(vouch,))))
+    document = documents.note(made(home, replace(FULL, vouches=(VOUCH,))))
     assert document["vouch"] == [VOUCH_DOCUMENT]
     [read] = said(document).vouches
-    assert replace(read, document="") == replace(vouch, document="")
+    assert replace(read, document="") == replace(VOUCH, document="")
     assert json.loads(read.document) == VOUCH_DOCUMENT
     assert "Checked by: a.example" in html.to_text(document["content"])
 
 
-def test_expansion_loses_no_member(home: Any) -> None:
-    document = documents.note(made(home, FULL))
-    assert said(jsonld.plain(document)) == FULL
-    expanded = json.dumps(jsonld.expand(document))
-    for member in set(document) - {"@context", "id", "type"}:
-        if document[member] in (None, []):
-            continue
-        term = documents.LISTING_TERMS.get(member)
-        name = term["@id"] if isinstance(term, dict) else term or f"as:{member}"
-        prefix, _, rest = str(name).partition(":")
-        known = {"as": "https://www.w3.org/ns/activitystreams#", "ostatus": "http://ostatus.org#"} | {
-            key: str(value) for key, value in documents.LISTING_TERMS.items() if isinstance(value, str)
-        }
-        whole = known.get(prefix, prefix) + rest
-        assert whole.replace("as:", known["as"]) in expanded or member in ("contentMap",), member
+def members(value: Any) -> set[str]:
+    """The names of all members of a document, those inside others too; of maps by language the map alone."""
+    if isinstance(value, list):
+        return {name for one in value for name in members(one)}
+    if not isinstance(value, dict):
+        return set()
+    return {name for key, one in value.items() if key != "@context" and one not in (None, []) for name in {key, *(members(one) if key[-3:] != "Map" else ())}}
+
+
+def named(expanded: Any) -> set[str]:
+    """The IRIs of all members after an expansion."""
+    if isinstance(expanded, list):
+        return {name for one in expanded for name in named(one)}
+    return {name for key, one in expanded.items() for name in {key, *named(one)}} if isinstance(expanded, dict) else set()
+
+
+COPY = replace(FULL, readers=2, circle="peers", vouches=(VOUCH,))
+"""As it goes to one trusted peer, with all that may be said of it."""
+
+
+@pytest.mark.parametrize(
+    ("proposal", "to"),
+    [(FULL, PUBLIC), (replace(FULL, vouches=(VOUCH,)), PUBLIC), (COPY, Iri("https://b.example/actor")), (replace(COPY, readers=0, circle="network"), PUBLIC)],
+    ids=["public", "vouched for", "for one peer", "for the network"],
+)
+def test_expansion_loses_no_member(home: Any, proposal: Proposal, to: Iri) -> None:
+    document = documents.note(made(home, proposal, to=(to,)))
+    read, vouches = said(jsonld.plain(document)), proposal.vouches
+    assert replace(read, vouches=()) == replace(proposal, vouches=())
+    assert [replace(one, document="") for one in read.vouches] == [replace(one, document="") for one in vouches]
+    if vouches:
+        assert {"vouch", "subjectKey", "method", "level", "issued", "expires"} <= members(document)
+    if proposal.circle:
+        assert {"readers", "circle"} <= members(document)
+    expanded = jsonld.expand(document)
+    there = {iri.replace("@", "").rpartition("#")[2].rpartition("/")[2] for iri in named(expanded)}
+    # A term may stand for another name of the vocabulary it comes from, and a map by language expands into the member it is of.
+    other = {name: str(term["@id"] if isinstance(term, dict) else term).rpartition(":")[2] for name, term in documents.LISTING_TERMS.items()}
+    lost = {name for name in members(document) if not {name, other.get(name, name), name.removesuffix("Map")} & there}
+    assert lost == set()
 
 
 def test_numbers_leave_as_text_and_come_as_either(home: Any) -> None:
