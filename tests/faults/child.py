@@ -15,10 +15,16 @@ from datetime import timedelta
 from pathlib import Path
 
 from actors import vault
+from actors.instance import Instance
+from actors.known import Actor
 from fedmatch import rotation
-from fedmatch.board import publish
+from fedmatch.board import answers, publish, responses
+from fedmatch.safety import vouches
 from schemas import crashpoint
 from schemas.config_file import load
+from schemas.objects import Vouch
+from schemas.states import IllegalMove
+from schemas.storage import Transaction
 from tests.world import Clock, Site
 
 # Log lines must not end up in between: one that is cut short by a kill would swallow the next word.
@@ -46,10 +52,23 @@ async def do(site: Site, name: str, what: str, posted: list[str]) -> None:
             await asyncio.sleep(1)
         case "rotate":
             await rotation.rotate_keys(instance, author)
+        case "accept":
+            waiting = [one for one in await instance.database.read(answers.of_actor, instance, author) if one.state == "sent"]
+            if waiting:
+                with suppress(answers.CannotAnswer, IllegalMove):  # taken back meanwhile
+                    await instance.database.write(responses.accept, instance, author, waiting[0])
+                    instance.wake("delivery")
+                    say(f"posted accepted {waiting[0].words.offer}")
+        case "vouch":
+            say(f"posted vouched {(await instance.database.write(_vouch, instance, author)).id}")
         case "rewrap":
             await vault.rewrap(instance.database, instance.vault, instance.config.vault)
         case _:
             raise ValueError(what)
+
+
+async def _vouch(tx: Transaction, instance: Instance, author: Actor) -> Vouch:
+    return await vouches.issue(tx, instance, author, 2, "in-person", staff="staff")
 
 
 async def live(order: dict) -> None:
