@@ -11,7 +11,7 @@ from pathlib import Path
 
 from actors import known
 from benchmarks._letters import WORDS
-from fedmatch import app, logs
+from fedmatch import app, logs, memory
 from fedmatch.board import publish
 from fedmatch.worker import Worker
 from schemas import config_file
@@ -22,6 +22,7 @@ async def main(toml: str, worker: bool) -> None:
     logs.configure(config)
     instance = await app.build(config)
     working = asyncio.create_task(Worker(instance).run()) if worker else None
+    memory.settle()
     print(json.dumps({"ready": True}), flush=True)
     try:
         while line := await asyncio.to_thread(sys.stdin.readline):

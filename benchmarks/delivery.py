@@ -136,7 +136,7 @@ def main(arguments: list[str] | None = None) -> None:
     question = "What does it cost to deliver, and how soon is the last one reached?"
     parser = options(question)
     parser.add_argument("--hosts", nargs="+", type=int, default=[50, 500, 1000])
-    parser.add_argument("--bad-hosts", type=int, default=500, help="hosts in the runs of which 30 % are bad; 0 leaves them out")
+    parser.add_argument("--bad-hosts", type=int, default=500, help="hosts in the runs of which 30 %% are bad; 0 leaves them out")
     parser.add_argument("--bad", nargs="+", choices=BAD, default=list(BAD))
     parser.add_argument("--processes", nargs="+", type=int, choices=(1, 2), default=[1, 2])
     given = parser.parse_args(arguments)

@@ -16,6 +16,7 @@ from actors.instance import Instance
 from actors.known import Actor
 from benchmarks import _letters
 from benchmarks._lab import Lab, Report, Site, inside, lab, options, share, us_each
+from fedmatch import memory
 from fedmatch.board import timelines
 from schemas.storage import Transaction
 
@@ -123,6 +124,7 @@ async def measure(instance: Instance, report: Report, database: str, names: int,
         return [one for one in found if one is not None]
 
     people = await instance.database.read(people_of)
+    memory.settle()  # as whoever serves
     first: list[int | None] = [None]
     deep: list[int | None] = [1_700_000_000_000 + posts * part // 10 * 1000 << 16 for part in range(2, 10)]
     await read(instance, people, first, min(pages, 200), 1)
