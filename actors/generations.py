@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 log = structlog.get_logger()
 
-Name = Literal["keys", "peers", "actors", "vault", "board", "vectors", "vectors_gone"]
+Name = Literal["keys", "peers", "actors", "vault", "board", "vectors", "vectors_gone", "searches"]
 Forget = Callable[[], Awaitable[None] | None]
 
 BUMP: Final = """

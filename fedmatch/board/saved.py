@@ -1,11 +1,15 @@
-"""What does somebody want to hear of when it is posted? Searches that people keep: sealed, compared here with each new listing, told of without content."""
+"""What does somebody want to hear of when it is posted? Searches that people keep: sealed, compared here with each new listing, told of without content.
 
+They are opened once, into memory, and lie there by what they look for: a new listing is held only against those that look for something it has.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
 import msgspec
 
-from actors import blocks, known, onetime
+from actors import blocks, generations, known, onetime
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import times
@@ -24,6 +28,8 @@ MOST: Final = 50
 """Searches one person keeps."""
 MOST_NAME: Final = 100
 MOST_SHOWN: Final = 1_000
+CHUNK: Final = 500
+NAME: Final = "saved searches"
 
 
 class NoSuchSearch(LookupError):
@@ -129,12 +135,26 @@ where saved_search.actor_id = :actor_id
 order by saved_search.id
 """
 
-ALL: Final = """
+AS_OF: Final = """
+select (
+  select generation.value
+  from generation
+  where generation.name = 'searches'
+) as generation, (
+  select count(*)
+  from saved_search
+) as number
+"""
+
+IDS: Final = """
+select saved_search.id
+from saved_search
+"""
+
+SOME: Final = """
 select saved_search.*
 from saved_search
-join actor on actor.id = saved_search.actor_id
-where actor.state = 'active'
-order by saved_search.actor_id, saved_search.id
+where saved_search.id between :low and :high
 """
 
 DELETE: Final = """
@@ -163,6 +183,7 @@ async def save(tx: Transaction, instance: "Instance", actor: Actor, words: Words
     made = Search(onetime.coarse_id(instance), actor.id, words, onetime.hour(instance))
     sealed = instance.vault.seal(msgspec.json.encode(words), _place(made.id))
     await tx.execute(INSERT, id=made.id, actor_id=actor.id, sealed=sealed, now=made.created)
+    await generations.bump(tx, "searches")
     return made
 
 
@@ -175,6 +196,7 @@ async def remove(tx: Transaction, instance: "Instance", actor: Actor, which: str
     """Forgets a search, named by its id or its name. Raises `NoSuchSearch`, `actors.vault.Locked`."""
     found = await find(tx, instance, actor, which)
     await tx.execute(DELETE, id=found.id)
+    await generations.bump(tx, "searches")
     return found
 
 
@@ -193,6 +215,70 @@ async def now(tx: Transaction, instance: "Instance", actor: Actor, words: Words,
     return [one for one in await search.search(tx, instance, wanted, reader=actor, limit=MOST_SHOWN) if words.fits(one)][:limit]
 
 
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Every search that is kept, opened, as of one generation; by its id, and by what it looks for."""
+
+    generation: int
+    by_id: Mapping[int, Search]
+    by_want: Mapping[tuple[str, str], Sequence[Search]]
+
+    @classmethod
+    def of(cls, generation: int, by_id: Mapping[int, Search]) -> "_Kept":
+        """These searches."""
+        by_want: dict[tuple[str, str], list[Search]] = {}
+        for one in by_id.values():
+            by_want.setdefault(_want(one.words), []).append(one)
+        return cls(generation, by_id, by_want)
+
+    def fitting(self, listing: Listing) -> list[Search]:
+        """Those that a listing fits, by owner and then by id."""
+        asked = (one for want in _said(listing) for one in self.by_want.get(want, ()))
+        return sorted((one for one in asked if one.words.fits(listing)), key=lambda one: (one.actor_id, one.id))
+
+
+def _want(words: Words) -> tuple[str, str]:
+    """The one thing by which a search is found again: what the fewest listings have of all that it looks for."""
+    for name, value in (
+        ("tag", words.skill),
+        ("tag", words.category),
+        ("region", words.region),
+        ("language", words.language and words.language.partition("-")[0]),
+    ):
+        if value:
+            return name, value
+    return "kind", words.kind or ""
+
+
+def _said(listing: Listing) -> Iterable[tuple[str, str]]:
+    """Everything of a listing that a search may be found by, each once."""
+    named = [("tag", slug) for slug in index.tags(listing)]
+    named += [("region", place) for place in (listing.region, listing.helper_region) if place]
+    named += [("language", tag.partition("-")[0]) for tag in (*listing.speaks, listing.language or "")]
+    return dict.fromkeys((*named, ("kind", listing.kind), ("kind", "")))
+
+
+async def _kept(tx: Transaction, instance: "Instance") -> _Kept:
+    """The searches as of now; only those that are new are opened. Who is gone takes theirs along, so rows are counted as well. Raises `Locked`."""
+    if instance.vault.locked:
+        instance.memory.pop(NAME, None)
+        raise Locked
+    row = await tx.one(AS_OF)
+    generation, number = (int(row["generation"] or 0), int(row["number"])) if row is not None else (0, 0)
+    before = instance.memory.get(NAME)
+    if isinstance(before, _Kept) and (before.generation, len(before.by_id)) == (generation, number):
+        return before
+    there = sorted(int(row["id"]) for row in await tx.all(IDS))
+    opened = dict(before.by_id) if isinstance(before, _Kept) else {}
+    late = [one for one in there if one not in opened]
+    for at in range(0, len(late), CHUNK):
+        part = late[at : at + CHUNK]
+        wanted = frozenset(part)
+        opened |= {row["id"]: _from_row(instance, row) for row in await tx.all(SOME, low=part[0], high=part[-1]) if row["id"] in wanted}
+    instance.memory[NAME] = made = _Kept.of(generation, {one: opened[one] for one in there if one in opened})
+    return made
+
+
 async def look(instance: "Instance", listing: Listing) -> None:
     """Tells whoever keeps a search that a new listing fits, if they may read it: once for each listing, and once a day for each search."""
     hits = await instance.database.read(_hits, instance, listing)
@@ -201,17 +287,14 @@ async def look(instance: "Instance", listing: Listing) -> None:
 
 
 async def _hits(tx: Transaction, instance: "Instance", listing: Listing) -> list[Search]:
-    if instance.vault.locked:
-        raise Locked
+    kept = await _kept(tx, instance)
     author = await known.by_id(tx, listing.actor_id)
     if author is None or not author.active or (not listing.local and not instance.trust.actor(author.uri, "receive").shown):
         return []
     found: list[Search] = []
-    for one in [_from_row(instance, row) for row in await tx.all(ALL)]:
-        if not one.words.fits(listing):
-            continue
+    for one in kept.fitting(listing):
         owner = await known.by_id(tx, one.actor_id)
-        if owner is None or await blocks.either(tx, owner.id, author.id) or await _own(tx, instance, owner, listing):
+        if owner is None or not owner.active or await blocks.either(tx, owner.id, author.id) or await _own(tx, instance, owner, listing):
             continue
         if await readers.may_read(tx, instance, owner, listing) != "no":
             found.append(one)
