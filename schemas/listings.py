@@ -257,7 +257,7 @@ def _words(categories: Iterable[str], skills: Iterable[str]) -> tuple[tuple[str,
         try:
             skill = vocabulary.skill(word)
         except vocabulary.UnknownSlug as error:
-            raise Invalid("skill", *_unknown(error)) from None
+            raise Invalid("skill", *_unknown(error, tuple(fields))) from None
         known[skill.slug] = None
     if not fields:
         fields = dict.fromkeys(vocabulary.skill(slug).category for slug in list(known)[:MOST_CATEGORIES])
@@ -268,9 +268,11 @@ def _words(categories: Iterable[str], skills: Iterable[str]) -> tuple[tuple[str,
     return tuple(fields), tuple(known)
 
 
-def _unknown(error: vocabulary.UnknownSlug) -> tuple[str, str]:
-    cure = f"did you mean {' or '.join(error.near)}?" if error.near else f"the fields of help are {', '.join(each.slug for each in vocabulary.categories())}"
-    return f"{error.slug!r} is not in the taxonomy", cure
+def _unknown(error: vocabulary.UnknownSlug, fields: Sequence[str] = ()) -> tuple[str, str]:
+    """What is wrong with a word of the taxonomy, and what to write: what it comes near to, else the skills of the fields that were named, else the fields."""
+    skills = "; ".join(f"the skills of {field} are {', '.join(each.slug for each in vocabulary.category(field).skills)}" for field in fields)
+    usual = skills or f"the fields of help are {', '.join(each.slug for each in vocabulary.categories())}"
+    return f"{error.slug!r} is not in the taxonomy", f"did you mean {' or '.join(error.near)}?" if error.near else usual
 
 
 def _languages(speaks: Iterable[str]) -> tuple[str, ...]:

@@ -94,7 +94,7 @@ def stated(on_behalf_of: str | None, consent: str | None) -> tuple[str | None, C
     for basis in get_args(Consent):
         if consent == basis:
             return on_behalf_of, basis
-    raise Invalid("consent", f"is {consent!r}", f"say why you may speak for them: one of {', '.join(get_args(Consent))}")
+    raise Invalid("consent", f"is {consent!r}" if consent else "is missing", f"say why you may speak for them: one of {', '.join(get_args(Consent))}")
 
 
 def _hosts(name: str, text: str) -> tuple[str, ...]:

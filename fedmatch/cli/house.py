@@ -20,6 +20,7 @@ from schemas import unseen
 if TYPE_CHECKING:
     from actors.instance import Instance
     from actors.known import Actor
+    from fedmatch.board.identities import Window
     from schemas.config import Config
 
 T = TypeVar("T")
@@ -73,6 +74,10 @@ class Command(click.Command):
     def __init__(self, *args: Any, **kwargs: Any) -> None:  # click's own arguments, passed on unseen
         super().__init__(*args, **kwargs)
         self.params += _shared(environment=False)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        # A reason or a name may travel, too, and other servers refuse what holds control characters.
+        return super().parse_args(ctx, [unseen.without(word) for word in args])
 
 
 class Group(click.Group):
@@ -206,3 +211,13 @@ async def staff(instance: "Instance", name: str) -> "Actor":
 def interactive() -> bool:
     """Whether a person sits at the terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def delay_of(instance: "Instance", delay: str | None, urgency: str | None) -> "Window":
+    """When what is said under a one-time identity leaves, as `--delay` has it; ends the command where that means nothing."""
+    from fedmatch.board import identities
+
+    try:
+        return identities.window(delay, urgency, development=instance.config.development is not None)
+    except identities.CannotHide as error:
+        raise click.UsageError(str(error)) from None

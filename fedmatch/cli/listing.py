@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, fail, hint, interactive, person, say, table, text_of, within
+from fedmatch.cli.house import Group, delay_of, fail, hint, interactive, person, say, table, text_of, within
 
 if TYPE_CHECKING:
     Given = str | int | bool | None
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from fedmatch.board.stories import Story
     from fedmatch.board.terms import Terms
     from schemas.objects import Need, Proposal
+    from schemas.states import IllegalMove
     from schemas.storage import Transaction
 
 
@@ -161,7 +162,7 @@ def post(
             leaves = reach != "local" or widen == "agreed"
             questions = await checks.look(instance, author, proposal, spoken, leaves=leaves, one_time=one_time)
             link, anyway = _asked(questions, spoken, link=link_identities, anyway=publish_anyway)
-            window = identities.window(delay, urgency, development=instance.config.development is not None) if delay or one_time else None
+            window = delay_of(instance, delay, urgency) if delay or one_time else None
             speaker = await identities.make(instance, author) if one_time else author
             span = None if window is None else (window.low_ms // 1000, window.high_ms // 1000)
             made = await publish.listing(
@@ -187,9 +188,30 @@ def post(
         hint(await instance.database.read(_kept_from, wishes, reach))
         hint(STAYS.format(id=made.id) if widen == "ask" else border.notice(instance) if reach == "public" else None)
         hint(f"language: {seems}, as far as the words tell; --language says another" if seems else None)
+        hint(await _leaves(instance, made))
         say(made.json(), made.url or f"{made.state}: {made.id}")
 
     within(work)
+
+
+async def _leaves(instance: "Instance", made: "Listing") -> str | None:
+    """A word on when a listing leaves that waits for its hour, and how to take it back; None of any other."""
+    if made.state != "scheduled":
+        return None
+    when = dict(await _waits(instance, made)).get("leaves", "later")
+    return f"It leaves {when}; until then `fedmatch listing withdraw {made.id}` takes it back, and nothing leaves."
+
+
+async def _waits(instance: "Instance", one: "Listing") -> list[tuple[str, str]]:
+    """What is to say of one that is not published yet: when it leaves, and what a reviewer said."""
+    from fedmatch import times
+    from fedmatch.board import drafts
+
+    kept = await instance.database.read(drafts.by_id, instance, one.id)
+    if kept is None:
+        return []
+    leaves = [("leaves", times.rfc3339(kept.publish_at))] if kept.state == "scheduled" and kept.publish_at is not None else []
+    return [*leaves, *([("reason", kept.draft.reason)] if kept.draft.reason else [])]
 
 
 def _seems(title: str, text: str) -> str | None:
@@ -298,7 +320,7 @@ def _asked(questions: "Questions", language: str, *, link: bool, anyway: bool) -
 @click.option("--network", is_flag=True, help="Also what arrived from elsewhere.")
 @click.option("--kind", type=KIND)
 @click.option("--as", "name", metavar="NAME", help="As NAME may see them (default: as whoever runs this instance does).")
-@click.option("--mine", is_flag=True, help="Only those of NAME, drafts too.")
+@click.option("--mine", is_flag=True, help="Only those of NAME, drafts too, also under one-time identities.")
 @click.option("--limit", type=click.IntRange(1, 10_000), default=1000, show_default=True)
 def list_(network: bool, kind: str | None, name: str | None, mine: bool, limit: int) -> None:
     """List requests and offers, newest first; those that are not public as far as one may see them."""
@@ -306,7 +328,7 @@ def list_(network: bool, kind: str | None, name: str | None, mine: bool, limit: 
         raise click.UsageError("--mine needs --as NAME.")
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import drafts, listings, readers
+        from fedmatch.board import drafts, identities, listings, readers
 
         reader = None if name is None else await person(instance, name)
         private = not instance.vault.locked
@@ -314,9 +336,11 @@ def list_(network: bool, kind: str | None, name: str | None, mine: bool, limit: 
 
         async def look(tx: "Transaction") -> "list[Listing]":
             if mine and reader is not None:
-                own = await listings.of_author(tx, instance, reader.id, limit, private=True)
-                waiting = [one for one in await drafts.newest(tx, instance, actor_id=reader.id) if one.state != "published"]
-                return [one for one in (*waiting, *own) if kind is None or one.kind == kind][:limit]
+                names = await identities.mine(tx, instance, reader)
+                own = [one for each in names for one in await listings.of_author(tx, instance, each, limit, private=True)]
+                waiting = [one for each in names for one in await drafts.newest(tx, instance, actor_id=each) if one.state != "published"]
+                ordered = (*sorted(waiting, key=lambda one: -one.id), *sorted(own, key=lambda one: -one.id))
+                return [one for one in ordered if kind is None or one.kind == kind][:limit]
             found = await listings.newest(tx, instance, network=network, kind=kind, limit=limit, private=private)
             if reader is None:
                 return found
@@ -328,6 +352,15 @@ def list_(network: bool, kind: str | None, name: str | None, mine: bool, limit: 
 
 
 NO_HIT = "Nothing that is open fits; fewer words or options find more, and `fedmatch listing list --network` shows everything."
+TAKES = {
+    "speaks": "codes with commas between, as in ar,en",
+    "language": "a code, as in ar or en",
+    "region": "the two letters of a country, as in SY",
+    "helper_region": "the two letters of a country, as in DE",
+    "until": "a day, as in 2026-12-31",
+    "origin": "a server, as in ngo.example",
+    "author": "NAME or NAME@HOST",
+}
 NOTHING = "Nothing is asked or offered here yet; `fedmatch listing post` begins."
 
 
@@ -393,7 +426,7 @@ def search(
         wrong = [*asked.wrong, *(("speaks", tag) for tag, known in spoken.items() if known is None)]
         if wrong:
             option, value = wrong[0]
-            raise click.UsageError(f"--{option.replace('_', '-')} {value}: not understood; `fedmatch listing search --help` shows what it takes")
+            raise click.UsageError(f"--{option.replace('_', '-')} {value}: not understood; write {TAKES.get(option, 'what --help shows')}")
         wanted = replace(asked.wanted, words=looking.typed(" ".join(words)), slugs=slugs, speaks=tuple(tag for tag in spoken.values() if tag))
         if "author" in asked.kept:
             wanted = replace(wanted, actor_id=await instance.database.read(filters.author, instance, asked.kept["author"]) or 0)
@@ -404,7 +437,7 @@ def search(
             return await looking.search(tx, instance, wanted, network=not here, reader=reader, limit=limit, sort=asked.sort)
 
         hint("The vault is locked: only public ones are searched." if instance.vault.locked else None)
-        _print(await instance.database.read(look), NO_HIT)
+        _print(await instance.database.read(look), NO_HIT if asked.wanted.state == "open" else NO_HIT.replace(" that is open", ""))
 
     within(work)
 
@@ -446,8 +479,10 @@ async def _home(instance: "Instance", one: "Listing") -> list[tuple[str, str]]:
     from fedmatch import times
     from fedmatch.board import copies, life
 
-    if not one.local or not one.url:
+    if not one.local:
         return []
+    if not one.url:
+        return await _waits(instance, one)
 
     async def look(tx: "Transaction") -> list[tuple[str, str]]:
         lines = []
@@ -462,7 +497,7 @@ async def _home(instance: "Instance", one: "Listing") -> list[tuple[str, str]]:
 
 
 def _show(one: "Listing", more: list[tuple[str, str]], told: "Sequence[Story]" = ()) -> None:
-    form: dict[str, Json] = {**one.json(), "outcome": [dict(story.json()) for story in told]}
+    form: dict[str, Json] = {**one.json(), "outcome": [dict(story.json()) for story in told]} | ({} if one.url else dict(more))
     lines = [(name, _line(value)) for name, value in form.items() if name != "outcome" and value not in (None, [], "")]
     came = [("outcome", " - ".join((story.text, *story.credits))) for story in told]
     whole = [*lines, *more, *came]
@@ -578,6 +613,8 @@ def withdraw(which: str) -> None:
         from fedmatch.board import publish
 
         one = await _find(instance, which)
+        if one.local and one.state == "fulfilled":
+            fail(f"it is fulfilled and cannot be withdrawn; `fedmatch delete {one.url} --as {one.author.partition('@')[0]}` deletes it everywhere")
         try:
             gone = await publish.withdraw(instance, one)
         except publish.CannotPublish as error:
@@ -641,6 +678,17 @@ def reopen(which: str) -> None:
     _move(which, body, "Open")
 
 
+WAYS = {"open": "reopen", "paused": "pause", "fulfilled": "fulfil", "withdrawn": "withdraw"}
+
+
+def _cannot(error: "IllegalMove") -> str:
+    """Why a listing does not go where somebody wants it, and where it can go."""
+    if error.state == error.to:
+        return f"it is {error.state} already; nothing was done"
+    ways = " or ".join(f"`fedmatch listing {verb}`" for state, verb in WAYS.items() if state in error.allowed)
+    return f"it is {error.state} and cannot become {error.to}; {f'what it can is {ways}' if ways else 'that is its end: `fedmatch listing post` asks anew'}"
+
+
 def _move(which: str, body: "Callable[[Transaction, Instance, Listing], Awaitable[None]]", done: str) -> None:
     """Leads a listing of this instance along its life, and prints what became of it."""
 
@@ -651,13 +699,13 @@ def _move(which: str, body: "Callable[[Transaction, Instance, Listing], Awaitabl
 
         one = await _find(instance, which)
         if not one.url:
-            fail(f"{which} is not published yet; it is {one.state}")
+            fail(f"{which} is not published yet, it is {one.state}; `fedmatch listing withdraw {which}` takes it back, `fedmatch listing edit` changes it")
         try:
             await instance.database.write(body, instance, one)
         except Invalid as error:
             raise click.UsageError(str(error)) from None
-        except IllegalMove:
-            fail(f"it is {one.state}, and from there it cannot go where you want it; docs/lives.md shows where it can")
+        except IllegalMove as error:
+            fail(_cannot(error))
         except (life.NotOurs, publish.CannotPublish) as error:
             fail(str(error))
         instance.wake("delivery")

@@ -89,10 +89,15 @@ def add(host: str) -> None:
         terms = "\n".join(f"  {name}: {text}" for name, text in wire.terms(one.terms).items()) or "  (it says nothing of itself)"
         say(
             _partner_json(one),
-            f"{one.host} was asked. Its terms:\n{terms}\nNext: its admin types `fedmatch peers add` with our name; then compare `fedmatch peers words`.",
+            f"{one.host} was asked. Its terms:\n{terms}\nNext: {_next(one, instance.config.host)}",
         )
 
     within(work)
+
+
+def _next(one: "Partner", ours: str) -> str:
+    compare = f"`fedmatch peers words {one.host}`: the same words stand on their side; read them to each other, then `fedmatch peers trust {one.host}`."
+    return compare if one.asked is not None else f"its admin types `fedmatch peers add {ours}`; then {compare}"
 
 
 def _partner_json(one: "Partner") -> dict[str, Json]:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Command, fail, hint, person, say, text_of, within
+from fedmatch.cli.house import Command, delay_of, fail, hint, person, say, text_of, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -41,7 +41,7 @@ def respond(
         helper = me
         try:
             hidden = one_time or delay is not None
-            window = identities.window(delay, found.urgency, development=instance.config.development is not None) if hidden else identities.AT_ONCE
+            window = delay_of(instance, delay, found.urgency) if hidden else identities.AT_ONCE
             if one_time:
                 helper = await identities.make(instance, me)
             leaves = window.draw(instance.clock.ms())
@@ -71,25 +71,25 @@ def _of_themselves(speaks: str, region: str | None) -> tuple[tuple[str, ...], st
     for word in filter(None, (one.strip() for one in speaks.split(","))):
         tag = vocabulary.canonical_language(word)
         if tag is None:
-            fail(f"--speaks: {word!r} is no language; write codes with commas between, as in sv,en")
+            raise click.UsageError(f"--speaks: {word!r} is no language; write codes with commas between, as in sv,en")
         found.append(tag)
     place = None if region is None else region.strip().upper()
     if place is not None and not vocabulary.is_region(place):
-        fail(f"--region: {region!r} is no country; write its two letters, as in SE")
+        raise click.UsageError(f"--region: {region!r} is no country; write its two letters, as in SE")
     return tuple(found), place
 
 
 async def _listing(instance: "Instance", which: str, reader: "Actor") -> "Listing":
-    """The listing as `reader` may see it, fetched if it is not here; ends the command if there is none."""
+    """The listing as `reader` may see it who opens it by answering, fetched if it is not here; ends the command if there is none."""
     from fedmatch.board import listings, publish
 
-    found = await instance.database.read(_find, instance, which, reader)
+    found = await instance.database.write(_find, instance, which, reader)
     if found is None and which.startswith(("https://", "http://")):
         try:
             await publish.bring(instance, which)
         except publish.CannotPublish as error:
             fail(str(error))
-        found = await instance.database.read(_find, instance, which, reader)
+        found = await instance.database.write(_find, instance, which, reader)
     if found is None:
         fail(f"there is no request or offer {which} here that {reader.username} may read; `fedmatch listing list --network` shows what is known")
     whole = await instance.database.read(listings.by_id, instance, found.id)
@@ -98,6 +98,7 @@ async def _listing(instance: "Instance", which: str, reader: "Actor") -> "Listin
 
 
 async def _find(tx: "Transaction", instance: "Instance", which: str, reader: "Actor") -> "Listing | None":
-    from fedmatch.board import listings
+    from fedmatch.board import listings, readers
 
-    return await listings.find(tx, instance, which, reader=reader)
+    found = await listings.find(tx, instance, which)
+    return None if found is None or not found.url else await readers.open_for(tx, instance, reader, found)

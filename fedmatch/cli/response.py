@@ -60,7 +60,7 @@ def list_(name: str, which: str | None) -> None:
 
 
 async def _list(tx: "Transaction", instance: "Instance", me: "Actor", which: str | None) -> "list[dict[str, Json]]":
-    from fedmatch.board import answers, guests, trays
+    from fedmatch.board import answers, guests, listings, trays
 
     found: dict[int, Response] = {}
     mine = await _mine(tx, instance, me)
@@ -69,6 +69,8 @@ async def _list(tx: "Transaction", instance: "Instance", me: "Actor", which: str
         await trays.put_away(tx, instance, actor)
         found |= {one.id: one for one in await answers.of_actor(tx, instance, actor)}
         found |= {one.id: one for one in await guests.guest_of(tx, instance, actor)}
+    if which is not None and await listings.find(tx, instance, which) is None and all(which != one.words.listing for one in found.values()):
+        fail(f"there is no request or offer {which} here; `fedmatch listing list --network` shows what is known")
     ordered = sorted(found.values(), key=lambda one: (one.tray != "vouched", -one.id))
     return [await _whole(tx, instance, one, mine) for one in ordered if which is None or which in (one.words.listing, str(one.words.listing_id))]
 

@@ -343,7 +343,8 @@ def test_standard_input_that_is_empty_or_no_text_is_wrong_use(house: Path) -> No
 
 def test_no_word_of_another_commands_the_terminal(house: Path) -> None:
     hostile = "\x1b]0;title\x07 \x9b2J \u202egnp"
-    assert run("peers", "block", "evil.example", "--reason", f"{hostile}\nother.example  trusted").exit_code == 0
+    listed = f'#domain,#severity,#public_comment\nevil.example,suspend,"{hostile}\nother.example  trusted"\n'
+    assert run("peers", "import", "-", stdin=listed).exit_code == 0
     shown = run("peers", "list").stdout
     assert not set("\x1b\x07\x9b\u202e") & set(shown)
     # and a line feed does not make one row of a table two
@@ -351,10 +352,11 @@ def test_no_word_of_another_commands_the_terminal(house: Path) -> None:
     told = run("peers", "list", "--json").stdout
     assert not set("\x1b\x07\x9b\u202e") & set(told)
     assert json.loads(told)[0]["reason"].startswith(hostile)
-    assert not set("\x1b\x07\x9b\u202e") & set(run("listing", "show", hostile).stderr)
     # What is typed here has none of it in the first place: other servers refuse what holds control characters
     ok("post", f"fine {hostile}\r\nwords", "--as", "alice")
     assert ok("timeline", "public", "--as", "alice")[0]["text"] == "fine ]0;title 2J gnp\nwords"
+    assert ok("peers", "block", "ill.example", "--reason", hostile)["reason"] == "]0;title 2J gnp"
+    assert not set("\x1b\x07\x9b\u202e") & set(run("listing", "show", hostile).stderr)
 
 
 def test_no_line_of_a_text_passes_for_another_field(house: Path) -> None:

@@ -73,8 +73,10 @@ def test_it_waits_at_random_between_two_hours(real: Path, words: tuple[str, ...]
     before = now_ms()
     made, said = ok(*POST, *words, "--one-time")
     after = now_ms()
-    assert (made["state"], made["url"], said) == ("scheduled", None, "")
+    assert (made["state"], made["url"]) == ("scheduled", None)
     at, written = waits(real, made["id"])
+    # Its author hears when, and how to take it back
+    assert said.startswith(f"It leaves {datetime.fromtimestamp(at / 1000, UTC):%Y-%m-%dT%H:00:00Z}; until then `fedmatch listing withdraw {made['id']}`")
     # It leaves on a full hour, so up to one later than what was drawn
     assert before + low * HOUR_MS <= at <= after + (high + 1) * HOUR_MS
     assert at % HOUR_MS == written % HOUR_MS == 0
@@ -104,6 +106,6 @@ def test_what_is_urgent_leaves_at_once_and_its_author_is_warned(real: Path, word
 def test_what_is_wrong_is_said_before_anything_is_made(real: Path) -> None:
     for delay in ("soon", "12-2h", "100h"):
         refused = run(*POST, "--kind", "offer", "--one-time", "--delay", delay)
-        assert (refused.exit_code, "delay" in refused.output) == (1, True)
+        assert (refused.exit_code, "delay" in refused.output) == (2, True)
     with sqlite3.connect(next(real.rglob("fedmatch.db"))) as disk:
         assert disk.execute("select count(*) from identity").fetchone() == (0,)

@@ -165,6 +165,9 @@ def test_what_is_held_is_approved_or_rejected(house: Path) -> None:  # noqa: F81
     assert [one["kind"] for one in ok("notification", "list", "--as", "bob")] == ["listing.held"]
     assert run("review", "approve", made["id"], "--as", "carol").exit_code == 1
     assert ok("review", "reject", made["id"], "--reason", "leave the name out", "--as", "bob")["state"] == "refused"
+    # Its author reads why
+    assert ok("listing", "show", made["id"])["reason"] == "leave the name out"
+    assert "reason:     leave the name out" in run("listing", "show", made["id"]).stdout
     assert ok("listing", "edit", made["id"], "--title", "Somebody")["state"] == "held"
     passed = ok("review", "approve", made["id"], "--as", "bob")
     assert (passed["state"], passed["title"], passed["url"] is not None) == ("open", "Somebody", True)
@@ -210,3 +213,49 @@ def test_an_identity_for_one_listing(house: Path) -> None:  # noqa: F811  # the 
     assert ok(*REQUEST, "--follow-up-of", made["id"], "--link-identities", "--audience", "public", stdin=TEXT)["state"] == "open"
     late = ok(*REQUEST, "--audience", "public", "--one-time", "--delay", "2-12h", stdin="Something else altogether.")
     assert (late["state"], late["url"]) == ("scheduled", None)
+
+
+def test_whoever_goes_where_a_listing_cannot_hears_where_it_can(house: Path) -> None:  # noqa: F811  # the fixture
+    made = ok(*REQUEST, "--audience", "public", stdin=TEXT)
+    assert ok("listing", "pause", made["url"])["state"] == "paused"
+    assert "it is paused already; nothing was done" in run("listing", "pause", made["id"]).stderr
+    refused = run("listing", "fulfil", made["id"])
+    assert (refused.exit_code, "`fedmatch listing reopen`" in refused.stderr) == (1, True)
+    ok("listing", "reopen", made["id"])
+    assert ok("listing", "fulfil", made["id"])["state"] == "fulfilled"
+    assert "`fedmatch listing post` asks anew" in run("listing", "renew", made["id"]).stderr
+    assert f"`fedmatch delete {made['url']} --as alice`" in run("listing", "withdraw", made["id"]).stderr
+
+
+def test_what_was_said_under_a_one_time_identity_is_found_again(house: Path) -> None:  # noqa: F811  # the fixture
+    hidden = ok(*REQUEST, "--audience", "network", "--one-time", stdin=TEXT)
+    waiting = ok(*REQUEST, "--audience", "network", "--one-time", "--delay", "6h", "--publish-anyway", stdin="Other words for it.")
+    named = ok(*REQUEST, "--audience", "network", "--publish-anyway", stdin="Words under the name.")
+    assert {one["id"] for one in ok("listing", "list", "--as", "alice", "--mine")} == {hidden["id"], waiting["id"], named["id"]}
+    # and whoever waits hears until when they can still think better of it
+    told = run("listing", "show", waiting["id"]).stdout
+    assert "leaves:" in told
+    assert ok("listing", "show", waiting["id"])["leaves"].endswith("Z")
+    assert ok("listing", "list", "--as", "bob", "--mine") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "says"),
+    [
+        (("listing", "search", "x", "--region", "Germany"), "--region Germany: not understood; write the two letters of a country"),
+        (("listing", "search", "x", "--until", "soon"), "--until soon: not understood; write a day, as in 2026-12-31"),
+        ((*REQUEST, "--skill", "Nonsense"), "the skills of LegalAid are AsylumLaw,"),
+        ((*REQUEST, "--on-behalf-of", "my brother"), "consent is missing; say why you may speak for them"),
+        ((*REQUEST, "--delay", "tomorrow"), "the delay is 'tomorrow'; write 0, 6h or 2-12h"),
+        (("respond", "1", "--as", "bob", "--text", "-", "--region", "Sweden"), "--region: 'Sweden' is no country; write its two letters, as in SE"),
+    ],
+)
+def test_an_option_that_means_nothing_names_itself_and_the_cure(house: Path, words: tuple[str, ...], says: str) -> None:  # noqa: F811  # the fixture
+    refused = run(*words, stdin=TEXT)
+    assert (refused.exit_code, says in refused.stderr) == (2, True), refused.stderr
+
+
+def test_answers_to_what_is_not_here_are_no_empty_list(house: Path) -> None:  # noqa: F811  # the fixture
+    made = ok(*REQUEST, stdin=TEXT)
+    assert ok("response", "list", "--as", "alice", "--listing", made["url"]) == []
+    assert "there is no request or offer banana here" in run("response", "list", "--as", "alice", "--listing", "banana").stderr

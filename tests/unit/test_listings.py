@@ -137,7 +137,7 @@ def test_until_is_a_day_or_a_moment(written: str | datetime | None, meant: datet
         ({"categories": ["LegalAdi"]}, "category", "did you mean LegalAid"),
         ({"categories": ["LegalAid", "Education", "Funding", "Relocation"]}, "category", "at most 3"),
         ({"skills": ["LegalAid"]}, "skill", "did you mean AsylumLaw"),
-        ({"skills": ["zzzzz"]}, "skill", "the fields of help are"),
+        ({"skills": ["zzzzz"]}, "skill", "the skills of Connectivity are VPNCircumvention"),
         ({"speaks": ["ar", "klingon"]}, "speaks", "ar,en"),
         ({"region": "Syria"}, "region", "two letters"),
         ({"urgency": "now"}, "urgency", "hours, days, weeks, anytime"),
