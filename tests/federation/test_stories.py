@@ -36,7 +36,7 @@ from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import vouches
 from schemas.objects import Need, VouchMethod
 from schemas.storage import Transaction
-from tests.fakepeer import PUBLIC, FakeActor
+from tests.fakepeer import PUBLIC, FakeActor, FakePeer
 from tests.friends import befriend
 from tests.knowledge import WHOEVER, Knowledge
 from tests.personalities import Mastodon
@@ -718,6 +718,60 @@ async def test_s9_there_are_more_every_day(world: World, knowledge: Knowledge) -
         text = f"canary-s9-private-{number}"
         assert knowledge.of(text) == ({"a"}, set(), set())
     assert nodeinfo.body == before.body, "no number of it grows"
+
+
+async def test_while_it_waits_fails_and_lies_dead_it_lies_in_nobodys_files(world: World, knowledge: Knowledge) -> None:
+    # Given two instances that trust each other, of which one is away when somebody asks
+    a, d = await sites(world, "a", "d")
+    await befriend(world, a, d, count=3)
+    knowledge.watch(a, d)
+    asker, helper = await world.person("asker@a"), await world.person("helper@d")
+    asked, answered, rotten = "canary-w-what-is-asked", "canary-w-what-is-answered", "canary-w-what-nobody-understands"
+    await d.stop()
+    request = await asker.listing("request", "A lawyer", asked, categories=["LegalAid"], audience="network", terms=EVERYBODY)
+    await world.settle()
+
+    # When its copy waits to leave and fails to, nobody's files hold it
+    assert knowledge.of(asked) == ({"a"}, set(), set())
+    await world.later(hours=2)
+    assert await a.count("delivery", "state = 'waiting' and attempts > 0") == 1
+    assert knowledge.of(asked) == ({"a"}, set(), set())
+    # Nor when it has arrived, and waits there
+    await d.start(worker=False)
+    knowledge.watch(d)
+    world.clock.move(days=1)
+    a.instance.wake("delivery")
+    await world.until(lambda: _waits(d))
+    assert knowledge.of(asked) == ({"a"}, set(), set()), "sealed, and opened by nobody yet"
+    d.work()
+    await world.later(hours=1)
+    assert await states(request, a, d) == ["open", "open"]
+    assert knowledge.of(asked) == ({"a", "d"}, set(), set())
+
+    # When the asker's instance is away for good, the answer waits, fails, and lies dead in the end
+    await a.stop()
+    await answer(helper, request.url, answered)
+    assert knowledge.of(answered) == ({"d"}, set(), set())
+    for _ in range(5):
+        await world.later(days=8)
+        assert knowledge.of(answered) == ({"d"}, set(), set())
+    assert await d.count("delivery", "state = 'dead'") > 0
+    assert await d.count("outgoing", "body is not null") == 0
+
+    # And what arrives and cannot be understood is given up without its words
+    await a.start()
+    knowledge.watch(a)
+    world.peers.append(peer := await FakePeer(world.clock.now).start())
+    sender = peer.actor("sender")
+    agreement = {"type": "Agreement", "content": rotten, "stipulates": {"type": "Commitment", "satisfies": {rotten: rotten}}}
+    note = sender.direct(f"<p>{rotten}</p>", asker.uri, f"@{asker.handle}", inReplyTo=request.url)
+    for activity in (sender.activity("Offer", agreement, to=[asker.uri]), sender.create(note | {"tag": rotten, "published": {rotten: rotten}})):
+        assert (await sender.send(activity, f"{asker.uri}/inbox")).status == 202
+    for _ in range(4):
+        await world.later(days=1)
+    assert await a.count("arrival", "body is not null") == 0
+    assert knowledge.disk(rotten) == knowledge.left(rotten) == set()
+    assert await answers_of(asker) == []
 
 
 async def _say_as_guest(guest: Person, host: Person, text: str) -> None:
