@@ -1,5 +1,6 @@
 """What is the same on every page? The templates in the reader's language, the links that keep it, the headers, and the style sheet."""
 
+import gzip
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
@@ -19,7 +20,10 @@ if TYPE_CHECKING:
 
 AGE_S: Final = 30
 """How long caches may keep a page: what is withdrawn is unreadable within a minute, in the caches of proxies too."""
-VARY: Final = "Accept, Accept-Language"
+VARY: Final = "Accept, Accept-Encoding, Accept-Language"
+PACKED_FROM: Final = 1_000
+"""Bytes from which on a page is sent compressed to whoever reads that: on a slow line the board in Arabic takes a sixth of the time."""
+PACKING: Final = 4
 
 
 @cache
@@ -53,6 +57,17 @@ def icon() -> bytes:
 def spoken() -> Spoken:
     """The language of the page that is being answered."""
     return language.asked(request.args.get("lang"), request.headers.get("Accept-Language", ""))
+
+
+def packed(response: Response, body: bytes) -> Response:
+    """The response with its `body` compressed (gzip), if whoever asks reads that and it is worth it.
+
+    Of pages that everybody may read, whose length gives nothing away: what holds a secret of the reader beside words of others is never compressed (BREACH).
+    """
+    if len(body) >= PACKED_FROM and language.reads_gzip(request.headers.get("Accept-Encoding", "")):
+        response.set_data(gzip.compress(body, PACKING, mtime=0))
+        response.headers["Content-Encoding"] = "gzip"
+    return response
 
 
 def link(path: str, said: Spoken, query: Mapping[str, str] | None = None) -> str:
@@ -112,7 +127,7 @@ class Frame:
             )
         )
         headers = {"Cache-Control": f"max-age={AGE_S}", "Vary": VARY, "Content-Language": said.code}
-        return Response(text, status, content_type="text/html; charset=utf-8", headers=headers)
+        return packed(Response(text, status, content_type="text/html; charset=utf-8", headers=headers), text.encode())
 
     def to(self, path: str) -> Response:
         """The way to another page of ours, in the language that was chosen."""
@@ -127,6 +142,7 @@ class Frame:
         said = spoken()
         text = _templates(said.code).get_template(template).render(instance=self.instance.config, said=said, **context)
         headers = {"Cache-Control": f"max-age={AGE_S}", "Vary": VARY, "Content-Language": said.code}
-        response = Response(text, content_type="application/atom+xml; charset=utf-8", headers=headers)
-        response.set_etag(sha256(text.encode()).hexdigest()[:32])
+        body = text.encode()
+        response = packed(Response(body, content_type="application/atom+xml; charset=utf-8", headers=headers), body)
+        response.set_etag(sha256(body).hexdigest()[:32], weak=True)  # the same words, compressed or not
         return response

@@ -6,6 +6,7 @@ in locale/<language>/LC_MESSAGES/fedmatch.po.
 
 import gettext
 import io
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache
@@ -71,21 +72,27 @@ class Spoken:
         return f"{self.number(number)}{'٪' if self.code in _DIGITS else '%'}"
 
 
+def _liked(accept: str) -> Iterator[tuple[float, int, str]]:
+    """The quality, place and name, in small letters, of everything in a header that says what a browser likes."""
+    for place, item in enumerate(accept[:LONGEST_ACCEPT].split(",")):
+        name, _, parameters = item.strip().partition(";")
+        try:
+            yield float(parameters.strip().removeprefix("q=") or 1), place, name.strip().lower()
+        except ValueError:
+            continue
+
+
 def asked(lang: str | None, accept: str) -> Spoken:
     """The language to answer in: the one named in the address if we offer it, else the first we offer of those in Accept-Language, else English."""
     if lang in OFFERED:
         return Spoken(lang, chosen=True)
-    liked: list[tuple[float, int, str]] = []
-    for place, item in enumerate(accept[:LONGEST_ACCEPT].split(",")):
-        tag, _, parameters = item.strip().partition(";")
-        try:
-            quality = float(parameters.strip().removeprefix("q=") or 1)
-        except ValueError:
-            continue
-        primary = tag.strip().lower().partition("-")[0]
-        if primary in OFFERED and 0 < quality <= 1:
-            liked.append((-quality, place, primary))
+    liked = [(-quality, place, primary) for quality, place, tag in _liked(accept) if (primary := tag.partition("-")[0]) in OFFERED and 0 < quality <= 1]
     return Spoken(min(liked)[2] if liked else "en")
+
+
+def reads_gzip(accept: str) -> bool:
+    """Whether an Accept-Encoding header takes gzip."""
+    return any(quality > 0 and coding in ("gzip", "x-gzip") for quality, _place, coding in _liked(accept))
 
 
 @cache

@@ -137,7 +137,9 @@ class Pages:
         @blueprint.get("/static/fedmatch.css")
         async def stylesheet() -> Response:
             # Its address changes with it, so that it may be kept.
-            return Response(frame.stylesheet()[0], content_type="text/css; charset=utf-8", headers={"Cache-Control": f"public, max-age={CSS_AGE_S}"})
+            headers = {"Cache-Control": f"public, max-age={CSS_AGE_S}", "Vary": "Accept-Encoding"}
+            text = frame.stylesheet()[0]
+            return frame.packed(Response(text, content_type="text/css; charset=utf-8", headers=headers), text)
 
         @blueprint.get("/static/icon.svg")
         async def icon() -> Response:

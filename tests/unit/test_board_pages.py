@@ -1,5 +1,6 @@
 """Does whoever clicks a link find their way, in their language? And does whoever types rubbish break nothing? The pages of the board, as a browser asks."""
 
+import gzip
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -307,6 +308,23 @@ async def test_the_style_sheet_may_be_kept_because_its_address_changes_with_it(h
     assert answer.headers["cache-control"] == "public, max-age=604800"
     assert (await ask(house, "/static/icon.svg")).headers["content-type"] == "image/svg+xml"
     assert (await ask(house, "/")).headers["cache-control"] == "max-age=30"
+
+
+async def test_a_slow_line_gets_pages_compressed(house: Instance) -> None:
+    await several(house)
+    for path in ("/board?lang=ar", "/nothing", "/board.atom", frame.stylesheet()[1]):
+        plain = await ask(house, path)
+        assert "Accept-Encoding" in plain.headers["vary"]
+        assert "content-encoding" not in plain.headers
+        for taken in ("gzip", "br, gzip;q=0.8", "GZIP"):
+            small = await ask(house, path, accept_encoding=taken)
+            assert (small.status, small.headers["content-encoding"], gzip.decompress(small.body)) == (plain.status, "gzip", plain.body)
+            assert small.headers["content-length"] == str(len(small.body))
+            assert small.headers.get("etag") == plain.headers.get("etag")
+        for refused in ("", "br", "identity", "gzip;q=0", "gzip;q=x", "*;q=0"):
+            assert (await ask(house, path, accept_encoding=refused)).body == plain.body
+    assert len((await ask(house, "/board?lang=ar", accept_encoding="gzip")).body) < 12_000
+    assert "content-encoding" not in (await ask(house, "/static/icon.svg", accept_encoding="gzip")).headers
 
 
 def test_days_and_numbers_read_as_people_write_them() -> None:
