@@ -1,7 +1,7 @@
 """Who sees what, where? Every kind of private and public thing, every kind of reader, every place where something can be read: one world, one table of policy.
 
-The tables below say what must be, written from what was promised and not from the code. What may not be seen answers as if it had never been there: the same
-status, the same headers, the same bytes as for a thing that is missing, for each reader and each place.
+What must be says the one table in tests/attacks/policy.py. What may not be seen answers as if it had never been there: the same status, the same headers, the
+same bytes as for a thing that is missing, for each reader and each place.
 """
 
 import re
@@ -14,93 +14,18 @@ import pytest_asyncio
 
 from actors import known, local, peers
 from actors.signatures import knock
-from fedmatch.board import conversations, listings, responses, review, search, social, timelines
+from fedmatch.board import conversations, listings, notifications, responses, review, saved, search, social, suggestions, timelines
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import vouches
 from schemas.storage import Transaction
 from tests.attacks.envelope import envelope
+from tests.attacks.policy import HERE, LISTINGS, PLAIN, POLICY, REMOTE, THERE, THINGS, UNPUBLISHED, House, expected
 from tests.fakepeer import AP, FakeActor
 from tests.friends import befriend
 from tests.wire import Answer, http
 from tests.world import Person, Site, World, open_world
 
 HTML = "text/html"
-
-# What there is, by name, and who may read it over HTTP: nobody, everybody, or the servers that it was addressed to.
-OVER_HTTP: dict[str, frozenset[str]] = {
-    "local": frozenset(),
-    "peers": frozenset(),
-    "network": frozenset(),
-    "withdrawn": frozenset(),
-    "draft": frozenset(),
-    "held": frozenset(),
-    "refused": frozenset(),
-    "scheduled": frozenset(),
-    "response": frozenset(),
-    "message": frozenset(),
-    "direct": frozenset({"follower"}),
-    "followers": frozenset({"follower"}),
-    "public": frozenset({"anonymous", "holder", "other peer", "follower", "stranger"}),
-}
-"""A blocked server reads nothing that it signs for, not even what is public."""
-
-@dataclass(frozen=True)
-class House:
-    """How the instance is run whose things are looked for, and whether their author approves followers by hand."""
-
-    database: str = "sqlite"
-    signed_only: bool = False
-    mode: str = "open"
-    locked: bool = False
-
-    @property
-    def signs(self) -> bool:
-        """Whether whoever reads has to say who they are; who speaks with some servers alone has to know which one asks."""
-        return self.signed_only or self.mode == "allowlist"
-
-    def may(self, reader: str, thing: str) -> bool:
-        """Whether a reader elsewhere may have a thing."""
-        if self.locked and thing == "followers":
-            return False  # nobody was let in
-        if (self.signs and reader == "anonymous") or (self.mode == "allowlist" and reader == "stranger"):
-            return False
-        return reader in OVER_HTTP[thing]
-
-    @property
-    def refusals(self) -> set[int]:
-        """How what may not be had is refused: 403 to servers that nothing is said to, 401 to who does not say who asks."""
-        return {401, 403, 404} if self.signs else {403, 404}
-
-
-REMOTE = ("anonymous", "holder", "other peer", "follower", "stranger", "blocked server")
-"""`holder` is a trusted peer that got a copy of `peers`, `other peer` one that did not; `follower` is on a known server, and `direct` is addressed to them."""
-
-NOT_PUBLIC = ("local", "peers", "network")
-UNPUBLISHED = ("held", "refused", "scheduled")
-LISTINGS = (*NOT_PUBLIC, *UNPUBLISHED, "public")
-
-HERE: dict[str, dict[str, str]] = {
-    # reader here -> what of a listing that is not public; of one that is not published yet; of a public one
-    "author": {"private": "full", "unpublished": "full", "public": "full"},
-    "staff": {"private": "full", "unpublished": "full", "public": "full"},
-    "helper": {"private": "coarse", "unpublished": "no", "public": "full"},
-    "unvouched": {"private": "no", "unpublished": "no", "public": "full"},
-    "member": {"private": "no", "unpublished": "no", "public": "full"},
-    "fan": {"private": "no", "unpublished": "no", "public": "full"},
-    "kept away": {"private": "no", "unpublished": "no", "public": "full"},
-}
-"""`helper` meets the floor and has opened nothing; `fan` follows the author without a vouch; the author blocks `kept away`, who would meet the floor."""
-
-THERE: dict[str, dict[str, str]] = {
-    # reader at a trusted peer -> what of each listing
-    "helper there": {"local": "no", "peers": "coarse", "network": "coarse"},
-    "unvouched there": {"local": "no", "peers": "no", "network": "no"},
-    "helper at the other peer": {"local": "no", "peers": "no", "network": "coarse"},
-}
-
-
-def kind_of(thing: str) -> str:
-    return "public" if thing == "public" else "unpublished" if thing in UNPUBLISHED else "private"
 
 
 @dataclass
@@ -114,7 +39,7 @@ class Scene:
     author: Person
     people: dict[str, Person]
     fakes: dict[str, FakeActor]
-    house: House = House()
+    house: House = PLAIN
     paths: dict[str, str] = field(default_factory=dict)
     """Where a thing would be, if it were anywhere."""
     ids: dict[str, str] = field(default_factory=dict)
@@ -133,7 +58,7 @@ class Scene:
         if reader in self.fakes:
             headers, _ = envelope(self.fakes[reader], url, None, self.world.clock.now(), method=method)
             return headers
-        site = self.b if reader == "holder" else self.c
+        site = {"holder": self.b, "other": self.c}[reader]
         instance = site.instance
         application = await instance.database.read(known.application)
         key = await instance.keys.private(instance, application.id)
@@ -146,7 +71,7 @@ async def scene(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Scene
         yield await _build(world)
 
 
-async def _build(world: World, house: House = House()) -> Scene:
+async def _build(world: World, house: House = PLAIN) -> Scene:
     changes = {"signed_only": "true" if house.signed_only else "false", "mode": f'"{house.mode}"'}
     a = await world.site("a", review='"newcomers"', database=house.database, **changes)
     b, c = await world.site("b"), await world.site("c")
@@ -154,20 +79,24 @@ async def _build(world: World, house: House = House()) -> Scene:
     await befriend(world, a, c, count=2)
     author = await world.person("author@a", locked=house.locked)
     people = {name: await world.person(f"reader{number}@a") for number, name in enumerate(HERE) if name != "author"} | {"author": author}
-    for number, (name, at) in enumerate((("helper there", b), ("unvouched there", b), ("helper at the other peer", c))):
-        people[name] = await world.person(f"reader{number}@{at.name}")
-    for name in ("helper", "kept away", "helper there", "helper at the other peer"):
+    for number, name in enumerate(THERE):
+        people[name] = await world.person(f"reader{number}@{name[-1]}")
+    for name in ("helper", "away", "helper@b", "helper@c"):
         await _vouch(people[name])
     await a.instance.database.write(local.set_role, a.instance, people["staff"].actor, "moderator")
     await a.instance.database.write(local.set_role, a.instance, people["member"].actor, "member")
     await people["fan"].follow(author.handle)
-    await social.block(a.instance, author.actor, people["kept away"].actor)
-    near, far = await world.peer(), await world.peer()
-    stranger_peer = await world.peer()
-    fakes = {"follower": near.actor("follower"), "stranger": stranger_peer.actor("stranger"), "blocked server": far.actor("enemy")}
-    await a.instance.database.write(peers.set_level, a.instance, near.host, "known", "test")
+    await social.block(a.instance, author.actor, people["away"].actor)
+    near, left, far, stranger_peer = [await world.peer() for _ in range(4)]
+    fakes = {"follower": near.actor("follower"), "former": left.actor("former"), "stranger": stranger_peer.actor("stranger"), "barred": far.actor("enemy")}
+    for one in (near, left):
+        await a.instance.database.write(peers.set_level, a.instance, one.host, "known", "test")
     await a.instance.trust.refresh(a.instance.database)
-    assert (await fakes["follower"].send(fakes["follower"].follow(author.uri), f"{author.uri}/inbox")).status == 202
+    for name in ("follower", "former"):
+        follow = fakes[name].follow(author.uri)
+        assert (await fakes[name].send(follow, f"{author.uri}/inbox")).status == 202
+    await world.settle()
+    assert (await fakes["former"].send(fakes["former"].activity("Undo", follow), f"{author.uri}/inbox")).status == 202
     await a.instance.database.write(peers.set_level, a.instance, far.host, "blocked", "test")
     await world.settle()
     scene = Scene(world, a, b, c, author, people, fakes, house)
@@ -319,7 +248,7 @@ LISTS = [
     ("/users/author/followers_synchronization", AP),
 ]
 
-ATTEMPTS = [(thing, reader) for thing in OVER_HTTP for reader in REMOTE]
+ATTEMPTS = [(thing, reader) for thing in THINGS for reader in REMOTE]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -331,7 +260,7 @@ async def test_what_may_not_be_seen_is_missing(scene: Scene, thing: str, reader:
 async def look_over_http(scene: Scene, thing: str, reader: str) -> None:
     """One cell: a thing, a reader elsewhere, every place where it might be."""
     path, canary = scene.paths[thing], scene.canary(thing).encode()
-    allowed = scene.house.may(reader, thing)
+    allowed = expected(scene.house, thing, reader, "http") == "full"
     if allowed:
         assert canary in (await scene.get(reader, path)).body, "we look at the right place"
     for place, suffix, accept in PLACES:
@@ -355,7 +284,7 @@ async def test_no_list_shows_more_than_what_is_public(scene: Scene, reader: str)
 
 async def look_at_lists(scene: Scene, reader: str) -> None:
     """Every list there is, for one reader elsewhere."""
-    unseen = [scene.canary(thing).encode() for thing in OVER_HTTP if thing != "public"]
+    unseen = [scene.canary(thing).encode() for thing in THINGS if thing != "public"]
     found = set()
     for path, accept in LISTS:
         for method in ("GET", "HEAD"):
@@ -363,13 +292,13 @@ async def look_at_lists(scene: Scene, reader: str) -> None:
             assert answer.status < 500, path
             whole = answer.body + repr(answer.headers).encode()
             assert not any(one in whole for one in unseen), path
-            for thing in (*NOT_PUBLIC, "withdrawn", "direct", "followers"):
+            for thing in ("local", "peers", "network", "withdrawn", "direct", "followers"):
                 assert scene.paths[thing].encode() not in whole, f"{path} names {thing}"
             assert not any(site.host.encode() in whole for site in (scene.b, scene.c)), f"{path} names a peer"
             if scene.canary("public").encode() in whole:
                 found.add(path)
-    expected = {"/", "/board", "/@author", "/board.atom", "/tags/legalaid"}
-    assert expected <= found or reader == "blocked server" or not scene.house.may(reader, "public"), "we look at the right places"
+    shows = {"/", "/board", "/@author", "/board.atom", "/tags/legalaid"}
+    assert shows <= found or expected(scene.house, "public", reader, "http") == "no", "we look at the right places"
 
 
 READERS_HERE = [(thing, reader) for thing in LISTINGS for reader in HERE]
@@ -397,18 +326,23 @@ async def test_who_finds_it_here(scene: Scene, thing: str, reader: str) -> None:
 
 async def look_here(scene: Scene, thing: str, reader: str) -> None:
     """One cell: a listing, somebody here, by its id, its address, what it is about and its words."""
-    person = scene.people[reader]
-    wanted = HERE[reader][kind_of(thing)]
-    if thing in ("held", "refused") and reader == "author":
-        wanted = "no"  # they are somebody else's
+    person, house = scene.people[reader], scene.house
     names = [scene.ids[thing], *([f"{scene.a.base}{scene.paths[thing]}"] if thing not in UNPUBLISHED else [])]
     for name in names:
-        assert view(scene, thing, await _found(scene.a, name, person)) == wanted, name
+        assert view(scene, thing, await _found(scene.a, name, person)) == expected(house, thing, reader, "find"), name
     # Search by what it is about, and by its words, which are no way to guess what one does not read
     about = await _searched(scene.a, person, search.Wanted(slugs=("LegalAid",)))
     by_words = await _searched(scene.a, person, search.Wanted(words=(scene.canary(thing).lower(),)))
-    assert (scene.ids[thing] in about) == (wanted != "no" and thing not in UNPUBLISHED)
-    assert (scene.ids[thing] in by_words) == (wanted == "full" and thing not in UNPUBLISHED)
+    assert (scene.ids[thing] in about) == (expected(house, thing, reader, "about") != "no")
+    assert (scene.ids[thing] in by_words) == (expected(house, thing, reader, "words") != "no")
+    # What fits a search that somebody keeps, what is suggested to them, and what they are told
+    instance = scene.a.instance
+    kept = await instance.database.read(saved.now, instance, person.actor, saved.asked(category="LegalAid"), 100)
+    assert (scene.ids[thing] in {str(one.id) for one in kept}) <= (expected(house, thing, reader, "about") != "no")
+    pairs = await instance.database.read(suggestions.of_reader, instance, person.actor)
+    assert scene.ids[thing] not in {str(one.request.id) for one in pairs} or expected(house, thing, reader, "about") != "no"
+    news = await instance.database.read(notifications.newest, instance, person.actor.id)
+    assert not any(scene.ids[thing] in one.about for one in news) or expected(house, thing, reader, "find") != "no"
 
 
 async def _searched(site: Site, person: Person, wanted: search.Wanted) -> list[str]:
@@ -418,7 +352,7 @@ async def _searched(site: Site, person: Person, wanted: search.Wanted) -> list[s
     return [str(one.id) for one in await site.instance.database.read(look)]
 
 
-READERS_THERE = [(thing, reader) for reader, policy in THERE.items() for thing in policy]
+READERS_THERE = [(thing, reader) for reader in THERE for thing in ("local", "peers", "network", "scheduled", "held", "public")]
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -431,24 +365,13 @@ async def look_there(scene: Scene, thing: str, reader: str) -> None:
     """One cell: a listing, somebody at a trusted peer."""
     person = scene.people[reader]
     found = await _found(person.site, f"{scene.a.base}{scene.paths[thing]}", person)
-    assert view(scene, thing, found) == THERE[reader][thing]
+    assert view(scene, thing, found) == expected(scene.house, thing, reader, "find")
     if found is not None:
-        assert str(found.id) not in await _searched(person.site, person, search.Wanted(words=(scene.canary(thing).lower(),)))
+        by_words = await _searched(person.site, person, search.Wanted(words=(scene.canary(thing).lower(),)))
+        assert (str(found.id) in by_words) == (expected(scene.house, thing, reader, "words") != "no")
 
 
-TIMELINES: dict[str, frozenset[str]] = {
-    "author": frozenset({"public", "direct", "followers"}),
-    "staff": frozenset({"public"}),
-    "helper": frozenset({"public"}),
-    "unvouched": frozenset({"public"}),
-    "member": frozenset({"public"}),
-    "fan": frozenset({"public", "followers"}),
-    "kept away": frozenset(),
-    # What is public goes to every trusted peer.
-    "helper there": frozenset({"public"}),
-    "helper at the other peer": frozenset({"public"}),
-}
-"""What stands at most on the home and public timelines of each."""
+TIMELINES = (*HERE, "helper@b", "helper@c")
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -466,13 +389,13 @@ async def look_at_timelines(scene: Scene, reader: str) -> None:
         *await instance.database.read(timelines.home, instance, person.actor, page),
         *await instance.database.read(timelines.public, instance, person.actor, page),
     ]
-    shown = {thing for thing in OVER_HTTP if any(scene.canary(thing) in entry.html for entry in entries)}
-    most = TIMELINES[reader] - {"followers"} if scene.house.locked and reader == "fan" else TIMELINES[reader]
-    assert shown <= most | ({"local", "peers", "network", "scheduled"} if reader == "author" else set())
+    shown = {thing for thing in THINGS if any(scene.canary(thing) in entry.html for entry in entries)}
+    most = {thing for thing in THINGS if reader in POLICY[thing] and expected(scene.house, thing, reader, "timeline") != "no"}
+    assert shown <= most
     assert (reader != "fan") or shown == most
     # What is everybody's list holds what is public and nothing else, on each instance
     everybody = {one.title for one in await instance.database.read(_newest, person.site)}
-    assert not any(scene.canary(thing) in title for thing in OVER_HTTP if thing != "public" for title in everybody)
+    assert not any(scene.canary(thing) in title for thing in THINGS if thing != "public" for title in everybody)
 
 
 async def _newest(tx: Transaction, site: Site) -> list[listings.Listing]:
