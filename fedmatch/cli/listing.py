@@ -54,7 +54,7 @@ ANEW = "It was posted anew: the old one was withdrawn from everybody who may hol
 @click.option("--kind", required=True, type=KIND)
 @click.option("--title", required=True, help="One line.")
 @click.option("--text", required=True, help="The whole of it; `-` reads standard input.")
-@click.option("--language", metavar="CODE", help="The language of title and text, as in ar, en, zh-Hans; without it, the one they seem to be in, or en.")
+@click.option("--language", metavar="CODE", help="The language of title and text, as in ar, en, zh-Hans; else what they seem to be in, as a terminal asks.")
 @click.option("--translation", nargs=3, multiple=True, metavar="CODE TITLE TEXT", help="Title and text in another language; may be given more than once.")
 @click.option("--category", required=True, multiple=True, metavar="SLUG", help="The field of help, as in LegalAid.")
 @click.option("--skill", multiple=True, metavar="SLUG", help="A skill, as in AsylumLaw; may be given more than once.")
@@ -123,6 +123,8 @@ def post(
     """Publish a request or an offer: to everybody, to trusted peers, or on this instance alone."""
     words = text_of(text)
     seems = None if language else _seems(title, words)
+    # A guess fills in what somebody sees and may change; where nobody sits it is told as one.
+    language = language or (click.prompt("Language of title and text", default=seems or "en", err=True) if interactive() and text != "-" else None)
     spoken = language or seems or "en"
 
     async def work(instance: "Instance") -> None:
@@ -187,7 +189,8 @@ def post(
         hint(window.warning if window is not None else None)
         hint(await instance.database.read(_kept_from, wishes, reach))
         hint(STAYS.format(id=made.id) if widen == "ask" else border.notice(instance) if reach == "public" else None)
-        hint(f"language: {seems}, as far as the words tell; --language says another" if seems else None)
+        if language is None:
+            hint(f"language: {spoken}, {'as far as the words tell' if seems else 'as nothing says another'}; --language says another")
         hint(await _leaves(instance, made))
         say(made.json(), made.url or f"{made.state}: {made.id}")
 

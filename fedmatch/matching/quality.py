@@ -72,15 +72,24 @@ def cases(requests: str, offers: str, qrels: str) -> Cases:
         raise BadCases("offers", 1, f"{both[0]!r} is the id of a request too; give each listing an id of its own")
     grades: dict[str, dict[str, int]] = {}
     unknown: set[str] = set()
+    said: dict[tuple[str, str], tuple[int, int]] = {}
+    again = 0
     for number, line in enumerate(qrels.removeprefix("\ufeff").splitlines(), 1):
         cells = [cell.strip() for cell in line.split("\t")] if "\t" in line else line.split()
         if not any(cells) or (number == 1 and cells[-1:] == ["grade"]):
             continue
         if len(cells) != 3 or not cells[2].isdecimal() or not cells[2].isascii() or int(cells[2]) > 10:
             raise BadCases("qrels", number, "write a request, an offer and a grade from 0 to 10, parted by tabs, as in R01<tab>O03<tab>2")
+        grade, before = int(cells[2]), said.get((cells[0], cells[1]))
+        if before is not None and before[0] != grade:
+            raise BadCases("qrels", number, f"{cells[0]} and {cells[1]} have grade {before[0]} in line {before[1]} and {grade} here; leave one line")
+        again += before is not None
+        said.setdefault((cells[0], cells[1]), (grade, number))
         unknown |= {cells[0]} - asked.keys() | {cells[1]} - offered.keys()
         if cells[0] in asked and cells[1] in offered:
-            grades.setdefault(cells[0], {})[cells[1]] = int(cells[2])
+            grades.setdefault(cells[0], {})[cells[1]] = grade
+    if again:
+        remarks.append(f"{again} judgements stand there more than once, always with the same grade.")
     if unknown:
         remarks.append(f"Left out judgements of {len(unknown)} ids that stand in no file: {_few(sorted(unknown))}.")
     if not any(grade for found in grades.values() for grade in found.values()):

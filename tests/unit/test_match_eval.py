@@ -60,14 +60,14 @@ def test_figures_are_those_of_the_books() -> None:
 
 def test_what_can_be_read_one_way_is_read_and_told() -> None:
     offer = {"id": "O", "text": "a room", "lang": "xx-nothing", "tags": ["Housing", "NoSuchSkill"], "region": "Atlantis", "speaks": ["en", "?"]}
-    found = quality.cases('\ufeff{"id": "R", "text": "a bed"}\n\n', json.dumps(offer), "request_id\toffer_id\tgrade\nR\tO\t2\nR\tO9\t1\n")
+    found = quality.cases('\ufeff{"id": "R", "text": "a bed"}\n\n', json.dumps(offer), "request_id\toffer_id\tgrade\nR\tO\t2\nR\tO9\t1\nR\tO\t2\n")
     (one,) = found.offers
     assert (one.language, one.region, one.speaks) == ("en", None, ("en",))
     assert "NoSuchSkill" not in one.tags
     assert found.requests[0].tags == ()
     assert found.grades == {"R": {"O": 2}}
     told = " ".join(found.remarks)
-    assert all(word in told for word in ("NoSuchSkill", "ATLANTIS", "O9", "?"))
+    assert all(word in told for word in ("NoSuchSkill", "ATLANTIS", "O9", "?", "1 judgements stand there more than once"))
 
 
 @pytest.mark.parametrize(
@@ -88,6 +88,7 @@ def test_what_can_be_read_one_way_is_read_and_told() -> None:
         ("qrels", "R01\tO03\n", "write a request, an offer and a grade"),
         ("qrels", "a\tb\t2\n", "of one set"),
         ("qrels", "R01\tO03\t-1\n", "grade from 0 to 10"),
+        ("qrels", "request\toffer\tgrade\nR01\tO03\t2\nR01\tO05\t1\nR01\tO03\t0\n", "qrels, line 4: R01 and O03 have grade 2 in line 2 and 0 here"),
     ],
 )
 def test_a_bad_file_is_told_with_its_line(tmp_path: Path, name: str, text: str, said: str) -> None:

@@ -1,0 +1,32 @@
+"""Is the language that words seem to be in only filled in, for somebody who may change it, and said where nobody sits?"""
+
+from pathlib import Path
+
+import pytest
+
+from fedmatch.cli import listing
+from tests.unit.test_cli_answers import house, logs_as_before, ok, run  # noqa: F401  # two of them are fixtures
+
+POST = ("listing", "post", "--as", "alice", "--kind", "request", "--audience", "local", "--category", "LegalAid", "--title", "Hilfe mit dem Asylverfahren")
+TEXT = "Wer kennt sich mit dem Asylrecht in Deutschland aus und kann uns beraten?"
+
+
+def test_a_script_is_told_and_takes_the_guess(house: Path) -> None:  # noqa: F811  # the fixture
+    result = run(*POST, "--text", TEXT)
+    assert "language: de, as far as the words tell; --language says another" in result.stderr
+    result = run(*POST, "--text", "?", "--title", "!")
+    assert "language: en, as nothing says another" in result.stderr
+    assert "language:" not in run(*POST, "--text", TEXT, "--language", "de").stderr
+
+
+def test_at_a_terminal_it_is_filled_in_and_may_be_changed(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811  # the fixture
+    monkeypatch.setattr(listing, "interactive", lambda: True)
+    asked = "Language of title and text [de]:"
+    for typed, language in (("\n", "de"), ("nl\n", "nl")):
+        result = run(*POST, "--text", TEXT, stdin=typed)
+        assert asked in result.stderr
+        assert "as far as the words tell" not in result.stderr, "it was confirmed"
+        assert result.exit_code == 0, result.output
+        assert language in {one["language"] for one in ok("listing", "list")}
+    assert asked not in run(*POST, "--text", TEXT, "--language", "de").stderr
+    assert run(*POST, "--text", "-", stdin=TEXT).stderr.count(asked) == 0, "what is read from standard input leaves nothing to ask with"
