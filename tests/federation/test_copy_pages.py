@@ -84,15 +84,16 @@ async def test_a_warning_stands_before_what_it_is_about(world: World) -> None:
     await world.settle()
     b = reader.site.instance
 
-    for code, warning in (("en", "Content warning: "), ("fa", "هشدار محتوا: ")):
-        # Then lists show the warning in its place, and its page has it folded away behind the warning, in no language of ours
+    for code, runs, warning in (("en", "ltr", "Content warning: "), ("fa", "rtl", "هشدار محتوا: ")):
+        # Then lists show the warning in its place, and its page has it folded away behind the warning: our words in our language, theirs in none of ours
         said = f'{warning}<bdi lang="">about &lt;prison&gt;</bdi>'
         board = await ask(b, f"/board?lang={code}")
         assert f'<p class="warning">{said}</p>' in board.text
         assert "kept" not in board.text
         page = await ask(b, f"/listings/{await copy_at(reader.site, note['id'])}?lang={code}")
         sound(page, b, code)
-        assert page.text.index(f"<summary>{said}</summary>") < page.text.index("How I was kept :cat:") < page.text.index("</details>")
+        order = [f'<summary lang="{code}" dir="{runs}">{said}</summary>', "How I was kept :cat:", "</details>"]
+        assert sorted(order, key=page.text.index) == order
         assert '<div class="version" lang="" dir="auto">' in page.text
         assert 'content="about &lt;prison&gt;"' in page.text, "a preview says no more"
         # and nothing of it is fetched by whoever reads
