@@ -1,4 +1,5 @@
-"""What do the servers that are out there take, show and refuse? Fake peers that judge as Mastodon, GoToSocial, Misskey, Lemmy, Takahe, snac and Hollo do.
+"""What do the servers that are out there take, show and refuse? Fake peers that judge as Mastodon, GoToSocial, Misskey, Lemmy, Pleroma, Mitra, Pixelfed,
+Takahe, snac and Hollo do. Of Pleroma, Mitra and Pixelfed little is written down: their rules are those few, and what everybody asks for.
 
 Every rule names the paragraph of protocol.md it comes from (docs/FEDERATION.md tells what follows from them for us). A personality reads our actors and
 activities by its own rules: what it shows its people stands in `shown`, what it turned away or silently dropped in `refused`, with the reason.
@@ -570,6 +571,63 @@ class Lemmy(Personality):
     )
 
 
+class Pleroma(Personality):
+    """2021: sections 2.1, 3.1, 6.1 and 6.6. It compares types as strings, and its validator rejects what it does not know."""
+
+    manner = Manner(
+        actor_rules=(has_context, is_an_actor, is_at_its_id, has_inbox, has_name, key_is_its_own),
+        taken=200,
+        types=frozenset({"Note", "Question", "Article", "Page", "Event", "Audio", "Video"}),  # 6.3, 6.4
+        quirks=(type_is_a_string,),
+    )
+
+    def audience(self, note: Document) -> str:
+        # 6.1: `directMessage` of litepub marks a direct message; without it the addresses say so.
+        return "direct" if note.get("directMessage") is True else super().audience(note)
+
+    def _create(self, activity: Document) -> None:
+        # 6.6: a list of types is rejected by its validator, whatever is in it.
+        note = activity["object"]
+        if isinstance(note, dict) and not isinstance(note.get("type"), str):
+            raise Drop(400, "the type of the object is no string")
+        super()._create(activity)
+
+
+class Mitra(Personality):
+    """4: sections 2.2, 3.3, 3.6 and 6.6. It understands Proposals; a Note with the members of one is a Note, as FEP-0837 permits."""
+
+    manner = Manner(
+        actor_rules=(has_context, is_an_actor, is_at_its_id, has_inbox, has_name, key_is_its_own),
+        schemes=("cavage", "rfc9421"),
+        proofs=True,
+        types=frozenset({"Note", "Question", "Article", "Page", "Event", "Image", "Video", "Audio"}),
+        quirks=(type_is_a_string,),
+    )
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.proposals: dict[str, Document] = {}
+
+    def _create(self, activity: Document) -> None:
+        note = activity["object"]
+        if isinstance(note, dict) and note.get("type") == "Proposal":
+            self.proposals[note["id"]] = note
+            return
+        super()._create(activity)
+
+
+class Pixelfed(Personality):
+    """0.12: sections 3.3 and 6.1. It reads draft-cavage alone."""
+
+    manner = Manner(
+        actor_rules=(names_activitystreams, is_an_actor, is_at_its_id, has_inbox, has_name, key_is_its_own, url_is_at_home),
+        confirms_handles=True,
+        taken=200,
+        types=frozenset({"Note", "Question"}),
+        quirks=(type_is_a_string,),
+    )
+
+
 class Takahe(Personality):
     """0.11: sections 13 and 14."""
 
@@ -634,5 +692,5 @@ class Hollo(Personality):
         return None if note.get("content") else super().language(note)
 
 
-ALL: tuple[type[Personality], ...] = (Mastodon, GoToSocial, Misskey, Lemmy, Takahe, Snac, Hollo)
+ALL: tuple[type[Personality], ...] = (Mastodon, GoToSocial, Misskey, Lemmy, Pleroma, Mitra, Pixelfed, Takahe, Snac, Hollo)
 """Everyone; the first four are the big ones."""

@@ -19,7 +19,7 @@ from schemas.objects import PUBLIC
 from schemas.reading import Iri
 from schemas.storage import Transaction
 from tests.fakepeer import AP, FakeActor
-from tests.personalities import ALL, Drop, GoToSocial, Hollo, Lemmy, Mastodon, Misskey, Personality, Snac, Takahe, listed
+from tests.personalities import ALL, Drop, GoToSocial, Hollo, Mastodon, Mitra, Personality, Snac, Takahe, listed
 from tests.wire import http
 from tests.world import Person, World, open_world
 
@@ -414,7 +414,7 @@ async def test_14_17_the_members_of_a_request_disturb_nobody(street: Street) -> 
     assert len(str(note)) < 64 * 1024
 
 
-@pytest.mark.parametrize("kind", [Mastodon, GoToSocial, Misskey, Lemmy, Takahe, Snac, Hollo])
+@pytest.mark.parametrize("kind", [one for one in ALL if one is not Mitra])
 async def test_a_personality_refuses_what_that_server_refuses(street: Street, kind: type[Personality]) -> None:
     """The judges are awake: a Note with `name`, `as:Public`, a Proposal and an author in a list are not shown as if nothing were."""
     peer = await kind(street.world.clock.now).start()
@@ -430,6 +430,23 @@ async def test_a_personality_refuses_what_that_server_refuses(street: Street, ki
     document = author.document()
     spoiled = {**document, "publicKey": {**document["publicKey"], "owner": "http://elsewhere.example/"}}
     assert any(rule(spoiled, author.id) for rule in kind.manner.actor_rules)
+
+
+async def test_who_understands_proposals_takes_one_and_shows_our_request_as_a_post(street: Street) -> None:
+    """6.6: Mitra keeps a Proposal and shows a Note with the members of one; Pleroma rejects a list of types, so that ours is a string."""
+    peer, pleroma = street.peers["Mitra"], street.peers["Pleroma"]
+    assert isinstance(peer, Mitra)
+    author = peer.actor("y")
+    proposal = author.create({**author.note("<p>y</p>"), "type": "Proposal"})
+    peer.judge(proposal)
+    assert list(peer.proposals) == [proposal["object"]["id"]]
+    assert proposal["object"]["id"] not in peer.shown
+    with pytest.raises(Drop, match="no string"):
+        pleroma.judge(author.create({**author.note("<p>y</p>"), "type": ["Note", "Proposal"]}))
+    request = await street.request(skills=["AsylumLaw"])
+    assert "A lawyer" in peer.shown[request.url].text
+    assert "A lawyer" in pleroma.shown[request.url].text
+    assert request.url not in peer.proposals
 
 
 def _amina(value: Any, uri: str) -> Any:

@@ -304,6 +304,28 @@ async def test_below_the_floor_nobody_answers(house: House) -> None:
     assert [one.tray for one in await of(instance, asker)] == ["vouched"]
 
 
+async def test_an_identity_that_ends_takes_nobody_new_and_keeps_whom_it_has(house: House) -> None:
+    # Given an identity with an answer, whose own time is over while what it asked still stands open
+    instance, _ = house
+    asker = await identities.make(instance, await person(instance, "amina"))
+    asked = await request(instance, asker, capacity=3)
+    first, second = await remote(instance, "first"), await remote(instance, "second")
+    await offer(instance, first, asked, asker)
+    assert await instance.database.read(identities.takes_contacts, asker.id)
+    await instance.database.write(identities.closed, instance, asker.id)
+    assert not await instance.database.read(identities.takes_contacts, asker.id)
+    # When somebody else answers
+    await offer(instance, second, asked, asker)
+    # Then they are told that it is closed, and nothing of theirs is kept; whom it has stays
+    assert await sent(instance, "Reject") == 1
+    (held,) = await of(instance, asker)
+    assert (held.words.helper, held.state) == (first.uri, "sent")
+    # And it takes others again once what it asked is open again
+    await instance.database.write(identities.reopened, instance, asker.id)
+    await offer(instance, second, asked, asker, 2)
+    assert {one.words.helper for one in await of(instance, asker)} == {first.uri, second.uri}
+
+
 @pytest.mark.parametrize("state", ["sent", "accepted", "completed"])
 async def test_when_a_vouch_ends_its_answers_are_weighed_again(house: House, state: str) -> None:
     instance, _ = house
