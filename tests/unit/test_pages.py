@@ -244,6 +244,18 @@ async def test_trouble_of_ours_is_503_and_comes_again(house: Instance, monkeypat
     assert page.headers["retry-after"]
 
 
+async def test_what_breaks_is_a_page_that_says_no_more_than_that(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def broken(*_: Any, **__: Any) -> Any:
+        raise RuntimeError("CANARY in the error")
+
+    monkeypatch.setattr(house.database, "read", broken)
+    page = await ask(house, "/board?lang=fa&words=CANARY")
+    assert (page.status, page.headers["cache-control"]) == (500, "no-store")
+    assert 'lang="fa" dir="rtl"' in page.text
+    assert "CANARY" not in page.text
+    harmless(page, house)
+
+
 @pytest.mark.parametrize(
     ("stated", "link"),
     [

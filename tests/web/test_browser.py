@@ -39,6 +39,17 @@ ASIDE = "document.documentElement.scrollWidth - document.documentElement.clientW
 SMALL = """[...document.querySelectorAll('nav a, .button, button, select, input:not([type=hidden])')].filter(one => {
   const box = one.getBoundingClientRect(); return box.height < 24 || box.width < 20 }).map(one => one.outerHTML)"""
 UNSEEN_FOCUS = "(() => { const one = document.querySelector('nav a'); one.focus({focusVisible: true}); return getComputedStyle(one).outlineStyle })()"
+FAINT = """(() => {
+  const parts = color => color.match(/[\\d.]+/g).map(Number), bright = color => { const [r, g, b] = color.slice(0, 3).map(part => {
+    part /= 255; return part <= 0.04045 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4 }); return 0.2126 * r + 0.7152 * g + 0.0722 * b };
+  const ground = one => { for (; one; one = one.parentElement) { const color = parts(getComputedStyle(one).backgroundColor);
+    if (color.length < 4 || color[3] > 0) return color } return [255, 255, 255] };
+  const ratio = (a, b) => (Math.max(a, b) + 0.05) / (Math.min(a, b) + 0.05);
+  return [...document.querySelectorAll('body *')].flatMap(one => [
+    ...([...one.childNodes].some(node => node.nodeType == 3 && node.data.trim()) ? [null] : []), ...(one.placeholder ? ['::placeholder'] : []),
+  ].filter(part => ratio(bright(parts(getComputedStyle(one, part).color)), bright(ground(one))) < 4.5).map(() => one.outerHTML.slice(0, 100)))
+})()"""
+"""Words that stand out from their ground by less than WCAG AA asks of small ones."""
 
 
 async def test_pages_in_a_real_browser(house: Instance) -> None:
@@ -61,6 +72,7 @@ async def test_pages_in_a_real_browser(house: Instance) -> None:
                 assert await tab.value("getComputedStyle(document.body).direction") == ("ltr" if code == "en" else "rtl"), at
                 assert await tab.value(SMALL) == [], at
                 assert await tab.value(UNSEEN_FOCUS) == "solid", at
+                assert await tab.value(FAINT) == [], at
         await tab.open(f"{base}{path}", width=360)
         assert await tab.value("[...document.querySelectorAll('.version')].map(one => getComputedStyle(one).direction)") == ["ltr", "rtl"]
         # The form goes to an address that can be passed on
