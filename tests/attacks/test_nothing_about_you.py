@@ -1,4 +1,4 @@
-"""What do we know about who asked? Nothing: no address and no user agent is written to any file or to the log."""
+"""What do we know about who asked? Nothing: no address, no user agent and no word that was looked for is written to any file or to the log."""
 
 import asyncio
 import json
@@ -15,6 +15,7 @@ from tests.world import World, grep, write_config
 
 AGENT = "Mozilla/5.0 (an agent like no other 5521)"
 ADDRESS = "203.0.113.77"
+WORDS = "cartographers-4417"
 
 
 @pytest.mark.parametrize("software", ["hypercorn", "uvicorn"])
@@ -35,6 +36,9 @@ async def test_neither_address_nor_user_agent_is_written_anywhere(world: World, 
         about = [("User-Agent", AGENT), ("X-Forwarded-For", ADDRESS), ("X-Forwarded-Proto", "http"), ("Forwarded", f"for={ADDRESS}")]
         for path in ("/users/amina", "/users/nobody", "/posts/1", "/.well-known/webfinger?resource=acct:amina", "/healthz", "/@amina", "/%00"):
             assert (await http("GET", f"{config.base_url}{path}", [*about, ("Accept", "*/*")])).status < 500
+        read = [*about, ("Accept", "text/html"), ("Accept-Language", "dv-MV, fa;q=0.5")]
+        for path in ("/", f"/board?words={WORDS}&sort=best", f"/board?region={WORDS}", f"/board.atom?words={WORDS}", f"/tags/{WORDS}", f"/{WORDS}", "/safety"):
+            assert (await http("GET", f"{config.base_url}{path}", read)).status < 500
         p1 = peer.actor("p1")
         for mode in ("cavage", "none", "broken:body"):
             body = json.dumps(p1.follow(uri)).encode()
@@ -44,7 +48,7 @@ async def test_neither_address_nor_user_agent_is_written_anywhere(world: World, 
     finally:
         server.send_signal(signal.SIGTERM)
         await asyncio.wait_for(server.wait(), 15)
-    # Then neither stands in any file, the log among them
+    # Then none of it stands in any file, the log among them
     assert log.stat().st_size > 0
-    for secret in (AGENT, "like no other 5521", ADDRESS):
+    for secret in (AGENT, "like no other 5521", ADDRESS, WORDS, "dv-MV"):
         assert grep(config.path.parent, secret) == []
