@@ -463,7 +463,7 @@ def _post_id(instance: "Instance", draft: Draft, published: int) -> int:
 
 
 async def due(instance: "Instance", key: str, _payload: bytes) -> None:
-    """The job: publishes a draft whose hour came. What cannot be published any more stays, and its author is told."""
+    """The job: publishes a draft whose hour came. What cannot be published any more is a draft that waits for its author, who is told."""
     try:
         await instance.database.write(_due, instance, int(key))
     except Locked:
@@ -492,7 +492,8 @@ async def _due(tx: Transaction, instance: "Instance", id: int) -> None:
 
 async def _missed(tx: Transaction, instance: "Instance", id: int) -> None:
     kept = await drafts.by_id(tx, instance, id)
-    if kept is not None:
+    if kept is not None and kept.state == "scheduled":
+        await drafts.keep(tx, instance, replace(kept, state=LISTING.move(kept.state, "draft"), publish_at=None))
         await notifications.tell(tx, instance, kept.actor_id, "listing.missed", id)
 
 
@@ -571,7 +572,8 @@ async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal
     usual = kept.draft.open_ended and (proposal.until, proposal.expires) == (None, kept.draft.proposal.expires)
     draft = replace(kept.draft, proposal=replace(proposal, status="open"), reason=None, open_ended=usual)
     await check(tx, instance, actor, draft)
-    fresh = replace(kept, state=LISTING.move(kept.state, "draft"), draft=draft, reviewed=False, publish_at=None)
+    state = kept.state if kept.state == "draft" else LISTING.move(kept.state, "draft")
+    fresh = replace(kept, state=state, draft=draft, reviewed=False, publish_at=None)
     return await submit(tx, instance, actor, fresh)
 
 

@@ -449,6 +449,9 @@ async def test_whose_time_is_over_before_its_review_is_told_so(world: World) -> 
     assert await amina.site.count("listing") == 0
     told = await amina.site.instance.database.read(notifications.newest, amina.site.instance, amina.actor.id)
     assert [one.kind for one in told] == ["listing.missed"]
+    # And it says no more that it will leave
+    (draft,) = await amina.site.instance.database.read(drafts.newest, amina.site.instance, actor_id=amina.actor.id)
+    assert (draft.id, draft.state) == (made.id, "draft")
     # And may give it a later end
     later = await amina.change(made, until=f"{world.clock.now() + timedelta(days=3):%Y-%m-%d}")
     await world.settle()
