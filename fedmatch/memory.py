@@ -25,7 +25,7 @@ async def handle(_error: MemoryError) -> NoReturn:
 
 
 def settle() -> None:
-    """Takes what the start made out of all later rounds of the garbage collector, for it stays: a round through all of it takes 70 ms, and nothing else is done.
+    """Takes what the start made out of all later rounds of the garbage collector, for it stays: a round through all of it takes 70 ms alone.
 
     `gc.unfreeze` gives it back.
     """

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from schemas.storage import Transaction
 
 
+MOST = 36
+"""Letters of a cell of `--self`: what stands in its three columns is whole sentences, and a terminal is not wide."""
+
+
 @click.command(cls=Command)
 @click.option("--peer", "host", metavar="HOST", help="Everything of ours that a seizure of that server would give away.")
 @click.option("--self", "own", is_flag=True, help="What this machine gives away: its disk alone, its disk with the key, itself as it runs.")
@@ -134,7 +138,7 @@ async def _self(instance: "Instance") -> None:
             ],
             "running": list(exposure.RUNNING),
         },
-        f"{table(heads, rows, empty='nothing')}\n\n{known}\nA running machine gives besides:\n{running}",
+        f"{table(heads, rows, empty='nothing', most=MOST)}\n\n{known}\nA running machine gives besides:\n{running}",
     )
 
 
@@ -175,6 +179,7 @@ async def _log(instance: "Instance", head: str | None) -> None:
             "false": list(checked.false),
             "shredded": checked.shredded,
             "found": checked.found,
+            "cut": checked.cut,
             "entries": [
                 {"number": one.number, "at": rfc3339(one.at), "action": one.action, "staff": one.staff, "about": one.about, "reason": one.reason}
                 for one in checked.entries
@@ -193,4 +198,7 @@ def _verdict(checked: "Checked") -> str:
         return f"The details of {', '.join(map(str, checked.false))} are NOT what was written then."
     if checked.found is False:
         return "The head you named is NOT in the chain: it was cut, or is another instance's."
-    return f"The chain holds; its head is {checked.head}."
+    if checked.cut:
+        return "The chain was CUT: the head that this instance showed to others last is not in it any more."
+    forgotten = f" Of {checked.shredded} nobody knows any more who did it and why." if checked.shredded else ""
+    return f"The chain holds; its head is {checked.head}.{forgotten}"

@@ -10,7 +10,9 @@ import os
 import sys
 from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 from pathlib import Path
+from textwrap import wrap
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 import click
@@ -116,14 +118,22 @@ def hint(text: str | None) -> None:
         click.echo(unseen.marked(text), err=True)
 
 
-def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str) -> str:
-    """Rows as aligned columns for people; `empty` if there are none."""
+def table(heads: Sequence[str], rows: Iterable[Sequence[str]], *, empty: str, most: int | None = None) -> str:
+    """Rows as aligned columns for people, cells of more than `most` letters on several lines; `empty` if there are none."""
     # A line feed in a cell would look like one more row.
     lines = [tuple(heads), *(tuple(" ".join(cell.split()) for cell in row) for row in rows)]
     if len(lines) == 1:
         return empty
+    if most is not None:
+        broken = [[wrap(cell, most) or [""] for cell in line] for line in lines]
+        lines = [cells for line in broken for cells in zip_longest(*line, fillvalue="")]
     widths = [max(len(line[place]) for line in lines) for place in range(len(heads))]
     return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def further(text: str) -> str:
+    """What somebody wrote, its further lines further in, so that none of them passes for a line of ours."""
+    return text.replace("\n", "\n      ")
 
 
 def text_of(value: str) -> str:

@@ -84,7 +84,9 @@ def add(host: str) -> None:
 
         try:
             one = await peering.add(instance, host)
-        except (peering.CannotPeer, BadUrl, ValueError) as error:
+        except BadUrl as error:
+            fail(f"{host!r} is no server ({error}); write its name alone, as in ngo.example")
+        except (peering.CannotPeer, ValueError) as error:
             _gave_up(error)
         terms = "\n".join(f"  {name}: {text}" for name, text in wire.terms(one.terms).items()) or "  (it says nothing of itself)"
         say(
@@ -317,8 +319,10 @@ def import_(file: str) -> None:
 
     try:
         text = sys.stdin.buffer.read().decode("utf-8") if file == "-" else Path(file).read_text(encoding="utf-8")
-    except (OSError, UnicodeDecodeError) as error:
-        fail(f"the list cannot be read: {error}")
+    except OSError as error:
+        fail(f"{file} cannot be read: {error.strerror}")
+    except UnicodeDecodeError:
+        fail(f"{file} is not UTF-8 text; save it as UTF-8, or send it through `iconv -t UTF-8`")
 
     async def work(instance: "Instance") -> None:
         try:

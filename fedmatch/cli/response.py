@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Command, Group, fail, hint, person, say, table, text_of, within
+from fedmatch.cli.house import Command, Group, fail, further, hint, person, say, table, text_of, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -120,12 +120,9 @@ def _cannot(error: "IllegalMove") -> str:
 def _line(value: "Json") -> str:
     """A value for people: what was said stands a message a line, its further lines further in, so that no message passes for two."""
     if isinstance(value, list):
-        return "".join(f"\n  {_further(' - '.join(str(part) for part in one.values()))}" if isinstance(one, dict) else f"{one} " for one in value)
-    return _further(str(value))
+        return "".join(f"\n  {further(' - '.join(str(part) for part in one.values()))}" if isinstance(one, dict) else f"{one} " for one in value)
+    return further(str(value))
 
-
-def _further(text: str) -> str:
-    return text.replace("\n", "\n      ")
 
 
 async def _find(tx: "Transaction", instance: "Instance", which: str, me: "Actor") -> "tuple[Response, Actor]":

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, Json, fail, say, staff, table, text_of, within
+from fedmatch.cli.house import Group, Json, fail, further, say, staff, table, text_of, within
 from fedmatch.cli.vouch import METHOD, somebody
 
 if TYPE_CHECKING:
@@ -45,7 +45,7 @@ def _missing(one: "Case") -> str:
 @vet.command("list")
 @click.option("--all", "every", is_flag=True, help="Also cases that ended.")
 def list_(every: bool) -> None:
-    """List the cases and what is missing in each."""
+    """List the cases, what is missing in each, and what was noted."""
     from fedmatch.safety import vetting
 
     async def work(instance: "Instance") -> None:
@@ -54,7 +54,8 @@ def list_(every: bool) -> None:
 
         found = await instance.database.read(read)
         rows = [(str(one.id), one.state, one.handle, one.taken_by, _missing(one)) for one in found]
-        say([_json(one) for one in found], table(("id", "state", "about", "taken by", "missing"), rows, empty="Nobody is being vetted."))
+        said = [f"\n{one.id} {note.step}, {note.by}: {further(note.text)}" for one in found for note in one.notes]
+        say([_json(one) for one in found], table(("id", "state", "about", "taken by", "missing"), rows, empty="Nobody is being vetted.") + "".join(said))
 
     within(work)
 

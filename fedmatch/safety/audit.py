@@ -72,6 +72,12 @@ from setting
 where setting.name = 'audit_head_day'
 """
 
+HEAD: Final = """
+select setting.value
+from setting
+where setting.name = 'audit_head'
+"""
+
 KEEP: Final = """
 insert into setting (name, value)
 values (:name, :value)
@@ -122,16 +128,20 @@ class Checked:
     shredded: int
     found: bool | None
     """Whether the head that was asked for is in the chain; None if none was asked for."""
+    cut: bool
+    """Whether the head that our Application's document showed last is in it no more."""
 
     @property
     def holds(self) -> bool:
-        return self.broken is None and not self.false and self.found is not False
+        return self.broken is None and not self.false and self.found is not False and not self.cut
 
 
 async def check(instance: "Instance", head: str | None = None) -> Checked:
-    """The log, every link of it verified; `head` (64 hexadecimal digits, from a peer) has to be one of them."""
+    """The log, every link of it verified; `head` (64 hexadecimal digits, from a peer) has to be one of them, and so has what we showed to others last."""
     entries: list[Entry] = []
     before, number, broken, false, shredded, found = START, 0, None, list[int](), 0, head is None
+    shown = await instance.database.read(_shown)
+    cut = shown is not None
     while rows := await instance.database.read(_some, number):
         for row in rows:
             expected = number + 1
@@ -142,6 +152,7 @@ async def check(instance: "Instance", head: str | None = None) -> Checked:
                 broken = number
             before = bytes(row["hash"])
             found = found or before.hex() == head
+            cut = cut and before.hex() != shown
             detail = _detail(instance, number, row["sealed"])
             if detail is None:
                 shredded += row["sealed"] is None
@@ -150,7 +161,12 @@ async def check(instance: "Instance", head: str | None = None) -> Checked:
                 detail = None
             said = json.loads(detail) if detail else {}
             entries.append(Entry(number, row["at"], row["action"], said.get("staff"), said.get("about"), said.get("reason")))
-    return Checked(tuple(entries), before.hex(), broken, tuple(false), shredded, None if head is None else found)
+    return Checked(tuple(entries), before.hex(), broken, tuple(false), shredded, None if head is None else found, cut)
+
+
+async def _shown(tx: Transaction) -> str | None:
+    row = await tx.one(HEAD)
+    return None if row is None else str(row["value"])
 
 
 async def _some(tx: Transaction, after: int) -> Sequence[Row]:

@@ -49,22 +49,26 @@ async def add(instance: "Instance", host: str, *, staff: str = audit.OPERATOR) -
     if name in known.ours(instance):
         raise CannotPeer(f"{name} is this instance itself")
     # Before the look: in mode allowlist nobody else may be fetched.
-    await instance.database.write(_let_in, instance, name)
+    stranger = await instance.database.write(_let_in, instance, name)
     await instance.trust.refresh(instance.database)
     document = await handshake.find(instance, name)
     if isinstance(document, FetchFailed):
+        if stranger:  # a name that was mistyped is nobody's place on the list
+            await instance.database.write(peers.forget, name)
         raise CannotPeer(f"the Application of {name} cannot be used: {document.why}. Is it a fedmatch instance, and running?")
     partner = await instance.database.write(_add, instance, document, staff)
     instance.wake("delivery")
     return partner
 
 
-async def _let_in(tx: Transaction, instance: "Instance", name: str) -> None:
+async def _let_in(tx: Transaction, instance: "Instance", name: str) -> bool:
+    """Puts a stranger on the list; False for whoever stands there already."""
     peer = await peers.find(tx, name)
     if peer is None:
         await peers.set_level(tx, instance, name, "known")
     elif peer.level == "blocked":
         raise CannotPeer(f"{name} is blocked; `fedmatch peers allow {name}` first")
+    return peer is None
 
 
 async def _add(tx: Transaction, instance: "Instance", document: ActorDocument, staff: str) -> Partner:

@@ -72,6 +72,8 @@ def read(text: str) -> list[Row]:
             name = hosts.host_name(cells["domain"])
         except hosts.BadUrl as error:
             raise BadList(f"line {number}: {cells['domain']!r} is no host ({error}); correct it, or take the line out") from None
+        if not set(name) & set(".:"):
+            raise BadList(f"line {number}: {name!r} is no whole name of a server, as in bad.example; is this a list of servers?")
         rows.append(_row(number, name, cells, allowed))
     return rows
 

@@ -1,6 +1,7 @@
 """Do the commands about trust say what they do, and refuse what cannot be?"""
 
 import json
+import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -142,3 +143,64 @@ def test_lists_of_servers_come_and_go(typed: Path) -> None:
     assert ok("peers", "list") == []
     actions = [one["action"] for one in ok("audit", "--log")["entries"]]
     assert actions == ["peer.level", "peer.remove"]
+
+
+def test_whoever_signs_off_reads_what_was_noted(typed: Path) -> None:
+    case = ok("vet", "take", "amina", "--as", "vera")["id"]
+    ok("vet", "note", case, "--as", "vera", "--step", "look", "--text", "-", given="a page of hers\nand a talk")
+    assert run("vet", "list").stdout.splitlines()[-2:] == [f"{case} look, vera: a page of hers", "      and a talk"]
+
+
+def test_a_name_that_answers_nothing_gets_no_place_on_the_list(typed: Path) -> None:
+    refused = run("peers", "add", "localhost:1")
+    assert (refused.exit_code, "connection refused" in refused.output) == (1, True)
+    assert ok("peers", "list") == []
+    # who stood there before still does
+    ok("peers", "block", "localhost:1")
+    assert run("peers", "add", "localhost:1").exit_code == 1
+    assert ok("peers", "allow", "localhost:1")["level"] == "known"
+    assert run("peers", "add", "localhost:1").exit_code == 1
+    assert [one["level"] for one in ok("peers", "list")] == ["known"]
+    assert "write its name alone" in run("peers", "add", "https://ngo.example/about").output
+
+
+def test_a_file_that_is_no_list_of_servers_decides_nothing(typed: Path) -> None:
+    refused = run("peers", "import", "-", given="Dear all\n")
+    assert (refused.exit_code, "line 2" in refused.output) == (1, True)
+    assert "is no whole name of a server" in run("peers", "import", "-", given="garbage\n").output
+    assert "missing.csv cannot be read: No such file" in run("peers", "import", "missing.csv").output
+    assert ok("peers", "list") == []
+
+
+def test_a_log_that_was_changed_by_hand_is_named(typed: Path) -> None:
+    for number in range(3):
+        ok("peers", "block", f"bad{number}.example", "--reason", "spam")
+    head = ok("audit", "--log")["head"]
+    database = typed / "data" / "fedmatch.db"
+
+    def after(*statements: str) -> Result:
+        before = database.read_bytes()
+        with sqlite3.connect(database) as disk:
+            for statement in statements:
+                assert disk.execute(statement).rowcount > 0
+        disk.close()
+        told = run("audit", "--log")
+        database.write_bytes(before)
+        return told
+
+    show = f"insert into setting (name, value) values ('audit_head', '{head}')"
+    assert after(show).exit_code == 0
+    changed = after("update audit set action = 'peer.add' where id = 2")
+    assert (changed.exit_code, "BROKEN at 2" in changed.output) == (1, True)
+    assert "BROKEN at 3" in after("delete from audit where id = 2").output
+    assert "The details of 3 are NOT" in after("update audit_detail set sealed = x'00' where audit_id = 3").output
+    # What was cut off at its end is a chain still; but others were shown more of it
+    assert "The chain was CUT" in after(show, "delete from audit where id = 3").output
+    assert "The chain was CUT" in after(show, "delete from audit").output
+    forgotten = after("delete from audit_detail where audit_id = 3")
+    assert (forgotten.exit_code, "Of 1 nobody knows" in forgotten.output) == (0, True)
+    assert run("audit", "--log").exit_code == 0
+
+
+def test_the_columns_of_a_seizure_fit_a_terminal(typed: Path) -> None:
+    assert max(len(line) for line in run("audit", "--self").stdout.splitlines()) <= 160
