@@ -321,10 +321,11 @@ async def _memory(tx: Transaction, instance: "Instance") -> Memory:
     return found
 
 
-async def not_yet(tx: Transaction, instance: "Instance") -> Sequence[Listing]:
-    """What is not public and not yet in the index of it, which fills after a start. Raises `actors.vault.Locked`."""
-    memory = await _memory(tx, instance)
-    live = await private.live(tx, instance)
+def not_yet(instance: "Instance", live: Sequence[Listing]) -> Sequence[Listing]:
+    """Which of `live`, all that is not public, are not yet in the index of it, which fills after a start."""
+    memory = instance.memory.get(NAME)
+    if not isinstance(memory, Memory):
+        return live
     return () if memory.done is live else [one for one in live if memory.held.get(one.id) is not one]
 
 

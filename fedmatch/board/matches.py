@@ -162,14 +162,8 @@ def ranked(gathered: Gathered, limit: int = LIMIT) -> list[Match]:
 
 
 async def found_aside(instance: "Instance", listing: Listing, *, limit: int = LIMIT, home: bool = False, without: frozenset[int] = frozenset()) -> list[Match]:
-    """The same outside of a transaction, ranked in a thread: where the database has none of its own, nobody waits for it.
-
-    What shares topics and what shares words is looked for side by side, which is a third of all that is to be done.
-    """
-    read = instance.database.read
-    async with asyncio.TaskGroup() as both:
-        topical, alike = both.create_task(read(_topical, instance, listing, home)), both.create_task(read(_alike, instance, listing))
-    gathered = await read(gather, instance, listing, engine="auto", home=home, without=without, shared=(topical.result(), alike.result()))
+    """The same outside of a transaction, ranked in a thread: where the database has none of its own, nobody waits for it."""
+    gathered = await instance.database.read(gather, instance, listing, engine="auto", home=home, without=without)
     return [] if gathered is None else await asyncio.to_thread(ranked, gathered, limit)
 
 
@@ -182,18 +176,13 @@ async def gather(
     reader: Actor | None = None,
     home: bool = False,
     without: frozenset[int] = frozenset(),
-    shared: tuple[Sequence[int], Sequence[int]] | None = None,
 ) -> Gathered | None:
-    """Candidates that nothing forbids, with what is known of each; None if the listing itself is not open.
-
-    `shared` is what `_topical` and `_alike` gave already, a moment ago: what is over since is left out here.
-    """
+    """Candidates that nothing forbids, with what is known of each; None if the listing itself is not open."""
     now = instance.clock.ms()
     if listings.state_at(listing, now) != "open" or not listing.url:
         return None
     other = _other(listing)
-    topical, alike = shared or (await _topical(tx, instance, listing, home), await _alike(tx, instance, listing))
-    candidates = await _candidates(tx, instance, listing, other, (*topical, *alike), engine=engine, home=home)
+    candidates = await _candidates(tx, instance, listing, other, engine=engine, home=home)
     ready = await index.gists_of(tx, instance, candidates)
     judge = Judge(instance, listing.actor_id)
     await judge.prepare(tx, [listing, *candidates])
@@ -228,31 +217,17 @@ def _other(listing: Listing) -> Purpose:
     return "offer" if listing.kind == "request" else "request"
 
 
-async def _topical(tx: Transaction, instance: "Instance", listing: Listing, home: bool) -> list[int]:
-    """What shares topics with this one: at most 200, and of what the index in memory does not hold yet as many again."""
-    abilities, fields = _slugs(listing)
-    ids = await index.about(tx, instance, _other(listing), (*abilities, *fields), BY_TAGS, here=home and not listing.local)
-    if instance.vault.locked:
-        return ids
-    late = [one for one in await index.not_yet(tx, instance) if one.kind == _other(listing) and one.state == "open" and one.url]
-    return [*ids, *_tagged_in_memory(abilities, fields, late)]
-
-
-async def _alike(tx: Transaction, instance: "Instance", listing: Listing) -> list[int]:
-    """What shares words with it: at most 100."""
-    return await index.alike(tx, instance, listing, _other(listing), BY_WORDS)
-
-
-async def _candidates(
-    tx: Transaction, instance: "Instance", listing: Listing, kind: Purpose, shared: Sequence[int], *, engine: Engine, home: bool
-) -> list[Listing]:
-    """Open listings of `kind` that share something with this one, those of `shared` and at most 100 by vectors; each once, and only these are read.
-
-    Where that is fewer than 200, the newest as well.
+async def _candidates(tx: Transaction, instance: "Instance", listing: Listing, kind: Purpose, *, engine: Engine, home: bool) -> list[Listing]:
+    """Open listings of `kind` that share something with this one: at most 200 by topics (and as many that the index in memory does not hold yet), 100 by
+    words, 100 by vectors; each once, and only these are read. Where that is fewer than 200, the newest as well.
     """
     # What was found to be one of those that are not public is opened already.
     live = () if instance.vault.locked else await private.live(tx, instance)
-    ids = dict.fromkeys(shared)
+    abilities, fields = _slugs(listing)
+    ids = dict.fromkeys(await index.about(tx, instance, kind, (*abilities, *fields), BY_TAGS, here=home and not listing.local))
+    late = (one for one in index.not_yet(instance, live) if one.kind == kind and one.state == "open" and one.url)
+    ids |= dict.fromkeys(_tagged_in_memory(abilities, fields, late))
+    ids |= dict.fromkeys(await index.alike(tx, instance, listing, kind, BY_WORDS))
     if engine == "auto":
         ids |= dict.fromkeys(await _near(tx, instance, listing, kind))
     if len(ids) < AT_LEAST:

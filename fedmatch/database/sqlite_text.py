@@ -357,7 +357,7 @@ class SqliteText:
         if not parts or not asked:
             return []
         fullest = max(parts, key=lambda row: min(int(row["texts"]), PART))
-        seen = {key: [int(row["id"]) for row in await self._having(tx, fullest["id"], key)] for key in asked}
+        seen = {key: await self._having(tx, fullest["id"], key) for key in asked}
         # Those that never occur in the sample come last: most occur nowhere.
         rare = sorted((key for key in asked if len(seen[key]) < COMMON), key=lambda key: (not seen[key], len(seen[key]), key))
         rare = rare or sorted(asked, key=lambda key: (len(seen[key]), key))
@@ -368,19 +368,16 @@ class SqliteText:
         for key in rare:
             weight = math.log(1 + whole / (0.5 + len(seen[key])))
             for row in parts:
-                ids = seen[key] if row["id"] == fullest["id"] else [int(one["id"]) for one in await self._having(tx, row["id"], key)]
+                ids = seen[key] if row["id"] == fullest["id"] else await self._having(tx, row["id"], key)
                 for text_id in ids:
                     weights[text_id] = weights.get(text_id, 0.0) + weight
         return top(weights, limit)
 
-    async def _having(self, tx: Transaction, part: int, key: int) -> list[Row]:
-        return list(
-            await tx.all(
-                f"select rowid as id from text_grams_{part} where text_grams_{part} match :key order by rowid desc limit :limit",
-                key=f'"{_key(key)}"',
-                limit=COMMON,
-            )
-        )
+    async def _having(self, tx: Transaction, part: int, key: int) -> list[int]:
+        """At most `COMMON` texts of a part with one gram, the newest."""
+        name = f"text_grams_{part}"
+        rows = await tx.all(f"select rowid as id from {name} where {name} match :key order by rowid desc limit :limit", key=f'"{key:x}"', limit=COMMON)
+        return [row[0] for row in rows]  # type: ignore[index]  # by place: thousands are read, and by its name each would be looked for
 
     async def clean(self, tx: Transaction) -> bool:
         gone = await tx.all(GONE)

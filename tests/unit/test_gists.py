@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from actors.instance import Instance
 from fedmatch import chores
-from fedmatch.board import gists, index, life, listings, matches, publish
+from fedmatch.board import gists, index, life, listings, matches, private, publish
 from fedmatch.board.listings import Listing
 from fedmatch.database import text
 from fedmatch.matching import gist, skills, terms
@@ -133,13 +133,34 @@ async def test_a_remote_offer_does_not_miss_the_one_here_behind_many_of_others(h
     arrived = replace(offer, local=False)
 
     async def candidates(tx: Transaction) -> list[Listing]:
-        shared = await matches._topical(tx, house, arrived, True)
-        return await matches._candidates(tx, house, arrived, "request", shared, engine="base", home=True)
+        return await matches._candidates(tx, house, arrived, "request", engine="base", home=True)
 
     assert [one.id for one in await house.database.read(candidates)] == [here.id]
     monkeypatch.setattr(matches, "BY_TAGS", 0)
     monkeypatch.setattr(matches, "AT_LEAST", 2)
     assert [one.id for one in await house.database.read(candidates)] == [here.id], "nor among the newest, where little is shared"
+
+
+@pytest.mark.parametrize("filled", [True, False])
+async def test_of_what_is_not_public_no_more_are_candidates_than_of_anything(house: Instance, monkeypatch: pytest.MonkeyPatch, filled: bool) -> None:
+    """Also while the index in memory fills, which it does one listing a call here."""
+    monkeypatch.setattr(matches, "BY_TAGS", 2)
+    monkeypatch.setattr(matches, "BY_WORDS", 1)
+    monkeypatch.setattr(matches, "AT_LEAST", 3)
+    asked = await say(house, REQUEST)
+    hidden = [await say(house, replace(LAWYER, title=f"Hidden {number}", skills=("AsylumLaw",)), audience="local") for number in range(9)]
+    if not filled:
+        monkeypatch.setattr(index, "CATCH_UP_S", 0.0)
+    house.memory.pop(index.NAME, None)
+
+    async def candidates(tx: Transaction) -> list[Listing]:
+        return await matches._candidates(tx, house, asked, "offer", engine="base", home=True)
+
+    found = [one.id for one in await house.database.read(candidates)]
+    assert 2 <= len(found) <= 2 + 2 + 1
+    assert set(found) <= {one.id for one in hidden}
+    if filled:
+        assert index.not_yet(house, await house.database.read(private.live, house)) == ()
 
 
 async def test_what_arrives_is_not_held_against_all_that_others_wrote(house: Instance) -> None:
