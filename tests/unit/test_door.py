@@ -366,7 +366,7 @@ RUBBISH = {
     "an empty object": b"{}",
     "10,000 brackets": b"[" * 10_000,
     "100,000 objects": b'{"a":' * 100_000,
-    "a body too deep": b'{"a":' * 51 + b"1" + b"}" * 51,
+    "a body too deep": b'{"a":' * 33 + b"1" + b"}" * 33,
     "doubled keys": b'{"type":"Create","type":"Delete"}',
     "doubled keys, one escaped": b'{"actor":"https://a.example/1","\\u0061ctor":"https://b.example/1"}',
     "NaN": b'{"type":"Like","n":NaN}',

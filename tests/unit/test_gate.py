@@ -109,9 +109,10 @@ def test_the_depth_is_counted_outside_strings_and_to_the_last_level() -> None:
     def nested(depth: int) -> bytes:
         return b'{"a":' + b"[" * (depth - 1) + b'"]]]]\\"]]"' + b"]" * (depth - 1) + b"}"
 
-    assert loads(nested(MOST_DEPTH))
+    assert MOST_DEPTH == 32
+    assert loads(nested(32))
     with pytest.raises(Unreadable, match="deeper"):
-        loads(nested(MOST_DEPTH + 1))
+        loads(nested(33))
     assert loads(b'{"a":"' + b"[{" * 1000 + b'"}')
     assert loads(b'{"a":[' + b",".join([b"[]"] * 1000) + b"]}")
 
@@ -142,6 +143,16 @@ def test_a_bomb_costs_little(body: bytes) -> None:
     with pytest.raises(Unreadable):
         loads(body)
     assert time.process_time() - began < 1
+
+
+def test_the_nodes_are_counted_outside_strings_and_to_the_last_one() -> None:
+    def listed(nodes: int) -> bytes:
+        # Two openings, and a comma before each member but the first.
+        return b'{"a":[' + b",".join([b'"[,{"'] * (nodes - 1)) + b"]}"
+
+    assert len(loads(listed(MOST_NODES))["a"]) == MOST_NODES - 1
+    with pytest.raises(Unreadable, match="nodes"):
+        loads(listed(MOST_NODES + 1))
 
 
 def test_ten_thousand_recipients_still_pass() -> None:
