@@ -16,6 +16,7 @@ from fedmatch.web import filters, frame
 from fedmatch.web.board import Listed
 from fedmatch.web.frame import Frame
 from fedmatch.web.language import Spoken, direction
+from fedmatch.web.listing import titled
 from schemas import vocabulary
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _entry(instance: "Instance", listing: Listing, said: Spoken) -> Entry:
     versions = [(listing.language, listing.title, listing.text), *((one.language, one.title, one.text) for one in listing.translations)]
     return Entry(
         url=_clean(listing.url),
-        title=_clean(listing.title),
+        title=_clean(titled(listing.title, listing, said)),
         language=listing.language or UNKNOWN,
         author=_clean(f"@{listing.author}"),
         author_url=f"{instance.config.base_url}/@{listing.author.partition('@')[0]}" if listing.local else None,
@@ -113,7 +114,7 @@ def _entry(instance: "Instance", listing: Listing, said: Spoken) -> Entry:
         updated=times.rfc3339(max(listing.updated or 0, listing.published)),
         terms=tuple((_clean(slug), _clean(vocabulary.label(slug, said.code))) for slug in dict.fromkeys((*listing.categories, *listing.skills))),
         warning=_clean(listing.warning or ""),
-        versions=tuple(Text(tag or UNKNOWN, direction(tag), _clean(title), _paragraphs(text)) for tag, title, text in versions),
+        versions=tuple(Text(tag or UNKNOWN, direction(tag), _clean(titled(title, listing, said)), _paragraphs(text)) for tag, title, text in versions),
     )
 
 

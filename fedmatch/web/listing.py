@@ -14,7 +14,7 @@ from fedmatch import times
 from fedmatch.board import listings, stories
 from fedmatch.board.listings import OPEN, Listing
 from fedmatch.board.stories import Story
-from fedmatch.web import frame
+from fedmatch.web import frame, language
 from fedmatch.web.actor import ActorView
 from fedmatch.web.frame import Frame
 from fedmatch.web.language import Spoken, direction
@@ -100,7 +100,13 @@ class ListingView:
 def view(instance: "Instance", listing: Listing, said: Spoken) -> ListingView:
     """A public listing in the words of a page in that language."""
     versions = tuple(
-        Version(tag or "", vocabulary.language_name(tag, said.code) if tag else "", direction(tag), title, html.sanitise(html.from_text(text)))
+        Version(
+            tag or "",
+            vocabulary.language_name(tag, said.code) if tag else "",
+            direction(tag),
+            titled(title, listing, said),
+            html.sanitise(html.from_text(text)),
+        )
         for tag, title, text in [(listing.language, listing.title, listing.text), *((one.language, one.title, one.text) for one in listing.translations)]
     )
     title, text, tongue = _in(listing, said)
@@ -113,7 +119,7 @@ def view(instance: "Instance", listing: Listing, said: Spoken) -> ListingView:
         kind=listing.kind,
         state=listing.state,
         open=listing.state == "open",
-        title=title,
+        title=titled(title, listing, said),
         short=shortened(listing.warning or text),
         warning=listing.warning,
         language=tongue or "",
@@ -138,6 +144,11 @@ def view(instance: "Instance", listing: Listing, said: Spoken) -> ListingView:
         date=date(times.moment(listing.published)),
         day=said.day(times.moment(listing.published)),
     )
+
+
+def titled(title: str, listing: Listing, said: Spoken) -> str:
+    """A title, or what it is where it has none: links and headings are never empty. Other servers let people offer a picture without a word."""
+    return title if title.strip() else language.translations(said.code).gettext("Request" if listing.kind == "request" else "Offer")
 
 
 def date(moment: datetime) -> str:

@@ -104,6 +104,26 @@ async def test_a_warning_stands_before_what_it_is_about(world: World) -> None:
     assert feed.index("Content warning: about &lt;prison&gt;") < feed.index("How I was kept")
 
 
+async def test_what_has_no_words_can_still_be_found_and_named(world: World) -> None:
+    # Given an offer of another server that is a picture and nothing else
+    reader, peer = await world.person("reader@b"), await world.peer()
+    market = peer.actor("market")
+    await reader.follow(market.handle)
+    await world.settle()
+    picture = {"type": "Document", "mediaType": "image/jpeg", "url": f"{peer.base}/1.jpg"}
+    note = market.note("", cc=[market.followers], purpose="offer", publishes={"type": "Intent"}, attachment=[picture])
+    assert (await market.send(market.create(note), f"{reader.site.base}/inbox")).status == 202
+    await world.settle()
+    b = reader.site.instance
+    path = f"/listings/{await copy_at(reader.site, note['id'])}"
+
+    # Then every link to it, its heading and its title in a feed say at least what it is
+    assert re.search(rf'<a href="{path}\?lang=fa">پیشنهاد</a>', (await ask(b, "/board?lang=fa")).text)
+    assert "<h1>Offer</h1>" in (await ask(b, path)).text
+    assert re.search(r'<a href="[^"]*" lang="" dir="auto">Offer</a>', (await ask(b, f"{path}/recommend")).text)
+    assert "<title>Offer</title>" in (await ask(b, "/board.atom")).text
+
+
 async def test_it_closes_and_goes_with_its_origin(world: World) -> None:
     amina, reader = await two(world)
     offer = await amina.listing("offer", "I know asylum law", "Ask me.", skills=["AsylumLaw"])
