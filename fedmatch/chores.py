@@ -10,7 +10,7 @@ from actors.vault import Locked
 from fedmatch.board import answers, identities, tags, topic_help, topics
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import audit, border, peering, retention, vouches
-from inbox import arrivals, moves, pins, replies, synchronise, threads
+from inbox import moves, pins, refetch, replies, synchronise, threads
 from outbox import departures, posts
 from schemas.crashpoint import crashpoint
 from schemas.storage import Transaction
@@ -33,7 +33,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
     return {
         "thread": threads.read,
         "replies": replies.read,
-        "refetch": arrivals.refetch,
+        "refetch": refetch.read,
         "featured": pins.read,
         "moved": moves.carry,
         "synchronise": synchronise.synchronise,

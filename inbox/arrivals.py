@@ -12,12 +12,11 @@ from typing import Final, Literal
 from actors import hosts
 from actors.instance import Instance
 from actors.signatures.request import Request
-from inbox import at_once, dereference, gate, verify
+from inbox import at_once, gate, verify
 from inbox.errors import Malformed
 from inbox.gate import Claim
 from inbox.verify import Sender, Verified
 from schemas.crashpoint import crashpoint
-from schemas.reading import Iri
 from schemas.storage import Conflict, Transaction
 
 UNVERIFIED_MOST: Final = 20_000
@@ -187,17 +186,6 @@ async def _write(tx: Transaction, instance: Instance, new: _New, sender: Sender 
     written = await tx.execute(INSERT, id=new.id, uri=new.uri, host_id=host_id, state=new.state, body=new.body, size=new.size, now=now)
     crashpoint("arrive:inserted")
     return Remembered.NEW if written else Remembered.KNOWN
-
-
-async def refetch(instance: Instance, key: str, _payload: bytes) -> None:
-    """The job `refetch`: an activity that somebody else carried here, read from its own origin and then an arrival like any other; nothing if it is not there.
-
-    Raises `Later` where another time may show it.
-    """
-    found = await dereference.activity(instance, Iri(key), dereference.budget(instance))
-    if found is not None:
-        verified, body = found
-        await remember_fetched(instance, verified, body)
 
 
 COUNTS: Final = """

@@ -88,11 +88,13 @@ async def _read(instance: Instance, id: Iri, document: Document | FetchFailed, s
     return Origin(note, author, original(document))
 
 
-async def look(instance: Instance, id: Iri, spending: Budget) -> Origin | Literal["gone"] | None:
-    """The same, or "gone" where the origin says that it was deleted. Raises `Later`."""
+async def look(instance: Instance, id: Iri, spending: Budget) -> Origin | Literal["gone", "missing"] | None:
+    """The same, or "gone" where the origin says that it was deleted, "missing" where it knows nothing of it (404). Raises `Later`."""
     document = await remote.fetch_document(instance, id, budget=spending)
     if isinstance(document, FetchFailed) and document.gone:
         return "gone"
+    if isinstance(document, FetchFailed) and document.kind == "missing":
+        return "missing"
     if not isinstance(document, FetchFailed) and "Tombstone" in types(document):
         return "gone"
     return await _read(instance, id, document, spending, None)

@@ -7,7 +7,7 @@ from actors.instance import Instance
 from schemas.storage import Transaction
 
 JobKind = Literal["refetch", "thread", "featured", "moved", "synchronise", "replies"]
-"""refetch: the activity with this id, from its own origin (inbox.arrivals). thread: the posts above one that arrived (inbox.dereference).
+"""refetch: what somebody else carried here, as its own origin shows it (inbox.refetch). thread: the posts above one that arrived (inbox.dereference).
 featured: the pins of an actor (inbox.pins). moved: the followers of an account that moved (inbox.moves). synchronise: FEP-8fcf (inbox.synchronise).
 replies: who answered a post that was fetched (inbox.replies)."""
 
@@ -29,6 +29,6 @@ on conflict (kind, key) where state = 'waiting' do nothing
 """
 
 
-async def ask(tx: Transaction, instance: Instance, kind: JobKind, key: str, payload: bytes = b"") -> None:
-    """Asks for a job, once however often it is asked while it waits. Call `instance.wake("job")` after the commit."""
-    await tx.execute(ASK, id=instance.ids.new(), kind=kind, key=key, payload=payload, now=instance.clock.ms())
+async def ask(tx: Transaction, instance: Instance, kind: JobKind, key: str, payload: bytes = b"", *, wait_ms: int = 0) -> None:
+    """Asks for a job in `wait_ms`, once however often it is asked while it waits. Call `instance.wake("job")` after the commit."""
+    await tx.execute(ASK, id=instance.ids.new(), kind=kind, key=key, payload=payload, now=instance.clock.ms() + wait_ms)

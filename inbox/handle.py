@@ -9,7 +9,7 @@ What it may do was proven before: `verified.actor` is the sender. What may be do
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import assert_never
+from typing import Literal, assert_never
 
 import structlog
 
@@ -94,7 +94,7 @@ async def prepare(instance: Instance, verified: Verified, activity: Activity) ->
             return Found(await dereference.post(instance, object, budget))
         case Announce(object=object, wraps="Update" | "Delete") if await instance.database.read(_passed_on, actor, object):
             seen = await dereference.look(instance, object, budget)
-            return Found(gone=True) if seen == "gone" else Found(seen)
+            return as_shown(seen)
         case Move():
             return Found(moved=await moves.looked_up(instance, actor, activity, budget))
         case _:
@@ -144,7 +144,7 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
         case Announce(wraps=None):
             return await reactions.boosted(tx, instance, actor, activity, found.post, verified.at)
         case Announce():
-            return await _wrapped(tx, instance, activity, found)
+            return await shown(tx, instance, activity.object, found)
         case Like() | EmojiReact():
             return await reactions.liked(tx, instance, actor, activity, verified.at)
         case Vote():
@@ -256,14 +256,19 @@ async def _delete(tx: Transaction, instance: Instance, actor: Actor, id: Iri, sa
             return NOTHING
 
 
-async def _wrapped(tx: Transaction, instance: Instance, announce: Announce, found: Found) -> Effects:
-    """What a group says about one of its posts (FEP-1b12): an edit or a deletion, as the post's own server shows it."""
-    held = await posts.by_uri(tx, announce.object)
+def as_shown(seen: Origin | Literal["gone", "missing"] | None) -> Found:
+    """What `dereference.look` saw, for `shown`: what is only missing may be hidden from us, and changes nothing."""
+    return Found(gone=seen == "gone") if isinstance(seen, str) else Found(seen)
+
+
+async def shown(tx: Transaction, instance: Instance, uri: Iri, found: Found) -> Effects:
+    """Makes a post we hold what its own server shows: an edit or a deletion that somebody else told of, a group (FEP-1b12) or whoever passed it on."""
+    held = await posts.by_uri(tx, uri)
     author = None if held is None or held.local else await known.by_id(tx, held.actor_id)
     if author is None:
         return NOTHING
     if found.gone:
-        return await _delete(tx, instance, author, announce.object)
+        return await _delete(tx, instance, author, uri)
     if found.post is None or found.post.author.id != author.id:
         return NOTHING
     return await _change(tx, instance, author, found.post.note, found.post.document)

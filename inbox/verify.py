@@ -71,7 +71,7 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """A valid signature by somebody other than the actor: only the id counts."""
+    """A valid signature by somebody other than the actor: only the id counts; of a Delete the id of what it deletes, for few servers show their Deletes."""
 
     id: Iri
     carrier: Sender
@@ -203,10 +203,11 @@ async def _judge(instance: Instance, carrier: Sender, said: Claim, document: Doc
     if owner is not None:
         return Verified(owner, document, "proof", body, carrier.host)
     # Its origin was compared with the actor's already, so asking there asks the right server; our own policy decides before we do.
+    asked = said.object if said.kind == "Delete" and said.object is not None and _at_home(said.object, said.actor) else said.id
     verdict = instance.trust.verdict(hosts.authority(said.id), "fetch")
     if not verdict.allowed:
         raise Refused(f"forwarded, and its origin: {verdict.why}")
-    return Forwarded(said.id, carrier)
+    return Forwarded(asked, carrier)
 
 
 async def _prover(instance: Instance, said: Claim, document: Document, body: bytes) -> Sender | None:

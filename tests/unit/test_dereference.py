@@ -11,7 +11,7 @@ import pytest
 from actors import follows, known
 from actors.known import Actor
 from actors.remote import Budget
-from inbox import arrivals, dereference, threads
+from inbox import dereference, refetch, threads
 from inbox.errors import Later
 from schemas.config import DevelopmentConfig
 from schemas.reading import Iri
@@ -142,7 +142,7 @@ async def test_what_was_carried_is_read_at_its_origin(house: House, peer: FakePe
     altered = {**create, "object": {**note, "content": "altered on the way"}}
     assert (await send(house, carol, altered)).status == 202
     [job] = await rows(house, "select kind, key from job")
-    await arrivals.refetch(house.instance, job["key"], b"")
+    await refetch.read(house.instance, job["key"], b"")
     await work(house)
     assert await posts(house) == {note["id"]: "the origin's words"}
     # And the genuine delivery that comes after it is known
@@ -155,18 +155,106 @@ async def test_what_its_origin_does_not_show_is_nothing(house: House, peer: Fake
     await follow(house, bo)
     create = bo.create(bo.note("x"))
     assert (await send(house, carol, create)).status == 202
-    await arrivals.refetch(house.instance, create["id"], b"")
+    await refetch.read(house.instance, create["id"], b"")
     # Nor is what the origin shows in somebody else's name
     forged = {**create, "id": f"{peer.base}/activities/forged", "actor": carol.id, "object": {**create["object"], "attributedTo": carol.id}}
     peer.documents["/activities/forged"] = forged
-    await arrivals.refetch(house.instance, forged["id"], b"")
+    await refetch.read(house.instance, forged["id"], b"")
     assert await rows(house, "select id from arrival") == []
+
+
+async def held_reply(house: House, peer: FakePeer) -> tuple[FakeActor, dict[str, Any]]:
+    """A public post of bo that came here by bo's own Create."""
+    bo = peer.actor("bo")
+    await follow(house, bo)
+    note = bo.note("first words")
+    assert (await send(house, bo, bo.create(note))).status == 202
+    await work(house)
+    assert await posts(house) == {note["id"]: "first words"}
+    return bo, note
+
+
+async def look_again(house: House) -> None:
+    """Does what waits of the jobs that ask an origin."""
+    now = house.clock.ms()
+    for job in await rows(house, "select id, key, payload from job where kind = 'refetch' and run_at <= :now", now=now):
+        await house.write(_strike, job["id"])
+        await refetch.read(house.instance, job["key"], job["payload"] or b"")
+
+
+async def _strike(tx, id: int) -> None:
+    await tx.execute("delete from job where id = :id", id=id)
+
+
+@pytest.mark.parametrize("how", ["#delete", "elsewhere"])
+@pytest.mark.parametrize("left", ["410", "a tombstone"])
+async def test_a_delete_that_others_carry_is_believed_as_far_as_the_origin_shows_it(house: House, peer: FakePeer, other: FakePeer, how: str, left: str) -> None:
+    bo, note = await held_reply(house, peer)
+    carol = other.actor("carol")
+    delete = bo.delete(note)
+    # Mastodon hangs its Deletes on the post, Pleroma gives them an id that it does not show
+    delete["id"] = f"{note['id']}#delete" if how == "#delete" else f"{peer.base}/activities/nowhere"
+    path = note["id"].removeprefix(peer.base)
+    peer.documents[path] = {"@context": "https://www.w3.org/ns/activitystreams", **note}
+    assert (await send(house, carol, delete)).status == 202
+    await look_again(house)
+    assert await posts(house) == {note["id"]: "first words"}, "its origin still shows it"
+    if left == "410":
+        peer.always(path, Reply(410))
+    else:
+        peer.documents[path] = {"@context": "https://www.w3.org/ns/activitystreams", "id": note["id"], "type": "Tombstone"}
+    assert (await send(house, carol, delete)).status == 202
+    await look_again(house)
+    assert await posts(house) == {}
+    assert len(await rows(house, "select uri from tombstone where uri = :uri", uri=note["id"])) == 1
+
+
+async def test_an_update_that_others_carry_is_what_the_origin_shows_now(house: House, peer: FakePeer, other: FakePeer) -> None:
+    bo, note = await held_reply(house, peer)
+    later = house.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")
+    house.clock.move(seconds=5)
+    edited = {**note, "content": "second words", "updated": house.clock.now().strftime("%Y-%m-%dT%H:%M:%SZ")}
+    peer.documents[note["id"].removeprefix(peer.base)] = {"@context": "https://www.w3.org/ns/activitystreams", **edited}
+    update = {**bo.create({**edited, "content": "altered on the way"}), "type": "Update", "id": f"{note['id']}#updates/{later}"}
+    assert (await send(house, other.actor("carol"), update)).status == 202
+    await look_again(house)
+    assert await posts(house) == {note["id"]: "second words"}
+
+
+async def test_a_post_that_is_missing_twice_a_day_apart_is_hidden_and_can_come_back(house: House, peer: FakePeer, other: FakePeer) -> None:
+    bo, note = await held_reply(house, peer)
+    peer.always(note["id"].removeprefix(peer.base), Reply(404))
+    delete = bo.delete(note)
+    for _ in range(2):
+        assert (await send(house, other.actor("carol"), delete)).status == 202
+        await look_again(house)
+    assert await posts(house) == {note["id"]: "first words"}, "one day it may be shown again"
+    house.clock.move(hours=23)
+    await look_again(house)
+    assert await posts(house) == {note["id"]: "first words"}
+    house.clock.move(hours=1, seconds=1)
+    await look_again(house)
+    assert await posts(house) == {}
+    assert await rows(house, "select uri from tombstone") == []
+
+
+async def test_a_private_post_is_not_judged_by_what_is_missing(house: House, peer: FakePeer, other: FakePeer) -> None:
+    bo = peer.actor("bo")
+    await follow(house, bo)
+    note = bo.note("for followers", to=[f"{bo.id}/followers"], cc=[])
+    assert (await send(house, bo, bo.create(note))).status == 202
+    await work(house)
+    peer.always(note["id"].removeprefix(peer.base), Reply(404))
+    assert (await send(house, other.actor("carol"), bo.delete(note))).status == 202
+    await look_again(house)
+    assert await rows(house, "select id from job where kind = 'refetch'") == []
+    assert len(await posts(house)) == 1
 
 
 async def test_an_origin_that_is_down_is_asked_later(house: House, peer: FakePeer) -> None:
     peer.always("/activities/1", Reply(503))
     with pytest.raises(Later):
-        await arrivals.refetch(house.instance, f"{peer.base}/activities/1", b"")
+        await refetch.read(house.instance, f"{peer.base}/activities/1", b"")
 
 
 async def test_a_boost_shows_what_its_origin_shows(house: House, peer: FakePeer, other: FakePeer) -> None:
