@@ -152,9 +152,18 @@ insert into response (id, state, side, tray, listing_hash, asker_hash, helper_ha
 values (:id, :state, :side, :tray, :listing_hash, :asker_hash, :helper_hash, :host_hash, :live_hash, :sealed, :now, :now, :ends_at)
 """
 
+# What is over goes 30 days after its end, whatever is noted of it then.
 UPDATE: Final = """
 update response
-set state = :state, tray = :tray, live_hash = :live_hash, sealed = :sealed, changed_at = :now
+set
+  changed_at = case
+    when state = :state and state in ('completed', 'failed', 'declined', 'withdrawn', 'released') then changed_at
+    else :now
+  end,
+  state = :state,
+  tray = :tray,
+  live_hash = :live_hash,
+  sealed = :sealed
 where id = :id
 """
 

@@ -10,6 +10,7 @@ import structlog
 from fedmatch import chores, times
 from fedmatch.board import listings, publish, topics
 from fedmatch.board.listings import Listing
+from fedmatch.safety import retention
 from schemas.listings import EXPIRES, LONGEST, Invalid
 from schemas.states import LISTING
 from schemas.storage import Transaction
@@ -177,6 +178,8 @@ async def expire(tx: Transaction, instance: "Instance", listing_id: int) -> None
         await publish.changed(tx, instance, listing_id, was=before)
     else:
         await topics.closed(tx, instance, found)
+        if found.confidential:
+            await retention.soon(tx, instance)
 
 
 async def move(tx: Transaction, instance: "Instance", listing: Listing, to: str, *, pause: str | None = None) -> None:

@@ -84,6 +84,19 @@ where response.id in (
 """
 
 
+# What was kept of its letters, so that the other server may fetch them, is some of its words.
+ENDED_LETTERS: Final = """
+delete from letter
+where letter.hash in (
+  select response_name.hash
+  from response_name
+  join response on response.id = response_name.response_id
+  where response.state in ('completed', 'failed', 'declined', 'withdrawn', 'released')
+    and response.changed_at < :before
+)
+"""
+
+
 async def soon(tx: Transaction, instance: "Instance") -> None:
     """Asks for a sweep now: something ended that is not to outlive its end."""
     await enqueue(tx, instance, "retention", "all", instance.clock.ms())
@@ -119,7 +132,9 @@ async def sweep(instance: "Instance", _key: str, _payload: bytes) -> None:
 
 async def _ended(tx: Transaction, instance: "Instance") -> int:
     """Answers that are over, with everything that was said under them: the rows of conversation, message and the rest hang on them."""
-    return await tx.execute(ENDED, before=instance.clock.ms() - KEPT_MS, limit=CHUNK)
+    before = instance.clock.ms() - KEPT_MS
+    await tx.execute(ENDED_LETTERS, before=before)
+    return await tx.execute(ENDED, before=before, limit=CHUNK)
 
 
 async def _again(tx: Transaction, instance: "Instance", wait_ms: int) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -10,13 +11,17 @@ from actors import hosts, known, local
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import life, listings, publish
+from fedmatch.board import answers, conversations, life, listings, publish, responses
+from fedmatch.board.answers import Response
+from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import retention
 from outbox import posts
 from schemas.objects import PUBLIC, ActorDocument, Note, Proposal
 from schemas.reading import Iri
 from schemas.storage import Transaction
 from tests import ready
+from tests.fakepeer import FakePeer
+from tests.friends import befriend
 from tests.world import Clock, World, write_config
 
 TEXT = "the roof of the small theatre"
@@ -155,3 +160,65 @@ async def test_it_comes_round_by_itself_and_leaves_no_byte(world: World) -> None
 
     # Then nothing of its text lies in any file
     assert world.grep(canary) == {}
+
+
+async def test_words_and_pair_go_30_days_after_completion_whatever_either_writes_then(world: World, peer: FakePeer) -> None:
+    # Given somebody on an ordinary server whose help is over
+    asker, helper = await world.person("asker@a"), peer.actor("helper")
+    site, instance = asker.site, asker.site.instance
+
+    async def answered() -> Response:
+        (held,) = await instance.database.read(answers.of_actor, instance, asker.actor)
+        return held
+
+    async def step(act: Any, *values: Any, **more: Any) -> None:
+        held = await answered()
+
+        async def body(tx: Transaction) -> None:
+            await act(tx, instance, asker.actor, held, *values, **more)
+
+        await instance.database.write(body)
+        instance.wake("delivery")
+        await world.settle()
+
+    asked = await asker.listing("request", "A lawyer", "Asylum.", skills=["AsylumLaw"])
+    first = helper.direct("<p>I know that law.</p>", asker.uri, f"@{asker.handle}", inReplyTo=asked.url)
+    assert (await helper.send(helper.create(first), f"{asker.uri}/inbox")).status == 202
+    await world.settle()
+    await step(responses.accept)
+    await step(responses.complete)
+
+    # When both write once more on the last day, the helper to somebody else as well
+    await world.later(days=29)
+    await step(conversations.say, "canary-late-thanks", readable_there=True)
+    named = [(asker.uri, f"@{asker.handle}"), ("https://else.example/u", "@u@else.example")]
+    mentions = [{"type": "Mention", "href": href, "name": name} for href, name in named]
+    last = helper.direct("<p>canary-late-welcome</p>", asker.uri, f"@{asker.handle}", inReplyTo=first["id"])
+    assert (await helper.send(helper.create(last | {"tag": mentions}), f"{asker.uri}/inbox")).status == 202
+    await world.settle()
+    assert (await answered()).words.flagged
+    assert await site.count("message") == 2
+    assert await site.count("letter") > 0
+
+    # Then all of it is gone the day after the next, also what was kept for the other server to fetch
+    await world.later(days=2)
+    await world.later(hours=2)
+    for table in ("response", "conversation", "message", "response_name", "letter"):
+        assert await site.count(table) == 0, table
+
+
+async def test_what_came_sealed_and_ends_while_nobody_says_so_goes_at_once(world: World) -> None:
+    # Given a request for trusted peers that lies at one of them, whose home is silent from then on
+    a, b = await world.site("a"), await world.site("b")
+    await befriend(world, a, b)
+    amina = await world.person("amina@a")
+    until = world.clock.now() + timedelta(days=3)
+    await amina.listing("request", "A roof", TEXT, categories=["LegalAid"], audience="network", terms=Terms(readers=Floor(0)), until=until)
+    await world.settle()
+    assert await b.count("listing") == 1
+    await a.stop()
+    # When its time is over, then nothing of it is left, without waiting for the next round
+    world.clock.move(days=3, hours=1)
+    b.instance.wake("job")
+    await world.settle()
+    assert await b.count("listing", "confidential = 1") == 0
