@@ -148,7 +148,10 @@ def view(instance: "Instance", listing: Listing, said: Spoken) -> ListingView:
 
 def titled(title: str, listing: Listing, said: Spoken) -> str:
     """A title, or what it is where it has none: links and headings are never empty. Other servers let people offer a picture without a word."""
-    return title if title.strip() else language.translations(said.code).gettext("Request" if listing.kind == "request" else "Offer")
+    if title.strip():
+        return title
+    ours = language.translations(said.code)
+    return ours.gettext("Request") if listing.kind == "request" else ours.gettext("Offer")
 
 
 def date(moment: datetime) -> str:
