@@ -200,6 +200,8 @@ async def test_an_undo_that_overtakes_its_follow_wins(world: World, by_id: bool)
     helper = (await world.peer()).actor("helper")
     await look_up(site, "legalaid")
     topic = f"{site.base}/users/legalaid"
+    now = world.clock.now()
+    helper.peer.now = lambda: now  # it comes later, and was not signed later
     said = helper.follow(topic)
     undo = helper.activity("Undo", said["id"] if by_id else said)
 
