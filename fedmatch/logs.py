@@ -61,10 +61,11 @@ def bare(_logger: object, _method: str, event: structlog.typing.EventDict) -> st
 def configure(config: Config, *, quiet: bool = False) -> None:
     """Sends every log line, ours and the libraries', to standard error in the configured format.
 
-    `quiet` is for commands beside a server: warnings and worse only. No access log exists anywhere. Exceptions are told without their words and variables,
+    `quiet` is for commands beside a server: errors only, for whoever types one can do nothing about a slow disk. No access log exists anywhere.
+    Exceptions are told without their words and variables,
     except that development mode shows their words.
     """
-    level = logging.WARNING if quiet else getattr(logging, config.log.level.upper())
+    level = logging.ERROR if quiet else getattr(logging, config.log.level.upper())
     stream = Enduring(sys.stderr)
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,

@@ -117,7 +117,7 @@ def _slug(field: str, word: str | None) -> str | None:
         slug = vocabulary.canonical(word)
         known_one = vocabulary.is_skill(slug) if field == "skill" else vocabulary.category(slug).slug == slug
     except vocabulary.UnknownSlug as error:
-        raise Invalid(field, f"is {word!r}, which is not in the taxonomy", str(error)) from None
+        raise Invalid(field, f"is {word!r}, which is not in the taxonomy", str(error).partition("; ")[2]) from None
     if not known_one:
         raise Invalid(field, f"is {word!r}, which is no {field}", "write a category as in LegalAid, or a skill as in AsylumLaw, each with its own option")
     return slug

@@ -196,14 +196,14 @@ def within(work: "Callable[[Instance], Awaitable[T]]") -> T:
         fail(str(error))
 
 
-async def person(instance: "Instance", name: str) -> "Actor":
-    """The active local actor called `name`; ends the command if there is none."""
+async def person(instance: "Instance", name: str, *, suspended: bool = False) -> "Actor":
+    """The active local actor called `name`, with `suspended` also one that is; ends the command if there is none."""
     from actors import known
 
     actor = await instance.database.read(known.by_name, name.removeprefix("@").lower())
     if actor is None or actor.kind == "Application":
         fail(f"there is no {name} here; `fedmatch user create {name}` makes one, `fedmatch user list` shows who is")
-    if actor.state != "active":
+    if actor.state != "active" and not (suspended and actor.state == "suspended"):
         fail(f"{name} is {actor.state} and can do nothing")
     return actor
 

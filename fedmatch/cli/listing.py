@@ -500,10 +500,10 @@ async def _home(instance: "Instance", one: "Listing") -> list[tuple[str, str]]:
 
 
 def _show(one: "Listing", more: list[tuple[str, str]], told: "Sequence[Story]" = ()) -> None:
-    form: dict[str, Json] = {**one.json(), "outcome": [dict(story.json()) for story in told]} | ({} if one.url else dict(more))
+    form: dict[str, Json] = {**one.json(), "outcome": [dict(story.json()) for story in told]} | ({} if one.url else dict(more))  # of a draft `more` is in it
     lines = [(name, _line(value)) for name, value in form.items() if name != "outcome" and value not in (None, [], "")]
     came = [("outcome", " - ".join((story.text, *story.credits))) for story in told]
-    whole = [*lines, *more, *came]
+    whole = [*lines, *(more if one.url else ()), *came]
     width = max(len(name) for name, _ in whole) + 2
     further = "\n" + " " * width  # so that no line of a text passes for a field
     say(form, "\n".join(f"{name + ':':<{width}}{value.replace(chr(10), further)}" for name, value in whole))
@@ -574,7 +574,7 @@ def edit(
             raise click.UsageError(str(error)) from None
         except publish.CannotPublish as error:
             fail(str(error))
-        say(changed.json(), f"Changed: {changed.url or changed.id}")
+        say(changed.json(), f"Changed: {changed.url or f'{changed.id}, {changed.state}'}")
 
     within(work)
 

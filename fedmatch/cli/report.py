@@ -9,6 +9,7 @@ from fedmatch.cli.house import Group, Json, fail, person, say, table, text_of, w
 if TYPE_CHECKING:
     from actors.instance import Instance
     from fedmatch.safety.reports import Report, State, Words
+    from schemas.states import IllegalMove
     from schemas.storage import Transaction
 
 
@@ -103,6 +104,13 @@ def _text(one: "Report", words: "Words") -> str:
     return "\n".join([*lines, *(["", f"Closed: {words.note}"] if words.note else [])])
 
 
+def _cannot(number: int, error: "IllegalMove") -> str:
+    """Why a report does not go where somebody wants it, and what does."""
+    if error.state == "closed":
+        return f"report {number} is closed already; `fedmatch report take {number} --undo` opens it again"
+    return f"report {number} is {error.state}; `fedmatch report take {number}` takes it"
+
+
 @report.command()
 @click.argument("number", metavar="ID", type=int)
 @click.option("--undo", is_flag=True, help="Hand it back, or open it again.")
@@ -114,8 +122,10 @@ def take(number: int, undo: bool) -> None:
     async def work(instance: "Instance") -> None:
         try:
             one = await instance.database.write(_take, instance, number, undo)
-        except (reports.NoReport, IllegalMove) as error:
+        except reports.NoReport as error:
             fail(str(error))
+        except IllegalMove as error:
+            fail(_cannot(number, error))
         say(_json(one), f"Report {one.id} is {one.state}.")
 
     async def _take(tx: "Transaction", instance: "Instance", number: int, undo: bool) -> "Report":
@@ -135,8 +145,10 @@ def close(number: int, note: str | None) -> None:
     async def work(instance: "Instance") -> None:
         try:
             one = await instance.database.write(reports.close, instance, number, note)
-        except (reports.NoReport, IllegalMove) as error:
+        except reports.NoReport as error:
             fail(str(error))
+        except IllegalMove as error:
+            fail(_cannot(number, error))
         say(_json(one), f"Report {one.id} is closed.")
 
     within(work)

@@ -120,9 +120,12 @@ def _cannot(error: "IllegalMove") -> str:
 def _line(value: "Json") -> str:
     """A value for people: what was said stands a message a line, its further lines further in, so that no message passes for two."""
     if isinstance(value, list):
-        return "".join(f"\n  {further(' - '.join(str(part) for part in one.values()))}" if isinstance(one, dict) else f"{one} " for one in value)
+        return "".join(f"\n  {further(' - '.join(_part(name, part) for name, part in one.items()))}" if isinstance(one, dict) else f"{one} " for one in value)
     return further(str(value))
 
+
+def _part(name: str, value: "Json") -> str:
+    return str(value) if name != "admitted" else "let in by both sides" if value else "waits for the other side"
 
 
 async def _find(tx: "Transaction", instance: "Instance", which: str, me: "Actor") -> "tuple[Response, Actor]":
@@ -301,7 +304,8 @@ def introduce(which: str, name: str, recipient: str | None, why: str, agree: int
         except (answers.CannotAnswer, crossing.CannotReach) as error:
             fail(str(error))
         instance.wake("delivery")
-        say([one.json() for one in found], table(("id", "state", "to"), [(str(one.id), one.state, one.to) for one in found], empty="Nobody was introduced."))
+        rows = [(str(one.id), one.state, one.to, one.why) for one in found]
+        say([one.json() for one in found], table(("id", "state", "to", "why"), rows, empty="Nobody was introduced."))
 
     within(work)
 

@@ -134,7 +134,7 @@ def suspend(name: str) -> None:
     from actors.instance import Instance
 
     async def work(instance: Instance) -> None:
-        actor = await person(instance, name)
+        actor = await person(instance, name, suspended=True)
         await instance.database.write(local.suspend, instance, actor)
         say(
             {"name": actor.username, "state": "suspended"},
@@ -156,7 +156,7 @@ def delete(name: str, now: bool) -> None:
     from fedmatch.board import deletion, identities
 
     async def work(instance: Instance) -> None:
-        actor = await person(instance, name)
+        actor = await person(instance, name, suspended=True)
         hidden = await instance.database.write(identities.leave_now, instance, actor) if now else await instance.database.read(_identities, instance, actor)
         await deletion.delete_person(instance, actor)
         instance.wake("job")

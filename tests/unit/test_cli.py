@@ -215,6 +215,20 @@ def test_people_are_created_listed_suspended_and_deleted(house: Path) -> None:
     assert "taken" in again.stderr
 
 
+def test_whoever_is_suspended_can_still_be_deleted(house: Path) -> None:
+    assert ok("user", "suspend", "bob")["state"] == ok("user", "suspend", "bob")["state"] == "suspended"
+    assert run("post", "words", "--as", "bob").exit_code == 1
+    assert ok("user", "delete", "bob") == {"name": "bob", "state": "gone"}
+    assert "bob is gone" in run("user", "suspend", "bob").stderr
+
+
+def test_a_report_that_is_closed_says_how_to_open_it(house: Path) -> None:
+    made = ok("report", "send", "bob", "--as", "alice", "--text", "rude")["id"]
+    assert ok("report", "close", made)["state"] == "closed"
+    assert f"`fedmatch report take {made} --undo` opens it again" in run("report", "close", made).stderr
+    assert ok("report", "take", made, "--undo")["state"] == "open"
+
+
 @pytest.mark.parametrize("name", ["", "a b", "x" * 31, "ünïcode", "../up", "admin"])
 def test_a_name_nobody_can_have_is_a_failure_with_a_reason(house: Path, name: str) -> None:
     result = run("user", "create", name)

@@ -167,7 +167,7 @@ def test_what_is_held_is_approved_or_rejected(house: Path) -> None:  # noqa: F81
     assert ok("review", "reject", made["id"], "--reason", "leave the name out", "--as", "bob")["state"] == "refused"
     # Its author reads why
     assert ok("listing", "show", made["id"])["reason"] == "leave the name out"
-    assert "reason:     leave the name out" in run("listing", "show", made["id"]).stdout
+    assert run("listing", "show", made["id"]).stdout.count("reason:     leave the name out") == 1
     assert ok("listing", "edit", made["id"], "--title", "Somebody")["state"] == "held"
     passed = ok("review", "approve", made["id"], "--as", "bob")
     assert (passed["state"], passed["title"], passed["url"] is not None) == ("open", "Somebody", True)
