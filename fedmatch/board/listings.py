@@ -427,6 +427,7 @@ async def _one(tx: Transaction, instance: "Instance", row: Row | None) -> Listin
     return None if row is None else (await from_rows(tx, instance, [row]))[0]
 
 
+# What is closed goes 30 days after that, however often it is edited then.
 INSERT: Final = """
 insert into listing (post_id, kind, state, audience, title, text, sealed, language, region, urgency, until, expires_at, more, confidential, revision,
   created_at, changed_at)
@@ -434,7 +435,11 @@ values (:post_id, :kind, :state, :audience, :title, :text, :sealed, :language, :
 on conflict (post_id) do update
 set kind = excluded.kind, state = excluded.state, audience = excluded.audience, title = excluded.title, text = excluded.text, sealed = excluded.sealed,
   language = excluded.language, region = excluded.region, urgency = excluded.urgency, until = excluded.until, expires_at = excluded.expires_at,
-  more = excluded.more, revision = listing.revision + 1, changed_at = excluded.changed_at
+  more = excluded.more, revision = listing.revision + 1,
+  changed_at = case
+    when listing.state = excluded.state and listing.state in ('fulfilled', 'expired', 'withdrawn') then listing.changed_at
+    else excluded.changed_at
+  end
 """
 
 DELETE_TAGS: Final = """

@@ -222,3 +222,26 @@ async def test_what_came_sealed_and_ends_while_nobody_says_so_goes_at_once(world
     b.instance.wake("job")
     await world.settle()
     assert await b.count("listing", "confidential = 1") == 0
+
+
+async def test_an_edit_of_what_closed_does_not_put_its_end_off(world: World) -> None:
+    # Given a public request that is fulfilled, here and at a peer, and edited 20 days later
+    a, b = await world.site("a"), await world.site("b")
+    await befriend(world, a, b)
+    amina = await world.person("amina@a")
+    made = await amina.listing("request", "A roof", TEXT, categories=["LegalAid"])
+    await a.instance.database.write(life.fulfil, a.instance, made.id)
+    await world.later(minutes=1)
+    assert await b.count("listing", "state = 'fulfilled'") == 1
+    await world.later(days=20)
+    await amina.change(made, title="Two roofs")
+    await world.settle()
+    assert [one["title"] for one in await b.listings()] == ["Two roofs"]
+    # Then it goes 30 days after it closed, at the peer too, though nobody tells it to
+    await a.stop()
+    await world.later(days=11)
+    await world.later(hours=2)
+    assert await b.count("listing") == 0
+    await a.start()
+    await world.later(hours=2)
+    assert await a.count("listing") == 0
