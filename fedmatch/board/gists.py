@@ -48,8 +48,9 @@ where id = :id
 _SLUGS: Final = ", ".join(f":s{number}" for number in range(MOST_SLUGS))
 _IDS: Final = ", ".join(f":i{number}" for number in range(CHUNK))
 
+# A sum of bigint would be numeric on PostgreSQL, which orders twenty thousand of them a quarter slower.
 ABOUT: Final = f"""
-select text_topic.id, sum(text_topic.weight) as shared
+select text_topic.id, sum(cast(text_topic.weight as integer)) as shared
 from text_topic
 where text_topic.side = :side
   and text_topic.slug in ({_SLUGS})
