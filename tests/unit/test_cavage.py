@@ -7,8 +7,10 @@ from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 
+import apsig.draft
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
+from cryptography.hazmat.primitives.serialization import load_pem_public_key
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -62,6 +64,62 @@ def check(
     if method == "POST":
         cavage.check_digest(headers, body)
     return cavage.verify(key, signature, method, raw_path, headers)
+
+
+PUBLISHED_KEY = b"""-----BEGIN PUBLIC KEY-----
+MIGfMA0GCSqGSIb3DQEBAQUAA4GNADCBiQKBgQDCFENGw33yGihy92pDjZQhl0C3
+6rPJj+CvfSC8+q28hxA161QFNUd13wuCTUcq0Qd2qsBe/2hFyc2DCJJg0h1L78+6
+Z4UMR7EOcpfdUE9Hf3m/hs+FUR45uBJeDK1HSFHD8bHKD6kv8FPGfJTotc+2xjJw
+oYi+1hqp1fIekaxsyQIDAQAB
+-----END PUBLIC KEY-----
+"""
+PUBLISHED_BODY = b'{"hello": "world"}'
+# What the draft prints, appendix C: the default, the basic and (up to draft 10, before `(created)`) all headers.
+PUBLISHED = {
+    "default": (
+        "",
+        "SjWJWbWN7i0wzBvtPl8rbASWz5xQW6mcJmn+ibttBqtifLN7Sazz6m79cNfwwb8DMJ5cou1s7uEGKKCs+FLEEaDV5lp7q25WqS+lavg7T8hc0GppauB6hbgEKTwblDHY"
+        "GEtbGmtdHgVCk9SuS13F0hZ8FD0k/5OxEPXe5WozsbM=",
+    ),
+    "basic": (
+        "(request-target) host date",
+        "qdx+H7PHHDZgy4y/Ahn9Tny9V3GP6YgBPyUXMmoxWtLbHpUnXS2mg2+SbrQDMCJypxBLSPQR2aAjn7ndmw2iicw3HMbe8VfEdKFYRqzic+efkb3nndiv/x1xSHDJWeSW"
+        "kx3ButlYSuBskLu6kd9Fswtemr3lgdDEmn04swr2Os0=",
+    ),
+    "all headers": (
+        "(request-target) host date content-type digest content-length",
+        "vSdrb+dS3EceC9bcwHSo4MlyKS59iFIrhgYkz8+oVLEEzmYZZvRs8rgOp+63LEM3v+MFHB32NfpB2bEKBIvB1q52LaEUHFv120V01IL+TAD48XaERZFukWgHoBTLMhYS"
+        "2Gb51gWxpeIq8knRmPnYePbF5MOkR0Zkly4zKH7s1dE=",
+    ),
+}
+
+
+@pytest.mark.parametrize(("names", "value"), PUBLISHED.values(), ids=PUBLISHED)
+def test_the_published_signatures_verify_over_what_was_published_and_nothing_else(names: str, value: str) -> None:
+    stated = f'headers="{names}",' if names else ""
+    published = {
+        "Host": "example.com", "Date": "Sun, 05 Jan 2014 21:31:40 GMT", "Content-Type": "application/json", "Content-Length": "18",
+        "Digest": "SHA-256=X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=",
+    }  # fmt: skip
+    loaded = load_pem_public_key(PUBLISHED_KEY)
+    assert isinstance(loaded, rsa.RSAPublicKey)
+    # Of 1,024 bits: as an actor's key it would be refused (test_keys)
+    key = PublicKey(KEY_ID, 1, ACTOR, "peer.example", "rsa", loaded)
+    headers, path = cavage.joined(lines(published)), b"/foo?param=value&pet=dog"
+    signature = cavage.parse(f'keyId="Test",algorithm="rsa-sha256",{stated}signature="{value}"')
+    cavage.check_digest(headers, PUBLISHED_BODY)
+    assert cavage.verify(key, signature, "POST", path, headers)
+    assert not cavage.verify(key, signature, "POST", path, {**headers, b"date": b"Sun, 05 Jan 2014 21:31:41 GMT"})
+    assert not names or not cavage.verify(key, signature, "POST", b"/foo", headers)
+
+
+def test_somebody_elses_code_reads_what_we_sign() -> None:
+    now = datetime.now(UTC)  # that code asks the clock itself
+    sent = cavage.sign(PRIVATE, "POST", "https://ours.example/inbox", {"Content-Type": "application/activity+json"}, BODY, now)
+    reader = apsig.draft.Verifier(RSA.public_key(), "POST", "https://ours.example/inbox", sent, BODY, clock_skew=3600)
+    assert reader.verify(raise_on_fail=True) == KEY_ID
+    for changed in ({"Content-Type": "text/html"}, {"Host": "other.example"}):
+        assert apsig.draft.Verifier(RSA.public_key(), "POST", "https://ours.example/inbox", {**sent, **changed}, BODY, clock_skew=3600).verify() is None
 
 
 PEERS = {

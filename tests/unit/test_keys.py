@@ -55,6 +55,28 @@ def test_multibase_agrees_with_the_vectors() -> None:
     assert publickeys.from_multibase("z6MkrJVnaZkeFzdQyMZu1cgjg7k1pZZ6pvBQ7XJPt4swbTQ2")[0] == "ed25519"
 
 
+def test_rsa_as_a_multikey_is_the_key_that_stands_beside_it_as_pem() -> None:
+    # Of one actor of Mitra, which publishes its key both ways
+    multikey = (
+        "z4MXj1wBzi9jUstyPBJ7qsa7G5waXG8McxXkjvAVHFLMxhGiJTGXK1EWseFfrUaH6Btt7TCSB1Entgg5SyAaHc1Ssh698puSozC41J2no8rgpMVRPzFVBoAYuNamM5FW9qCP1"
+        "XV2y1cJ2y3gmuoreUVyn1jgW7Gb3NxsEcxjfs3fE1SzXjCnkxqVikYjkByqbXeB4AvYeXP1wjS1KB9xzKAzAjnRrui6RLHi6sCji2f7kdmxALcmjMbLyKjmYozhoG5ZqVkfNN"
+        "ZuAf4PLgyJQ84rDNKUGRgZeCeNh31hLLMUsSFYgpArfp813dbusq3A5BnnWN24rQtrj7nN9gQsxYjSTRhLpQcSLnwCQxJ1Sc2u9zfDwcJdW"
+    )
+    written = (
+        "-----BEGIN PUBLIC KEY-----\n"
+        "MIIBIjANBgkqhkiG9w0BAQEFAAOCAQ8AMIIBCgKCAQEAqh38rZnS2RDft6RAGt5O\n"
+        "p4teGYSYmaeB2l5UGRCpnzcVf3m4v/x6LpXJXG8bDkNNnIZ/OzZ8tNPzKZJ6sKpI\n"
+        "ngayjowI/YzN8BBPJuKtaB3B4ImNrvG865OQl0h+TtfXaNTRWK8U108bMW2HH2/n\n"
+        "TWJiaYiCcxLPzFRPLLd/TG6IYgeSKlRpYJ5TOdpZg1Hcx7/eRljFvdq7wmUcbM2W\n"
+        "XmUYv1sjmwGQ92VCEy8d0biE/IesHdE6QM/5ALdAcQGtTn5QK7AEe43VmklkTfV+\n"
+        "qDs38r3kVAMuHxnpASj+nuMp7Y7dRm92aKJ1vj93HxXTE1Ajh2eQYk8ulHQjcLky\n"
+        "GwIDAQAB\n"
+        "-----END PUBLIC KEY-----\n"
+    )
+    assert publickeys.from_multibase(multikey) == publickeys.from_pem(written)
+    assert publickeys.to_multibase(publickeys.from_pem(written)[1], "rsa") == multikey
+
+
 @pytest.mark.parametrize(
     "text", ["", "z", "z0", "zO", "mAAAA", "z6Mk", "z" + "1" * 5000, "zé", publickeys.multibase(b"\xec\x01" + bytes(32)), publickeys.multibase(b"\x85\x24junk")]
 )

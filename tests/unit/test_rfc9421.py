@@ -137,6 +137,20 @@ def test_a_digest_field_without_sha_256_is_named_bad(field):
         rfc9421.digest_holds(field, BODY)
 
 
+def test_the_digests_that_are_published_hold():
+    # RFC 9530 B.1 and the request of RFC 9421 B.2
+    both = (
+        "sha-256=:X48E9qOokqqrvdts8nOJRJN3OWDUoyWxBf7kbu9DBPE=:, "
+        "sha-512=:WZDPaVn/7XgHaAy8pmojAkGWoRx2UFChF41A2svX+TaPm+AbwAgBWnrIiYllu7BNNyealdVLvRwEmTHWXvJwew==:"
+    )
+    assert rfc9421.content_digest(b'{"hello": "world"}') == both.split(", ")[0]
+    assert rfc9421.digest_holds(both, b'{"hello": "world"}')
+    assert not rfc9421.digest_holds(both, b'{"hello": "world"}\n')
+    assert not rfc9421.digest_holds(both.replace("WZDP", "WZDQ"), b'{"hello": "world"}')
+    # RFC 9530, figure 1: with its line end
+    assert rfc9421.content_digest(b'{"hello": "world"}\n') == "sha-256=:RK/0qy18MlBSVnWgjwz6lZEWjP/lF5HF9bvEF8FabDg=:"
+
+
 def test_a_digest_of_other_bytes_does_not_hold():
     assert rfc9421.digest_holds(rfc9421.content_digest(BODY), BODY)
     assert not rfc9421.digest_holds(rfc9421.content_digest(BODY), BODY + b" ")
