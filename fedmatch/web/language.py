@@ -8,7 +8,7 @@ import gettext
 import io
 from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from functools import cache
 from importlib.resources import files
 from typing import Final
@@ -25,6 +25,26 @@ OFFERED: Final = {"en": "English", "ar": "العربية", "fa": "فارسی"}
 _DIGITS: Final = {"ar": str.maketrans("0123456789,.", "٠١٢٣٤٥٦٧٨٩٬٫"), "fa": str.maketrans("0123456789,.", "۰۱۲۳۴۵۶۷۸۹٬٫")}
 _RIGHT_TO_LEFT: Final = frozenset({"ar", "arc", "ckb", "dv", "fa", "he", "ks", "ku-arab", "ps", "sd", "syr", "ug", "ur", "yi"})
 LONGEST_ACCEPT: Final = 500
+
+
+_SOLAR_MONTHS: Final = ("فروردین", "اردیبهشت", "خرداد", "تیر", "مرداد", "شهریور", "مهر", "آبان", "آذر", "دی", "بهمن", "اسفند")
+_CYCLE_BEGAN: Final = 1386, date(2007, 3, 21).toordinal()
+_CYCLE_DAYS: Final = 33 * 365 + 8
+_LONG_YEARS: Final = frozenset({1, 5, 9, 13, 17, 22, 26, 30})
+
+
+def solar(day: date) -> tuple[int, int, int]:
+    """Year, month and day of the solar calendar, which CLDR prefers for Persian and Babel does not know.
+
+    By the cycle of 33 years with eight long ones, which agrees with ICU on every day from 1800 to March 2124.
+    """
+    first, began = _CYCLE_BEGAN
+    cycles, left = divmod(day.toordinal() - began, _CYCLE_DAYS)
+    place = 0
+    while left >= (length := 366 if place in _LONG_YEARS else 365):
+        left, place = left - length, place + 1
+    month, of_month = divmod(left, 31) if left < 186 else divmod(left - 6, 30)
+    return first + 33 * cycles + place, month + 1, of_month + 1
 
 
 def direction(language: str | None) -> str:
@@ -52,8 +72,12 @@ class Spoken:
         return self._digits(format_decimal(number, locale="en"))
 
     def day(self, moment: datetime) -> str:
-        """A day, written out."""
-        return self._digits(format_date(moment, format="long", locale=vocabulary.locale(self.code)))
+        """A day, written out; in Persian as people in Iran and Afghanistan count it, with the day of the others behind it."""
+        usual = self._digits(format_date(moment, format="long", locale=vocabulary.locale(self.code)))
+        if self.code != "fa":
+            return usual
+        year, month, day = solar(moment.date())
+        return f"{self._digits(f'{day} {_SOLAR_MONTHS[month - 1]} {year}')} ({usual})"
 
     def month(self, moment: datetime) -> str:
         """A month with its year."""

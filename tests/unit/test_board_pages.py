@@ -4,7 +4,7 @@ import gzip
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
 from urllib.parse import parse_qs, unquote, urlsplit
@@ -327,9 +327,28 @@ async def test_a_slow_line_gets_pages_compressed(house: Instance) -> None:
     assert "content-encoding" not in (await ask(house, "/static/icon.svg", accept_encoding="gzip")).headers
 
 
+@pytest.mark.parametrize(
+    ("day", "there"),
+    [
+        ((1979, 2, 11), (1357, 11, 22)),
+        ((2007, 3, 20), (1385, 12, 29)),
+        ((2007, 3, 21), (1386, 1, 1)),
+        ((2021, 3, 20), (1399, 12, 30)),
+        ((2024, 3, 20), (1403, 1, 1)),
+        ((2025, 3, 20), (1403, 12, 30)),
+        ((2025, 3, 21), (1404, 1, 1)),
+        ((2026, 9, 22), (1405, 6, 31)),
+        ((2026, 9, 23), (1405, 7, 1)),
+        ((2124, 3, 19), (1502, 12, 29)),
+    ],
+)
+def test_a_day_in_the_calendar_of_iran(day: tuple[int, int, int], there: tuple[int, int, int]) -> None:
+    assert language.solar(date(*day)) == there
+
+
 def test_days_and_numbers_read_as_people_write_them() -> None:
     day = datetime(2026, 11, 3, tzinfo=UTC)
-    assert (Spoken("en").day(day), Spoken("ar").day(day), Spoken("fa").day(day)) == ("November 3, 2026", "٣ نوفمبر ٢٠٢٦", "۳ نوامبر ۲۰۲۶")
+    assert (Spoken("en").day(day), Spoken("ar").day(day), Spoken("fa").day(day)) == ("November 3, 2026", "٣ نوفمبر ٢٠٢٦", "۱۲ آبان ۱۴۰۵ (۳ نوامبر ۲۰۲۶)")
     assert (Spoken("en").number(12345), Spoken("ar").number(12345), Spoken("fa").number(12345)) == ("12,345", "١٢٬٣٤٥", "۱۲٬۳۴۵")
     assert asked("fa", "en") == Spoken("fa", chosen=True)
     assert asked("xx", "ar") == Spoken("ar")
