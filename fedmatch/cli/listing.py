@@ -124,8 +124,10 @@ def post(
     words = text_of(text)
     seems = None if language else _seems(title, words)
     # A guess fills in what somebody sees and may change; where nobody sits it is told as one.
-    language = language or (click.prompt("Language of title and text", default=seems or "en", err=True) if interactive() and text != "-" else None)
+    asks = interactive() and text != "-"
+    language = language or (click.prompt("Language of title and text", default=seems or "en", err=True) if asks else None)
     spoken = language or seems or "en"
+    skill = skill or (_chosen(title, words) if asks else ())
 
     async def work(instance: "Instance") -> None:
         from fedmatch.board import checks, identities, publish
@@ -222,6 +224,18 @@ def _seems(title: str, text: str) -> str | None:
     from fedmatch.matching import language  # half a second that only who does not say it waits for
 
     return language.detected(f"{title}\n{text}")
+
+
+def _chosen(title: str, text: str) -> tuple[str, ...]:
+    """What somebody at a terminal picks of five skills that the words of a listing seem to be about; none of them by itself."""
+    from fedmatch.matching import skills
+    from schemas import vocabulary
+
+    chips = skills.suggested(f"{title}\n{text}")
+    if not chips:
+        return ()
+    hint("It may be about: " + ", ".join(f"{slug} ({vocabulary.label(slug, 'en')})" for slug in chips))
+    return (click.prompt("Skills to name, with commas between (none without a word)", default="", show_default=False, err=True),)
 
 
 async def _kept_from(tx: "Transaction", wishes: "Terms", reach: str) -> str | None:

@@ -1,4 +1,4 @@
-"""Is the language that words seem to be in only filled in, for somebody who may change it, and said where nobody sits?"""
+"""Are the language and the skills that words tell only proposed, to somebody who may choose, and is a guess said where nobody sits?"""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ def test_a_script_is_told_and_takes_the_guess(house: Path) -> None:  # noqa: F81
 def test_at_a_terminal_it_is_filled_in_and_may_be_changed(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811  # the fixture
     monkeypatch.setattr(listing, "interactive", lambda: True)
     asked = "Language of title and text [de]:"
-    for typed, language in (("\n", "de"), ("nl\n", "nl")):
+    for typed, language in (("\n\n", "de"), ("nl\n\n", "nl")):
         result = run(*POST, "--text", TEXT, stdin=typed)
         assert asked in result.stderr
         assert "as far as the words tell" not in result.stderr, "it was confirmed"
@@ -30,3 +30,17 @@ def test_at_a_terminal_it_is_filled_in_and_may_be_changed(house: Path, monkeypat
         assert language in {one["language"] for one in ok("listing", "list")}
     assert asked not in run(*POST, "--text", TEXT, "--language", "de").stderr
     assert run(*POST, "--text", "-", stdin=TEXT).stderr.count(asked) == 0, "what is read from standard input leaves nothing to ask with"
+
+
+def test_at_a_terminal_five_skills_are_shown_and_none_is_named_by_itself(house: Path, monkeypatch: pytest.MonkeyPatch) -> None:  # noqa: F811  # the fixture
+    told = (*POST, "--text", TEXT, "--language", "de")
+    assert "It may be about" not in run(*told).stderr, "a script has suggest-skills"
+    monkeypatch.setattr(listing, "interactive", lambda: True)
+    for typed, named in (("\n", []), ("AsylumLaw, international-law\n", ["AsylumLaw", "InternationalLaw"])):
+        before = {one["id"] for one in ok("listing", "list")}
+        result = run(*told, stdin=typed)
+        shown = result.stderr.partition("It may be about: ")[2].partition("\n")[0]
+        assert (shown.count("("), "AsylumLaw (" in shown) == (5, True)
+        (made,) = [one for one in ok("listing", "list") if one["id"] not in before]
+        assert made["skills"] == named
+    assert "It may be about" not in run(*told, "--skill", "AsylumLaw").stderr
