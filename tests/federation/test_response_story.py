@@ -230,21 +230,44 @@ async def test_a_vouch_of_a_trusted_peer_opens_the_other_tray_as_far_as_it_count
     assert "response.doubt" in await told(asker)
 
 
-async def test_when_a_peer_is_lost_nothing_more_is_said_and_both_hear_of_it(world: World) -> None:
-    asker, helper = await world.person("asker@a"), await world.person("helper@b")
-    await befriend(world, asker.site, helper.site)
-    request = await asker.listing("request", "A lawyer", "Asylum.", skills=["AsylumLaw"], audience="network", terms=Terms(readers=Floor(0)))
+@pytest.mark.parametrize("how", ["limited", "removed"])
+async def test_when_a_peer_is_lost_nothing_more_is_said_and_both_hear_of_it(world: World, how: str) -> None:
+    # Given a peer whose word counts, somebody of it who talks with the asker, and somebody it vouches for who answered
+    asker, helper, other = await world.person("asker@a"), await world.person("helper@b"), await world.person("other@b")
+    await befriend(world, asker.site, helper.site, count=3)
+    home, there = asker.site.instance, helper.site.instance
+    wishes = Terms(readers=Floor(0))
+    request = await asker.listing("request", "A lawyer", "Asylum.", skills=["AsylumLaw"], audience="network", terms=wishes, capacity=3)
     await world.settle()
     await respond(helper, request, "I can.")
     await do(asker, responses.accept)
 
-    home = asker.site.instance
-    await border.decide(home, Host(helper.site.host), "limited", "seized")
+    async def vouch(tx: Transaction) -> None:
+        await vouches.issue(tx, there, other.actor, 2, "in-person", staff="staff")
+
+    await there.database.write(vouch)
+    await respond(other, request, "I can, too.")
+    weighed = {one.words.helper: (one.tray, one.words.level) for one in await of(asker)}
+    assert weighed[other.uri] == ("vouched", 2)
+
+    # When an admin limits or removes it
+    if how == "limited":
+        await border.decide(home, Host(helper.site.host), "limited", "seized")
+    else:
+        await border.forget(home, Host(helper.site.host), "seized")
     home.wake("job")
     await world.settle()
-    assert "peer.lost" in await told(asker)
+    # Then its word weighs nothing any more, for what waits as well, and nothing that is said reaches it
+    weighed = {one.words.helper: (one.tray, one.words.level) for one in await of(asker)}
+    assert weighed[other.uri] == ("rest", 0)
+    assert {"peer.lost", "response.doubt"} <= set(await told(asker))
+    (accepted,) = [one for one in await of(asker) if one.state == "accepted"]
+
+    async def say(tx: Transaction) -> None:
+        await conversations.say(tx, home, asker.actor, accepted, "canary-late")
+
     with pytest.raises(CannotReach):
-        await do(asker, conversations.say, "canary-late")
+        await home.database.write(say)
     assert world.grep("canary-late") == {}
 
 
