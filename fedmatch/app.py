@@ -15,7 +15,7 @@ from actors.hosts import Limits
 from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
-from fedmatch import memory, people
+from fedmatch import addresses, memory, people
 from fedmatch.backup import before, ledger
 from fedmatch.board import copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing, welcome
 from fedmatch.database.engine import Engine
@@ -158,6 +158,7 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
             _hears(instance, events.PostGone, heard.closed),
             _hears(instance, events.PostGone, identities.gone),
         ),
+        events.Revised: (_hears(instance, events.Revised, replies.revised),),
         events.Withdrawn: (_hears(instance, events.Withdrawn, topics.withdrawn),),
         events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
         events.Followed: (_hears(instance, events.Followed, border.followed),),
@@ -169,6 +170,7 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
         events.VouchesChanged: (_hears(instance, events.VouchesChanged, weighing.judged_anew), _hears(instance, events.VouchesChanged, copies.judged_anew)),
         events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted), _hears(instance, events.PeerTrusted, welcome.trusted)),
         events.PeerLost: (_hears(instance, events.PeerLost, weighing.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
+        events.InboxMoved: (_hears(instance, events.InboxMoved, addresses.moved),),
         events.ActorGone: (
             _hears(instance, events.ActorGone, heard.gone),
             _hears(instance, events.ActorGone, people.gone),

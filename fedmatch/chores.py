@@ -7,6 +7,7 @@ import structlog
 
 from actors import keys, known, quiet, said, sealing
 from actors.vault import Locked
+from fedmatch import addresses
 from fedmatch.board import answers, identities, tags, topic_help, topics
 from fedmatch.jobs import Handler, enqueue
 from fedmatch.safety import audit, border, peering, retention, vouches
@@ -36,6 +37,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "refetch": refetch.read,
         "featured": pins.read,
         "moved": moves.carry,
+        "owners": addresses.look,
         "synchronise": synchronise.synchronise,
         "expire": _expire,
         "publish": _publish,

@@ -45,11 +45,12 @@ class Later:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """Never: the peer, the rules or the time said so. `failure` counts against the host; `inbox_gone` is a 410."""
+    """Never: the peer, the rules or the time said so. `failure` counts against the host; `inbox_gone` is a 410, `inbox_moved` a lasting redirect."""
 
     why: str
     failure: bool = False
     inbox_gone: bool = False
+    inbox_moved: bool = False
 
 
 Outcome = Sent | Later | Gone
@@ -90,6 +91,8 @@ def judge(status: int, *, retry_after_ms: int | None = None, refusals: int = 0) 
         return Again(why, failure=False, retry_after_ms=retry_after_ms)
     if status == 410:
         return Gone(why, inbox_gone=True)
+    if status in {301, 308}:
+        return Gone(why, inbox_moved=True)
     if status == 501 or 300 <= status < 500:
         return Gone(why)
     # 5xx, and what is no HTTP status at all (1xx, 6xx): a peer that is broken for now. GoToSocial's throttle is 503 with Retry-After.

@@ -16,7 +16,8 @@ from outbox.claims import Claims, each, listed
 from outbox.lanes import Delivery, Done, Lane, Result
 from schemas.activities import Follow, Undo
 from schemas.crashpoint import crashpoint
-from schemas.events import DeliveryGaveUp
+from schemas.events import DeliveryGaveUp, InboxMoved
+from schemas.reading import Iri
 from schemas.storage import Transaction, unheard
 
 if TYPE_CHECKING:
@@ -276,6 +277,9 @@ class Outcomes:
                 await self._give_up(tx, lane.host_id, delivery.id, delivery.letter.id, came.why, now, touched, attempts=1)
                 if came.inbox_gone:
                     await self._inbox_gone(tx, lane, delivery, now)
+                # Of whom a Service keeps no more than a hash we keep no document that could be read anew.
+                if came.inbox_moved and not delivery.inbox.startswith(quiet.SEALED):
+                    await self._instance.tell(tx, InboxMoved(lane.host_id, Iri(delivery.inbox)))
             case never:
                 assert_never(never)
 

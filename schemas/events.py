@@ -74,6 +74,19 @@ class PostGone:
 
 
 @dataclass(frozen=True, slots=True)
+class Revised:
+    """Somebody elsewhere edited something (`note`) or deleted it (None) that is no post here: perhaps the product took it, when it came, for something else.
+
+    Whoever knows it takes it; else an edit may be stored as a new post.
+    """
+
+    actor_id: int
+    uri: Iri
+    note: Note | None
+    confidential: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawn:
     """A public post from elsewhere is about to be deleted by its author, in words that prove themselves whoever brings them: `body` as it came.
 
@@ -245,12 +258,21 @@ class DeliveryGaveUp:
     error: str
 
 
+@dataclass(frozen=True, slots=True)
+class InboxMoved:
+    """An inbox says that it lies elsewhere for good; where, its owners' documents say, and nobody else."""
+
+    host_id: int
+    inbox: Iri
+
+
 Event = (
     PostArrived
     | PostStored
     | PlainStored
     | PostChanged
     | PostGone
+    | Revised
     | Withdrawn
     | Mentioned
     | Boosted
@@ -267,10 +289,11 @@ Event = (
     | VouchesChanged
     | ActorGone
     | DeliveryGaveUp
+    | InboxMoved
 )
 
 
 class Subscriber(Protocol):
-    """Hears one type of event inside the transaction of its cause. Only subscribers of `PostArrived` answer."""
+    """Hears one type of event inside the transaction of its cause. Only subscribers of `PostArrived` and `Revised` answer."""
 
     async def __call__(self, tx: Transaction, event: Event, /) -> Answer | None: ...

@@ -99,6 +99,21 @@ async def test_i4_an_inbox_that_is_gone_is_not_tried_again_and_lets_its_follower
     )
 
 
+@pytest.mark.parametrize("status", [301, 308])
+async def test_an_inbox_that_moved_for_good_is_looked_up_with_its_owner_and_nowhere_else(world: World, peer: FakePeer, status: int) -> None:
+    there = await followed(world, peer, 1, shared=False)
+    stranger = await world.peer()
+    peer.always("/users/f0/inbox", Reply(status, headers=(("Location", f"{stranger.base}/inbox"),)))
+    there.followers[0].overrides["inbox"] = f"{peer.base}/letters/f0"
+    await there.amina.post("to the old place")
+    await world.settle()
+    assert (await there.deliveries())[-1][0] == "dead"
+    await there.amina.post("to the new place")
+    await world.settle()
+    assert [one["object"]["content"] for one in there.creates("/letters/f0")] == ["<p>to the new place</p>"]
+    assert stranger.log == []
+
+
 async def test_i5_retry_after_is_waited_for(world: World, peer: FakePeer) -> None:
     there = await followed(world, peer, 1)
     peer.replies("/inbox", Reply(429, headers=(("Retry-After", "7200"),)))

@@ -98,9 +98,14 @@ def test_any_2xx_is_sent(status: int) -> None:
     assert judge(status) == Sent(status)
 
 
-@pytest.mark.parametrize("status", [300, 301, 302, 304, 400, 402, 403, 404, 405, 406, 413, 415, 418, 422, 451, 499, 501])
+@pytest.mark.parametrize("status", [300, 302, 304, 400, 402, 403, 404, 405, 406, 413, 415, 418, 422, 451, 499, 501])
 def test_what_is_permanent_is_dropped_and_does_not_count_against_the_host(status: int) -> None:
     assert judge(status) == Gone(f"answered {status}")
+
+
+@pytest.mark.parametrize("status", [301, 308])
+def test_a_lasting_redirect_says_that_the_inbox_moved(status: int) -> None:
+    assert judge(status) == Gone(f"answered {status}", inbox_moved=True)
 
 
 def test_410_says_that_the_inbox_is_gone() -> None:
