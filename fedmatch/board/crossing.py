@@ -13,6 +13,7 @@ from fedmatch.board import answers, letters
 from fedmatch.board.answers import Channel, Response
 from outbox import confidential, publish
 from outbox.address import Audience
+from schemas import vocabulary
 from schemas.activities import Activity
 from schemas.agreements import CAPABILITY
 from schemas.reading import Iri
@@ -43,6 +44,14 @@ async def channel(tx: Transaction, other: Actor, *, public: bool) -> Channel:
     if not public:
         raise CannotReach(f"{other.host} is not a trusted peer (any more), and this is not public; `fedmatch peers list` shows who is")
     return "open" if await capabilities.has(tx, other.host_id, CAPABILITY) else "note"
+
+
+async def by_letter(tx: Transaction, held: Response) -> bool:
+    """Whether its helper is asked by letters, from here, how it went: their server is an ordinary one, or knows agreements (FEP-0837) and nothing of ours."""
+    if held.side != "asker" or held.words.channel == "sealed":
+        return False
+    helper = await known.by_uri(tx, held.words.helper)
+    return held.words.channel == "note" or (helper is not None and not await capabilities.has(tx, helper.host_id, Iri(vocabulary.NAMESPACE)))
 
 
 async def send(

@@ -3,7 +3,7 @@
 from typing import TYPE_CHECKING, Final
 
 from actors import known
-from fedmatch.board import answers, fit, listings, notifications, outcomes, responses, trays
+from fedmatch.board import afterwards, answers, crossing, fit, listings, notifications, outcomes, responses, trays
 from fedmatch.board.answers import WAITING, Channel, Response, State, Words
 from fedmatch.board.trays import Refusal
 from fedmatch.jobs import enqueue
@@ -136,7 +136,9 @@ async def changed(instance: "Instance", tx: Transaction, event: AgreementChanged
     theirs = held.words.helper if held.side == "asker" else held.words.asker
     if actor.uri != theirs or (held.words.channel == "sealed" and not event.confidential):
         return
-    await outcomes.ended(tx, instance, held, failed=event.failed and not event.finished, receipt=event.receipt)
+    now = await outcomes.ended(tx, instance, held, failed=event.failed and not event.finished, receipt=event.receipt)
+    if await crossing.by_letter(tx, now):
+        await afterwards.ask(tx, instance, actor, now.state, now)
 
 
 def _ending(failed: bool, *, sealed: bool) -> str:

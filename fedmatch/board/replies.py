@@ -4,18 +4,21 @@
     `withdraw`, `done` in what belongs to an answer                                                     taken back, completed
     a reply to what the instance asks when it is over                                                   private feedback, consent (afterwards.py)
     anything else in what belongs to an accepted answer                                                 a message
+    an edit or a deletion of any of these                                                               what it says now counts (revisions.py)
     a public reply to a listing of ours                                                                 not stored, not shown, not sent on
 
 It is the instance that writes back, never the asker: when somebody is awake is nobody's business. No letter quotes what it answers.
 """
 
 import re
+import unicodedata
 from typing import TYPE_CHECKING, Final, assert_never
 
 import structlog
 
 from actors import known, quiet
 from actors.known import Actor
+from fedmatch import times
 from fedmatch.board import (
     admissions,
     afterwards,
@@ -28,17 +31,18 @@ from fedmatch.board import (
     listings,
     notifications,
     outcomes,
+    revisions,
     stories,
     trays,
 )
-from fedmatch.board.answers import Response
+from fedmatch.board.answers import WAITING, Response
 from fedmatch.board.listings import Listing
 from outbox import posts
 from outbox import publish as outbox
 from outbox.address import Audience
 from schemas import html
 from schemas.activities import Reject
-from schemas.events import Answer, PostArrived
+from schemas.events import Answer, PostArrived, Revised
 from schemas.objects import Matter, Note, Reference
 from schemas.reading import Iri
 from schemas.storage import Transaction
@@ -52,6 +56,7 @@ COMMANDS: Final = ("withdraw", "done")
 MOST_LINKS: Final = 20
 _LINK: Final = re.compile(r"https?://[^\s<>\"']+")
 _MENTIONS: Final = re.compile(r"^(?:\s*@[\w.~-]+(?:@[\w.:-]+)?[,:]?)+\s*")
+_NAMED_LAST: Final = re.compile(r"(?:\s+@[\w.~-]+(?:@[\w.:-]+)?)+\s*$")
 
 
 async def arrived(instance: "Instance", tx: Transaction, event: PostArrived) -> Answer:
@@ -167,10 +172,12 @@ async def _answers(tx: Transaction, instance: "Instance", helper: Actor, note: N
     """Makes an answer of it, and tells the helper: it arrived, who decides, when, and which words do what."""
     text = plain(note)
     others = _names_others(instance, helper, asker, note)
+    if await answers.by_name(tx, instance, note.id) is not None:
+        return Answer.TAKEN  # it was heard before, under another activity
     before = await answers.live_between(tx, instance, found.url, helper.uri)
     if before is not None:
         return await _goes_on(tx, instance, helper, note, before)
-    if not text or text.casefold() in COMMANDS:
+    if not text or command(text) is not None:
         await _nothing(tx, instance, helper, note)
         return Answer.TAKEN
     made = await trays.take_in(
@@ -202,11 +209,11 @@ async def _answers(tx: Transaction, instance: "Instance", helper: Actor, note: N
 async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: Note, held: Response, *, sealed: bool = False) -> Answer:
     """What comes after an answer: a word that acts, or a message. To what came `sealed` nothing is said in the open."""
     text = plain(note)
-    word = text.casefold().strip(" .!")
+    word = command(text)
     helper = held.of_helper(author)
-    if helper and held.side == "asker" and word in COMMANDS and held.words.channel == "note":
+    if helper and held.side == "asker" and word is not None and held.words.channel == "note":
         return await _acts(tx, instance, author, word, held)
-    if helper and held.side == "asker" and held.words.channel == "note" and await afterwards.heard(tx, instance, author, note.in_reply_to, note.id, text, held):
+    if helper and await crossing.by_letter(tx, held) and await afterwards.heard(tx, instance, author, note.in_reply_to, note.id, text, held):
         asker = await known.by_uri(tx, held.words.asker)
         if asker is not None and _names_others(instance, author, asker, note) and await answers.once(tx, instance, "others", author.uri, held.words.listing):
             await crossing.tell(tx, instance, author, "others", held)
@@ -225,17 +232,67 @@ async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: N
         held = await answers.save(tx, instance, held, flagged=True)
         if helper and await answers.once(tx, instance, "others", author.uri, held.words.listing):
             await crossing.tell(tx, instance, author, "others", held)
-    if await trays.unwanted(tx, instance, owner, author):
+    if await trays.unwanted(tx, instance, owner, author) or await answers.by_name(tx, instance, note.id) is not None:
         return Answer.TAKEN
     if await conversations.exists(tx, held):
         if await conversations.keep(tx, instance, held, author.handle, text, note.id) is not None:
             await answers.name(tx, instance, held, note.id)
             await notifications.tell(tx, instance, owner.id, "message.received", held.id)
-    elif helper and await answers.once(tx, instance, "more", note.id):
+    elif helper:
         # Before it is decided, what is written later is part of the answer.
-        more = f"{held.words.text}\n\n{text}"[: conversations.MOST_TEXT]
-        await answers.save(tx, instance, held, text=more)
+        await revisions.add(tx, instance, held, note.id, text, _updated(note))
     return Answer.TAKEN
+
+
+async def revised(instance: "Instance", tx: Transaction, event: Revised) -> Answer:
+    """Hears that somebody elsewhere edited or deleted what belongs to an answer; everything else passes. Raises `actors.vault.Locked`.
+
+    Whoever deletes all that they answered, before it is decided, has taken it back. What was agreed stays agreed.
+    """
+    held = await answers.by_name(tx, instance, event.uri)
+    author = None if held is None else await known.by_id(tx, event.actor_id)
+    if held is None or author is None or author.local:
+        return Answer.PASS
+    if held.words.channel == "sealed" and not event.confidential:
+        return Answer.TAKEN  # what began sealed goes on sealed
+    if event.note is None:
+        now = await revisions.remove(tx, instance, held, author, event.uri)
+        if held.words.text and not now.words.text and now.state in WAITING and held.side == "asker":
+            await crossing.tell(tx, instance, author, "withdrawn", await outcomes.taken_back(tx, instance, now))
+    elif event.note.attributed_to == author.uri:
+        await _edited(tx, instance, author, event.note, held)
+    return Answer.TAKEN
+
+
+async def _edited(tx: Transaction, instance: "Instance", author: Actor, note: Note, held: Response) -> None:
+    text = plain(note)
+    word = command(text)
+    by_note = held.words.channel == "note" and held.side == "asker" and held.of_helper(author)
+    if by_note and word is not None:
+        await _acts(tx, instance, author, word, held)
+        return
+    if not text or (by_note and await afterwards.heard(tx, instance, author, note.id, note.id, text, held)):
+        return
+    owner = await known.by_uri(tx, held.words.helper if held.side == "helper" else held.words.asker)
+    if owner is None or not await revisions.edit(tx, instance, held, author, note.id, text, _updated(note) or instance.clock.ms()):
+        return
+    now = await answers.by_id(tx, instance, held.id)
+    if now is not None and by_note and _names_others(instance, author, owner, note):
+        now = await answers.save(tx, instance, now, flagged=True)
+    if now is not None and await conversations.exists(tx, now) and owner.local and not await trays.unwanted(tx, instance, owner, author):
+        await notifications.tell(tx, instance, owner.id, "message.received", now.id)
+
+
+def _updated(note: Note) -> int:
+    return 0 if note.updated is None else times.milliseconds(note.updated)
+
+
+def command(text: str) -> str | None:
+    """The word that acts, of a text that says nothing else; as people type it: with quotes, marks of direction, a full stop, or names behind it."""
+    bare = _NAMED_LAST.sub("", text)
+    around = "".join(letter for letter in set(bare) if unicodedata.category(letter)[0] in "PCZS" and letter not in "?؟")
+    word = bare.strip(around).casefold()
+    return word if word in COMMANDS else None
 
 
 async def _matter(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, held: Response, matter: Matter) -> None:

@@ -218,9 +218,9 @@ async def complete(tx: Transaction, instance: "Instance", actor: Actor, held: Re
     other = await known.by_uri(tx, words.helper if held.of_asker(actor) else words.asker)
     if other is None or words.agreement is None or held.side == "both":
         return now
+    if held.of_asker(actor) and await crossing.by_letter(tx, now):
+        await afterwards.ask(tx, instance, other, now.state, now)
     if words.channel == "note":
-        if held.of_asker(actor):
-            await afterwards.ask(tx, instance, other, "failed" if failed else "completed", now)
         return now
     activity: Update | Create
     if held.of_asker(actor):

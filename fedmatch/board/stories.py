@@ -110,7 +110,7 @@ async def tell(
         raise CannotAnswer(f"a story has 1 to {MOST_TEXT} letters")
     if (before is None or words != before.text) and not anyway:
         _look(words, response.words.language or "en")
-    by_letter = _by_letter(response)
+    by_letter = await crossing.by_letter(tx, response)
     if response.side != "both" and not by_letter:
         name = crossing.new_name(instance, "stories")
         await conversations.pass_on(tx, instance, actor, response, Matter("story", "agree", name, (credit or "").strip()[:MOST_CREDIT], words))
@@ -121,11 +121,6 @@ async def tell(
     if other is not None and other.local and not now.told:
         await notifications.tell(tx, instance, other.id, "story.asked", response.id)
     return now
-
-
-def _by_letter(response: Response) -> bool:
-    """Whether the helper lives on an ordinary server, and the asker here."""
-    return response.words.channel == "note" and response.side == "asker"
 
 
 async def _ask(tx: Transaction, instance: "Instance", held: Response, story: Story, *, readable_there: bool) -> None:
@@ -166,7 +161,7 @@ async def withdraw(tx: Transaction, instance: "Instance", actor: Actor, response
         await notifications.tell(tx, instance, other.id, "story.withdrawn", response.id)
     if response.side == "both":
         return True
-    if _by_letter(response):
+    if await crossing.by_letter(tx, response):
         if other is not None and other.active:
             await crossing.tell(tx, instance, other, "story.off", response)
         return True

@@ -10,6 +10,7 @@ from fedmatch import words
 from fedmatch.board import answers, conversations, introductions, responses, stories
 from fedmatch.board.answers import CannotAnswer, Response
 from fedmatch.board.listings import Listing
+from schemas.agreements import CAPABILITY
 from tests.fakepeer import PUBLIC, FakeActor
 from tests.federation.test_note_answer_story import judge, letters, request, texts, write
 from tests.friends import do, of
@@ -121,6 +122,38 @@ async def test_it_is_asked_however_it_ended(world: World, way: str) -> None:
     assert texts(scene.peer)[-1] == f"{words.words('en', way, title='A lawyer')}\n\n{words.words('en', 'feedback', days=30)}"
     await scene.reply(letters(scene.peer)[-1], "So it was.")
     assert await scene.said() == ["So it was."]
+
+
+@pytest.mark.parametrize("by", ["asker", "helper"])
+async def test_whoever_made_agreements_on_another_kind_of_server_is_asked_too(world: World, by: str) -> None:
+    # Given a helper on a server that understands FEP-0837, and nothing of ours
+    scene = Street()
+    scene.world, scene.asker, scene.peer = world, await world.person("asker@a"), await judge(world, Mastodon)
+    scene.helper, scene.asked = scene.peer.actor("helper"), await request(scene.asker)
+    scene.helper.overrides["implements"] = [{"href": CAPABILITY, "name": "FEP-0837"}]
+    quantity = {"hasUnit": "one", "hasNumericalValue": "1"}
+    agreement = {"type": "Agreement", "stipulates": {"type": "Commitment", "satisfies": f"{scene.asked.url}#primary", "resourceQuantity": quantity}}
+    await scene.helper.send(scene.helper.activity("Offer", agreement | {"content": "I can help."}, to=[scene.asker.uri]), scene.asker.actor.inbox)
+    await world.settle()
+    assert (await scene.held()).words.channel == "open"
+    await do(scene.asker, responses.accept)
+    # When either of them says that it is done
+    if by == "asker":
+        await do(scene.asker, responses.complete)
+    else:
+        accepted = next(one["result"] for one in scene.peer.activities("Accept") if "result" in one)
+        receipt = {"type": "Document", "name": "Receipt", "id": f"{scene.peer.base}/receipts/1", "context": accepted["id"]}
+        await scene.helper.send(scene.helper.activity("Create", receipt, to=[scene.asker.uri]), scene.asker.actor.inbox)
+        await world.settle()
+    assert (await scene.held()).state == "completed"
+    # Then a letter asks how it went, and their reply reaches staff alone
+    assert texts(scene.peer) == [f"{words.words('en', 'completed', title='A lawyer')}\n\n{words.words('en', 'feedback', days=30)}"]
+    await scene.reply(letters(scene.peer)[-1], "All went well.")
+    assert (await scene.said(), await scene.messages()) == (["All went well."], [])
+    # And they may agree to a story of it
+    await do(scene.asker, stories.tell, "We got a lawyer.", readable_there=True)
+    await scene.reply(letters(scene.peer)[-1], "agree")
+    assert [one.text for one in await scene.told()] == ["We got a lawyer."]
 
 
 async def test_nobody_else_is_heard(world: World) -> None:
