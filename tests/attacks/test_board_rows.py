@@ -67,6 +67,8 @@ PRIVACY: dict[str, tuple[str, ...] | Later] = {
         f"{TRUST}::test_peers_keep_the_heads_of_a_log_they_saw",
     ),
     "A128 moments": ("tests/federation/test_delayed_answer_story.py::test_no_row_tells_when_a_request_was_written", "tests/attacks/test_two_worlds.py"),
+    "F01 F02 F03 killed while it answers, decides and vouches": ("tests/faults/test_board_kills.py",),
+    "F18 F19 again and in any order": (ORDERS,),
     "F29 F30 restore": (
         "tests/federation/test_restore_story.py::test_f29_what_ended_stays_ended_and_nobody_is_told_twice",
         "tests/federation/test_restore_story.py::test_f29_trust_that_was_taken_away_stays_away",
