@@ -44,6 +44,7 @@ from schemas.activities import (
     Update,
     Vote,
 )
+from schemas.events import Answer, Revised
 from schemas.objects import ActorDocument, Agreement, Note, Receipt, Reference
 from schemas.reading import Document, Iri
 from schemas.storage import Transaction
@@ -140,7 +141,7 @@ async def _act(tx: Transaction, instance: Instance, actor: Actor, verified: Veri
             edited = _told(object, verified, found)
             return NOTHING if edited is None else await _change(tx, instance, actor, *edited, confidential=verified.sealed)
         case Delete(object=thing):
-            return await _delete(tx, instance, actor, thing.id, activity.published)
+            return await _delete(tx, instance, actor, thing.id, activity.published, confidential=verified.sealed)
         case Announce(wraps=None):
             return await reactions.boosted(tx, instance, actor, activity, found.post, verified.at)
         case Announce():
@@ -216,8 +217,13 @@ async def _create(
 
 
 async def _change(tx: Transaction, instance: Instance, actor: Actor, note: Note, document: bytes | None, *, confidential: bool = False) -> Effects:
-    if await posts.by_uri(tx, note.id) is None and not (actor.active and await concern.post(tx, instance, actor, note)):
-        return NOTHING
+    if await posts.by_uri(tx, note.id) is None:
+        if not actor.active:
+            return NOTHING
+        if await instance.tell(tx, Revised(actor.id, note.id, note, confidential)) is Answer.TAKEN:
+            return Effects(wake=("job", "delivery"))
+        if not await concern.post(tx, instance, actor, note):
+            return NOTHING
     return await _stored(tx, instance, note, await posts.change(tx, instance, actor, note, document=document, confidential=confidential))
 
 
@@ -243,14 +249,18 @@ async def _with_thread(tx: Transaction, instance: Instance, note: Note, post: po
     return Effects(wake=("job",))
 
 
-async def _delete(tx: Transaction, instance: Instance, actor: Actor, id: Iri, said_at: datetime | None = None) -> Effects:
+async def _delete(
+    tx: Transaction, instance: Instance, actor: Actor, id: Iri, said_at: datetime | None = None, *, confidential: bool = False
+) -> Effects:
     if id == actor.uri:
         await known.remove(tx, instance, actor)
         return Effects(wake=("job",))
     match await posts.delete(tx, instance, actor, id, said_at=said_at):
         case posts.Removed(post=post):
             # What hears PostGone makes its words unreadable in every file.
-            return NOTHING if post is None else Effects(wake=("job",))
+            if post is None and await instance.tell(tx, Revised(actor.id, id, None, confidential)) is not Answer.TAKEN:
+                return NOTHING
+            return Effects(wake=("job", "delivery") if post is None else ("job",))
         case posts.Refused(why=why):
             log.info("delete.refused", actor=actor.id, why=why)
             return NOTHING

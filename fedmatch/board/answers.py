@@ -36,6 +36,15 @@ class CannotAnswer(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
+class Part:
+    """What one Note says of an answer that was written in several, or edited; `updated` in milliseconds UTC, 0 as it first came."""
+
+    note: Iri
+    text: str
+    updated: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class Words:
     """What of an answer rests sealed: who, to what, in what words."""
 
@@ -62,6 +71,8 @@ class Words:
     receipt: Iri | None = None
     speaks: tuple[str, ...] = ()
     region: str | None = None
+    parts: tuple[Part, ...] = ()
+    """The Notes that `text` is made of, where it is not that of `note` as it first came."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -356,6 +367,8 @@ async def save(tx: Transaction, instance: "Instance", response: Response, **chan
     """Writes an answer as it is now; `changes` are members of it or of its words."""
     own = {key: value for key, value in changes.items() if key in ("state", "tray")}
     said = {key: value for key, value in changes.items() if key not in own}
+    if "text" in said:
+        said.setdefault("parts", ())  # where the words go, nothing stays of what they were made of
     now = replace(response, **own, words=replace(response.words, **said))  # type: ignore[arg-type]  # the callers name members of the two
     await tx.execute(
         UPDATE,

@@ -4,11 +4,11 @@ A conversation begins when an answer is accepted. Its key is a row of its own: w
 is sealed; `vault-1` is by this instance, whose administrators could therefore read it while it runs.
 """
 
-import json
 import secrets
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
+import msgspec
 import structlog
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
@@ -45,6 +45,14 @@ class Message:
     def json(self) -> dict[str, str]:
         """The form scripts read."""
         return {"from": self.by, "text": self.text, "at": times.rfc3339(self.at)}
+
+
+class _Said(msgspec.Struct, frozen=True, omit_defaults=True):
+    """What of a message rests sealed; `updated` is when its writer, elsewhere, edited it, in milliseconds UTC."""
+
+    by: str
+    text: str
+    updated: int = 0
 
 
 BEGIN: Final = """
@@ -84,8 +92,24 @@ select message.id, message.format, message.ciphertext, message.created_at
 from message
 where message.response_id = :response_id
   and message.place > :after
+  and length(message.ciphertext) > 0
 order by message.place
 limit :limit
+"""
+
+NAMED: Final = """
+select message.id, message.ciphertext
+from message
+where message.response_id = :response_id
+  and message.hash = :hash
+  and length(message.ciphertext) > 0
+"""
+
+# An emptied row keeps its place: guests read from theirs on.
+REVISE: Final = """
+update message
+set ciphertext = :ciphertext
+where id = :id
 """
 
 
@@ -205,9 +229,7 @@ async def keep(tx: Transaction, instance: "Instance", response: Response, by: st
         return None
     now = answers.hour(instance)
     new_id = instance.ids.new(now)
-    nonce = secrets.token_bytes(NONCE)
-    plain = json.dumps({"by": by, "text": text[:MOST_TEXT]}, ensure_ascii=False).encode()
-    sealed = nonce + ChaCha20Poly1305(key).encrypt(nonce, plain, f"message:{new_id}".encode())
+    sealed = _sealed(key, new_id, _Said(by, text[:MOST_TEXT]))
     made = await tx.execute(
         INSERT,
         id=new_id,
@@ -221,6 +243,24 @@ async def keep(tx: Transaction, instance: "Instance", response: Response, by: st
     return Message(new_id, by, text[:MOST_TEXT], now) if made else None
 
 
+async def revise(tx: Transaction, instance: "Instance", response: Response, by: str, uri: Iri, text: str, updated: int) -> bool:
+    """Makes the message that came as `uri` say what `by`, who wrote it, says now, at `updated` in milliseconds UTC; without text nothing stays of it.
+
+    False if there is no such message of theirs, or what it says is newer. Raises `actors.vault.Locked`.
+    """
+    key = await _key(tx, instance, response)
+    row = None if key is None else await tx.one(NAMED, response_id=response.id, hash=answers.hash_of(instance, "message", uri))
+    if key is None or row is None:
+        return False
+    said = _said(key, row)
+    if said.by != by or (text and updated <= said.updated):
+        return False
+    sealed = _sealed(key, row["id"], _Said(by, text[:MOST_TEXT], updated)) if text else b""
+    await tx.execute(REVISE, id=row["id"], ciphertext=sealed)
+    await chores.erase_soon(tx, instance)
+    return True
+
+
 async def messages(tx: Transaction, instance: "Instance", response: Response, limit: int = MOST_MESSAGES, *, after: int = 0) -> list[Message]:
     """What was said, oldest first; to a guest what was said `after` they came (`guests.reads_after`). Raises `actors.vault.Locked`."""
     key = await _key(tx, instance, response)
@@ -230,9 +270,18 @@ async def messages(tx: Transaction, instance: "Instance", response: Response, li
 
 
 def _opened(key: bytes, row: Row) -> Message:
+    said = _said(key, row)
+    return Message(row["id"], said.by, said.text, row["created_at"])
+
+
+def _sealed(key: bytes, id: int, said: _Said) -> bytes:
+    nonce = secrets.token_bytes(NONCE)
+    return nonce + ChaCha20Poly1305(key).encrypt(nonce, msgspec.json.encode(said), f"message:{id}".encode())
+
+
+def _said(key: bytes, row: Row) -> _Said:
     sealed = bytes(row["ciphertext"])
-    said = json.loads(ChaCha20Poly1305(key).decrypt(sealed[:NONCE], sealed[NONCE:], f"message:{row['id']}".encode()))
-    return Message(row["id"], said["by"], said["text"], row["created_at"])
+    return msgspec.json.decode(ChaCha20Poly1305(key).decrypt(sealed[:NONCE], sealed[NONCE:], f"message:{row['id']}".encode()), type=_Said)
 
 
 async def _key(tx: Transaction, instance: "Instance", response: Response) -> bytes | None:
