@@ -360,8 +360,8 @@ def _note(post: Note) -> Document:
         source=original and {"content": original, "mediaType": "text/plain"},
         published=post.published and moment(post.published),
         updated=post.updated and moment(post.updated),
+        # No `context` beside it: that has to be the address of a collection (FEP-f228), which servers ask for, and the name of a thread is none.
         conversation=post.conversation,
-        context=post.conversation if post.conversation and post.conversation.startswith(("https://", "http://")) else None,
     )
     document["tag"] = [
         *({"type": "Mention", "href": one.href, "name": one.name} for one in post.mentions),

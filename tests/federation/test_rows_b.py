@@ -186,6 +186,9 @@ async def test_b13_a_post_is_at_its_id_and_says_whose_it_is(shelf: Shelf) -> Non
     assert isinstance(post["type"], str)
     assert isinstance(post["to"], list)
     assert isinstance(post["cc"], list)
+    # Servers ask for what is called `context` and expect the posts of a thread (FEP-f228): a name that leads to the post itself is none.
+    assert post["conversation"] == f"{post['id']}#conversation"
+    assert "context" not in post
 
 
 async def test_b14_its_create_is_at_its_id_too(shelf: Shelf) -> None:
