@@ -1,4 +1,4 @@
-"""What is still to be said to a server to which nothing may be said now? That something it holds was deleted or closed; it is said when it may be again.
+"""What is still to be said to a server to which nothing may be said now? That something it holds was deleted, closed or edited; it is said once it may.
 
 A blocked server gets nothing, so what it holds of us would stay as it was, also after an admin thought better of it. The last word about each thing is kept,
 sealed, for a year at most; it leaves as any other activity then. What is not public leaves sealed to a trusted peer, or not at all.
@@ -195,6 +195,21 @@ where delivery.ordering_key = :ordering_key
 async def holders(tx: Transaction, instance: "Instance", ordering_key: str) -> list[Inbox]:
     """Where something of this key was sent within the time that deliveries are listed, of servers to which nothing may be said now."""
     rows = await tx.all(HOLDERS, ordering_key=ordering_key)
+    return [Inbox(Iri(row["inbox"]), int(row["host_id"])) for row in rows if refused(instance, row["name"])]
+
+
+HEARD_OF: Final = """
+select distinct delivery.inbox, delivery.host_id, host.name
+from outgoing
+join delivery on delivery.outgoing_id = outgoing.id
+join host on host.id = delivery.host_id
+where outgoing.actor_id = :actor_id
+"""
+
+
+async def heard_of(tx: Transaction, instance: "Instance", actor_id: int) -> list[Inbox]:
+    """Where anything of our actor was sent within the time that deliveries are listed, of servers to which nothing may be said now."""
+    rows = await tx.all(HEARD_OF, actor_id=actor_id)
     return [Inbox(Iri(row["inbox"]), int(row["host_id"])) for row in rows if refused(instance, row["name"])]
 
 

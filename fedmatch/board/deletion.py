@@ -111,13 +111,23 @@ async def remove(tx: Transaction, instance: "Instance", actor: Actor, held: Post
 
 
 async def owe(
-    tx: Transaction, instance: "Instance", actor: Actor, activity: Delete | Update, uri: Iri, *, proven: bool, wishes: Terms = terms.DEFAULT
+    tx: Transaction,
+    instance: "Instance",
+    actor: Actor,
+    activity: Delete | Update,
+    uri: Iri,
+    *,
+    proven: bool,
+    wishes: Terms = terms.DEFAULT,
+    open_: bool = False,
 ) -> None:
-    """Keeps for later what everybody who may hold something public is told, for servers that may not be told now: peers, and whoever was sent it of late."""
-    partners = [one for one in await peers.partners(tx) if owed.refused(instance, one.host) and not wishes.keeps_from(one.terms.countries)]
-    inboxes = [Inbox(one.inbox, one.host_id) for one in partners]
-    if isinstance(activity, Delete):
-        inboxes += await owed.holders(tx, instance, uri)
+    """Keeps for later what everybody who may hold something public is told, for servers that may not be told now: peers, and whoever was sent it of late.
+
+    Of a listing that is `open_` peers are told anew with the trust (welcome.py); the others hear of its edit.
+    """
+    partners = {one.host_id: one for one in await peers.partners(tx) if owed.refused(instance, one.host)}
+    told = [] if open_ else [Inbox(one.inbox, one.host_id) for one in partners.values() if not wishes.keeps_from(one.terms.countries)]
+    inboxes = [one for one in await owed.holders(tx, instance, uri) if not (open_ and one.host_id in partners)] + told
     if not inboxes:
         return
     document = documents.activity(activity)
@@ -172,3 +182,9 @@ async def _delete_actor(tx: Transaction, instance: "Instance", actor: Actor) -> 
     audience = Audience(followers_of=(actor.id,), inboxes=tuple(Iri(row["inbox"]) for row in await tx.all(KNOWN_TO, actor_id=actor.id)))
     activity = await local.delete(tx, instance, actor)
     await outbox.publish(tx, instance, actor, activity, audience, object=actor.uri, ordering_key=actor.uri)
+    unheard = await owed.heard_of(tx, instance, actor.id)
+    if unheard and not instance.vault.locked:
+        # By then its keys may be gone: whoever brings it, the proof says whose word it is.
+        body = documents.dumps(await outbox.prove(tx, instance, actor, documents.activity(activity)))
+        name = Iri(activity.id or f"{actor.uri}#delete")
+        await owed.note(tx, instance, actor.id, body, unheard, uri=name, kind="Delete", object=actor.uri, ordering_key=actor.uri)

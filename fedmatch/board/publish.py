@@ -139,6 +139,8 @@ async def end_poll(tx: Transaction, instance: "Instance", id: int) -> None:
     now = instance.clock.now().replace(microsecond=0)
     activity = Update(id=Iri(f"{held.uri}#updates/{instance.clock.ms()}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=now)
     await outbox.publish(tx, instance, actor, activity, await deletion.holders(tx, actor, held), object=held.uri, ordering_key=held.uri)
+    if held.public:
+        await deletion.owe(tx, instance, actor, activity, held.uri, proven=False, open_=True)
 
 
 async def _create(instance: "Instance", actor: Actor, note: Note, id: int, audience: Audience) -> Post:
@@ -613,9 +615,8 @@ async def changed(
     activity = Update(id=Iri(f"{held.uri}#updates/{ms}"), actor=actor.uri, object=note, to=note.to, cc=note.cc, published=updated)
     audience = await deletion.everybody(tx, instance, actor, held)
     await outbox.publish(tx, instance, actor, activity, audience, object=held.uri, ordering_key=held.uri, proven=_is_offer(note))
-    if found.state not in listings.OPEN:
-        # What is open comes again with the trust (welcome.py); that something closed has to be kept.
-        await deletion.owe(tx, instance, actor, activity, held.uri, proven=_is_offer(note), wishes=await terms.of(tx, instance, id))
+    is_open = found.state in listings.OPEN
+    await deletion.owe(tx, instance, actor, activity, held.uri, proven=_is_offer(note), wishes=await terms.of(tx, instance, id), open_=is_open)
 
 
 async def tell(instance: "Instance", key: str, _payload: bytes) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from actors.trust import Level
-from fedmatch.board import life, listings, publish, reach, suggestions, welcome
+from fedmatch.board import deletion, life, listings, publish, reach, suggestions, welcome
 from fedmatch.board.listings import Listing
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import border, exposure, peering
@@ -201,3 +201,39 @@ async def test_what_ended_while_a_peer_was_blocked_ends_there_when_it_may_hear_a
         assert now_there.unheard == 0
     # and who was never blocked heard it at once
     assert set(await held(c)) == {done.url, kept.url, narrow.url}
+
+
+async def test_what_was_said_while_a_server_was_blocked_is_said_when_it_may_hear_again(world: World) -> None:
+    # Given a server that is no peer, whose people follow somebody here and hold what she wrote
+    a, b = await world.site("a"), await world.site("b")
+    reader, helga = await world.person("reader@a"), await world.person("helga@b")
+    await reader.follow(helga.handle)
+    await world.settle()
+    edited, done = await lawyer(helga, "Ruft mich an"), await lawyer(helga, "Erledigt")
+    await world.settle()
+    assert set(await held(a)) == {edited.url, done.url}
+
+    # When it is blocked, and she changes the words of one offer, and closes the other
+    await border.decide(b.instance, Host(a.host), "blocked", "for a while")
+    await world.settle()
+    await publish.edit(b.instance, edited, replace(edited.proposal, title="Schreibt mir"))
+    await b.instance.database.write(life.fulfil, b.instance, done.id)
+    await world.later(hours=2)
+    assert "Ruft" in str([one["title"] for one in await a.listings()])
+
+    # Then it hears of both when it may, and only of the last word
+    await border.decide(b.instance, Host(a.host), "known", "talked")
+    await world.later(minutes=1)
+    assert sorted((one["title"], one["state"]) for one in await a.listings()) == [("Erledigt", "fulfilled"), ("Schreibt mir", "open")]
+    assert await b.rows("select * from owed") == []
+
+    # And of the end of an account, though its keys may be gone by then
+    await border.decide(b.instance, Host(a.host), "blocked", "once more")
+    await world.settle()
+    await deletion.delete_person(b.instance, helga.actor)
+    await world.later(hours=2)
+    assert await a.count("actor", "uri = :uri and state = 'active'", uri=helga.uri) == 1
+    await border.decide(b.instance, Host(a.host), "known", "talked again")
+    await world.later(minutes=6)
+    assert await a.listings() == []
+    assert await a.count("actor", "uri = :uri and state = 'active'", uri=helga.uri) == 0
