@@ -23,7 +23,6 @@ from fedmatch.safety import vouches
 from schemas import crashpoint
 from schemas.config_file import load
 from schemas.objects import Vouch
-from schemas.states import IllegalMove
 from schemas.storage import Transaction
 from tests.world import Clock, Site
 
@@ -53,18 +52,25 @@ async def do(site: Site, name: str, what: str, posted: list[str]) -> None:
         case "rotate":
             await rotation.rotate_keys(instance, author)
         case "accept":
-            waiting = [one for one in await instance.database.read(answers.of_actor, instance, author) if one.state == "sent"]
-            if waiting:
-                with suppress(answers.CannotAnswer, IllegalMove):  # taken back meanwhile
-                    await instance.database.write(responses.accept, instance, author, waiting[0])
-                    instance.wake("delivery")
-                    say(f"posted accepted {waiting[0].words.offer}")
+            taken = await instance.database.write(_accept, instance, author)
+            if taken is not None:
+                instance.wake("delivery")
+                say(f"posted accepted {taken}")
         case "vouch":
             say(f"posted vouched {(await instance.database.write(_vouch, instance, author)).id}")
         case "rewrap":
             await vault.rewrap(instance.database, instance.vault, instance.config.vault)
         case _:
             raise ValueError(what)
+
+
+async def _accept(tx: Transaction, instance: Instance, author: Actor) -> str | None:
+    """Accepts the newest answer that waits; which one."""
+    for held in await answers.of_actor(tx, instance, author):
+        if held.state == "sent":
+            await responses.accept(tx, instance, author, held)
+            return held.words.offer
+    return None
 
 
 async def _vouch(tx: Transaction, instance: Instance, author: Actor) -> Vouch:
