@@ -88,9 +88,12 @@ async def _read(instance: Instance, id: Iri, document: Document | FetchFailed, s
     return Origin(note, author, original(document))
 
 
-async def look(instance: Instance, id: Iri, spending: Budget) -> Origin | Literal["gone", "missing"] | None:
-    """The same, or "gone" where the origin says that it was deleted, "missing" where it knows nothing of it (404). Raises `Later`."""
-    document = await remote.fetch_document(instance, id, budget=spending)
+async def look(instance: Instance, id: Iri, spending: Budget, *, insist: bool = False) -> Origin | Literal["gone", "missing"] | None:
+    """The same, or "gone" where the origin says that it was deleted, "missing" where it knows nothing of it (404). Raises `Later`.
+
+    `insist`: asked now, whatever is remembered of a failure.
+    """
+    document = await remote.fetch_document(instance, id, budget=spending, insist=insist)
     if isinstance(document, FetchFailed) and document.gone:
         return "gone"
     if isinstance(document, FetchFailed) and document.kind == "missing":

@@ -37,9 +37,10 @@ async def read(instance: Instance, key: str, payload: bytes) -> None:
         return
     if held.local or held.boost_of is not None:
         return
-    seen = await dereference.look(instance, uri, budget)
+    again = payload == MISSING
+    seen = await dereference.look(instance, uri, budget, insist=again)
     if seen == "missing":
-        effects = await instance.database.write(_missing, instance, uri, payload == MISSING)
+        effects = await instance.database.write(_missing, instance, uri, again)
     else:
         effects = await instance.database.write(handle.shown, instance, uri, handle.as_shown(seen))
     for kind in effects.wake:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from actors import follows, known
+from actors.hosts import Limits
 from actors.known import Actor
 from actors.remote import Budget
 from inbox import dereference, refetch, threads
@@ -232,10 +233,20 @@ async def test_a_post_that_is_missing_twice_a_day_apart_is_hidden_and_can_come_b
     house.clock.move(hours=23)
     await look_again(house)
     assert await posts(house) == {note["id"]: "first words"}
+    asked = len(peer.asked(note["id"].removeprefix(peer.base)))
     house.clock.move(hours=1, seconds=1)
     await look_again(house)
+    assert len(peer.asked(note["id"].removeprefix(peer.base))) == asked + 1, "what was remembered a day ago is asked again"
     assert await posts(house) == {}
     assert await rows(house, "select uri from tombstone") == []
+    # Its own server gives it again, or shows it after all
+    peer.always(note["id"].removeprefix(peer.base), None)
+    peer.documents[note["id"].removeprefix(peer.base)] = {"@context": "https://www.w3.org/ns/activitystreams", **note}
+    boost = bo.activity("Announce", note["id"], to=[PUBLIC])
+    house.instance.limits = Limits()  # what failed is forgotten after ten minutes
+    assert (await send(house, bo, boost)).status == 202
+    await work(house)
+    assert await posts(house) == {note["id"]: "first words"}
 
 
 async def test_a_private_post_is_not_judged_by_what_is_missing(house: House, peer: FakePeer, other: FakePeer) -> None:
