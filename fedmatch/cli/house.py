@@ -161,10 +161,11 @@ def load_config() -> "Config":
         fail(str(error))
 
 
-def within(work: "Callable[[Instance], Awaitable[T]]") -> T:
+def within(work: "Callable[[Instance], Awaitable[T]]", *, opened: bool = False) -> T:
     """Opens the instance, does `work(instance)`, closes it, and returns its answer. A running server is not disturbed.
 
-    Where the work needs a key of a passphrase vault, the passphrase is asked at the terminal and the work begun again.
+    Where the work needs a key of a passphrase vault, the passphrase is asked at the terminal and the work begun again; with `opened` before it begins:
+    what writes first and reads then would be done twice.
     """
     from actors.vault import Locked, WrongSecret
     from fedmatch import app, logs
@@ -177,6 +178,8 @@ def within(work: "Callable[[Instance], Awaitable[T]]") -> T:
     async def run(passphrase: str | None) -> T:
         instance = await app.build(config, passphrase=passphrase, check=False)
         try:
+            if opened and instance.vault.locked:
+                raise Locked
             answer = await work(instance)
             await index.tidy_up(instance)
             return answer

@@ -196,7 +196,7 @@ def post(
         hint(await _leaves(instance, made))
         say(made.json(), made.url or f"{made.state}: {made.id}")
 
-    within(work)
+    within(work, opened=True)
 
 
 async def _leaves(instance: "Instance", made: "Listing") -> str | None:
@@ -590,7 +590,7 @@ def edit(
             fail(str(error))
         say(changed.json(), f"Changed: {changed.url or f'{changed.id}, {changed.state}'}")
 
-    within(work)
+    within(work, opened=True)
 
 
 async def _reach(instance: "Instance", old: "Listing", audience: str, anyway: bool) -> None:

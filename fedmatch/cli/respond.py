@@ -60,7 +60,7 @@ def respond(
         hint(conversations.channel(made))
         say({**made.json(), "messages": []}, f"Sent: {made.words.offer} (id {made.id})")
 
-    within(work)
+    within(work, opened=True)
 
 
 def _of_themselves(speaks: str, region: str | None) -> tuple[tuple[str, ...], str | None]:

@@ -197,6 +197,16 @@ def test_a_public_instance_begins_locked_and_unlock_chooses_the_passphrase(folde
 # -- people ----------------------------------------------------------------------------------------------------------------------------------------
 
 
+def test_what_needs_an_open_vault_asks_before_it_writes(folder: Path) -> None:
+    assert run("init", "--host", "fedmatch.example.org").exit_code == 0
+    assert run("unlock", stdin="a long enough passphrase\n").exit_code == 0
+    ok("user", "create", "alice")
+    refused = run(*REQUEST)
+    assert (refused.exit_code, "the vault is locked" in refused.stderr) == (1, True)
+    # and nothing of it stays that a second try would double
+    assert ok("status")["waits"]["review"] == 0
+
+
 def test_people_are_created_listed_suspended_and_deleted(house: Path) -> None:
     made = ok("user", "create", "carol", "--locked")
     assert made == {"name": "carol", "handle": "carol@localhost:18000", "url": "http://localhost:18000/users/carol"}
