@@ -25,6 +25,7 @@ def list_(name: str, limit: int) -> None:
     """List what NAME should look at, newest first."""
 
     async def work(instance: "Instance") -> None:
+        from fedmatch import words
         from fedmatch.board import notifications
 
         me = await person(instance, name)
@@ -32,7 +33,8 @@ def list_(name: str, limit: int) -> None:
         said = [one.json() for one in found]
         for one in said:
             hint(f"To give {one['about']} to all trusted peers: fedmatch listing edit {one['about']} --audience network" if one["kind"] == WIDEN else None)
-        say(said, table(("at", "kind", "about"), [(one["at"], one["kind"], one["about"]) for one in said], empty="Nothing new."))
+        rows = [(one["at"], one["kind"], one["about"], words.notice("en", one["kind"])) for one in said]
+        say(said, table(("at", "kind", "about", "in words"), rows, empty="Nothing new."))
 
     within(work)
 

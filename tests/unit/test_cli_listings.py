@@ -99,7 +99,9 @@ def test_its_author_is_asked_whether_all_peers_may_have_it(house: Path) -> None:
     made = ok(*REQUEST, stdin=TEXT)
     assert ok("notification", "list", "--as", "alice")[0]["kind"] == "listing.widen"
     command = f"fedmatch listing edit {made['id']} --audience network"
-    assert command in run("notification", "list", "--as", "alice").stderr
+    shown = run("notification", "list", "--as", "alice")
+    assert command in shown.stderr
+    assert "Your listing can be read on this server alone." in shown.stdout
     wider = run("listing", "edit", made["id"], "--audience", "network")
     assert (wider.exit_code, wider.stderr) == (0, "")
     assert ok("listing", "show", made["id"])["audience"] == "network"
