@@ -271,7 +271,8 @@ async def _edited(tx: Transaction, instance: "Instance", author: Actor, note: No
     if by_note and word is not None:
         await _acts(tx, instance, author, word, held)
         return
-    if not text or (by_note and await afterwards.heard(tx, instance, author, note.id, note.id, text, held)):
+    asked_by_letter = held.of_helper(author) and await crossing.by_letter(tx, held)
+    if not text or (asked_by_letter and await afterwards.heard(tx, instance, author, note.id, note.id, text, held)):
         return
     owner = await known.by_uri(tx, held.words.helper if held.side == "helper" else held.words.asker)
     if owner is None or not await revisions.edit(tx, instance, held, author, note.id, text, _updated(note) or instance.clock.ms()):
