@@ -107,17 +107,17 @@ def shapes(folder: Path) -> list[list[tuple[str, str]]]:
 
 
 def killing(every: int) -> list[str]:
-    """Where a start may be killed while it migrates: at all statements of the newest three files, and at each so-manieth of those before."""
+    """Where a start may be killed while it migrates: at all statements of the newest three files, at each so-manieth of those before, and at some commits."""
     older = len(migrations()) - 3
     return [
         f"migrate:{migration.number:04}:{place}"
         for migration in migrations()
         for place in [*range(1, len(list(migration.statements())) + 1, every if migration.number <= older else 1), "remember"]
-    ] + [f"write:{moment}-commit#{nth}" for moment in ("before", "after") for nth in range(1, len(migrations()) + 2)]
+    ] + [f"write:{moment}-commit#{nth}" for moment in ("before", "after") for nth in range(1, len(migrations()) + 2, (every + 2) // 3)]
 
 
 def test_killed_at_a_statement_the_next_start_completes(nursery, tmp_path):
-    killed_at_each(nursery, tmp_path, killing(4))
+    killed_at_each(nursery, tmp_path, killing(8))
 
 
 @pytest.mark.soak
