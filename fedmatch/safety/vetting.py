@@ -136,6 +136,8 @@ async def take(tx: Transaction, instance: "Instance", subject: Actor, by: Actor)
     """Opens a case about an actor, here or elsewhere, or takes over the one that is open. Raises `CannotVet`, `Locked`."""
     if subject.kind == "Application" or not subject.active:
         raise CannotVet("instances are trusted, not vetted, and who is gone or suspended is not vetted either")
+    if subject.local and subject.one_time:
+        raise CannotVet("a one-time identity of ours has the word that its person has, and follows it; vet the person")
     if subject.id == by.id or await _shared(tx, subject, by):
         raise CannotVet("nobody vets themselves")
     mark = instance.vault.digest("vetting", subject.uri)

@@ -182,6 +182,8 @@ async def issue(
         raise CannotVouch(f"levels {SECOND_PERSON} and {vouches.HIGHEST} need a second person: `fedmatch vet take`, `note`, and `decide` by two of you")
     if subject.kind == "Application" or subject.state != "active":
         raise CannotVouch("nobody vouches for an instance, or for somebody who is gone or suspended")
+    if subject.local and subject.one_time:
+        raise CannotVouch("a one-time identity of ours has the word that its person has, and follows it; vouch for the person")
     key = await _key(tx, subject)
     lowered = False
     for row in await tx.all(IN_FORCE, subject=subject.uri, now=instance.clock.ms()):

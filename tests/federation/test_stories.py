@@ -327,9 +327,9 @@ async def test_s3_two_people_at_risk_find_each_other_and_nobody_learns_who(world
     await befriend(world, d, e)
     knowledge.watch(a, d, e)
     yemeni, syrian = await world.person("yemeni_real@a"), await world.person("syrian_real@d")
+    await vouch(yemeni, 1)
+    await vouch(syrian, 1)
     asker, helper = await hidden(yemeni), await hidden(syrian)
-    await vouch(asker, 1)
-    await vouch(helper, 1)
     advice = await helper.listing("offer", "Advice", "On running a small station.", categories=["Connectivity"], skills=["RadioBroadcast"], speaks=["ar"])
     await world.settle()
 
@@ -341,10 +341,11 @@ async def test_s3_two_people_at_risk_find_each_other_and_nobody_learns_who(world
     await world.settle()
     assert knowledge.known(canary) == {"a", "d"}, "e's word counts for nothing here, so nothing of it goes there"
     assert await states(request, a, d, e) == ["open", "open", "none"]
-    # Then the offer is found for who asks, and nobody at its home or in between hears of that
-    (pair,) = await suggested(yemeni)
+    # Then each server finds the pair for its own person, who may read both, and asks nobody
+    (pair,), (other,) = await suggested(yemeni), await suggested(syrian)
     assert (pair.found.url, pair.side) == (advice.url, "asker")
-    assert await suggested(syrian) == []
+    assert (other.found.url, other.side) == (request.url, "helper")
+    assert knowledge.known(canary) == {"a", "d"}
 
     # When the other answers, what they write waits for its server: it lies in nobody's files
     texts = ("canary-s3-i-built-one", "canary-s3-begin-with-the-antenna")

@@ -15,6 +15,7 @@ from actors import handshake, hosts, known, local, peers, sealing, spent, trust
 from actors.handshake import PeerKey
 from actors.known import Actor
 from actors.signatures import proofs
+from fedmatch.board import identities
 from fedmatch.safety import audit, border, vetting, vouches
 from fedmatch.safety.vetting import CannotVet
 from fedmatch.safety.vouches import CannotVouch, NoVouch, Standing
@@ -382,6 +383,17 @@ async def test_nobody_vouches_for_an_instance_nor_for_somebody_who_is_gone(home:
         with pytest.raises(CannotVouch, match="nobody vouches"):
             await home.write(vouches.issue, home.instance, who, 1, "in-person", staff="operator")
     assert await home.read(vouches.list_all) == []
+
+
+async def test_a_one_time_identity_of_ours_is_neither_vouched_for_nor_vetted_by_itself(home: House) -> None:
+    amina, boss = await home.person("amina"), await home.person("boss")
+    hidden = await identities.make(home.instance, amina)
+    with pytest.raises(CannotVouch, match="vouch for the person"):
+        await home.write(vouches.issue, home.instance, hidden, 1, "in-person", staff="operator")
+    with pytest.raises(CannotVet, match="vet the person"):
+        await home.write(vetting.take, home.instance, hidden, boss)
+    assert await home.read(vouches.list_all) == []
+    assert await home.read(vetting.list_all, home.instance) == []
 
 
 async def test_ten_are_read_at_most_and_the_best_word_of_a_peer_counts(home: House) -> None:
