@@ -16,7 +16,7 @@ Purpose = Literal["request", "offer"]
 Urgency = Literal["hours", "days", "weeks", "anytime"]
 Circle = Literal["network", "peers"]
 MatterKind = Literal["introduction", "guest", "story"]
-MatterStep = Literal["ask", "agree", "refuse"]
+MatterStep = Literal["ask", "agree", "refuse", "pass"]
 VouchMethod = Literal["in-person", "documents", "video-call", "known-organisation", "references", "other"]
 
 

@@ -11,7 +11,7 @@ import msgspec
 from actors import hosts, onetime
 from actors.known import Actor
 from fedmatch import times
-from schemas.objects import Vouch
+from schemas.objects import Purpose, Vouch
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction, Value
 
@@ -46,7 +46,7 @@ class Part:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What of an answer rests sealed: who, to what, in what words."""
+    """What of an answer rests sealed: who, to what, in what words. `kind` is what was answered; None where that was not kept yet, which reads as a request."""
 
     listing: Iri
     listing_id: int
@@ -73,6 +73,7 @@ class Words:
     region: str | None = None
     parts: tuple[Part, ...] = ()
     """The Notes that `text` is made of, where it is not that of `note` as it first came."""
+    kind: Purpose | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,14 @@ class Response:
     def of_helper(self, actor: Actor) -> bool:
         """Whether `actor` answered."""
         return self.words.helper == actor.uri
+
+    def needs(self, actor: Actor) -> bool:
+        """Whether `actor` is the one of the two who needs help: the author of a request, or whoever answered an offer."""
+        return self.of_helper(actor) if self.words.kind == "offer" else self.of_asker(actor)
+
+    def helps(self, actor: Actor) -> bool:
+        """Whether `actor` is the one of the two who helps."""
+        return self.of_asker(actor) if self.words.kind == "offer" else self.of_helper(actor)
 
     def json(self) -> dict[str, Json]:
         """The form scripts read, without messages."""

@@ -1,10 +1,11 @@
 """Who may be told of whom, and how did it go? Introductions to a third person or role, and private feedback. What may be told to others: stories.py.
 
-Nothing is passed on before the asker agreed, for that one recipient.
+Whoever helps proposes: to a request whoever answered it, to an offer its author. Nothing is passed on before the other, who needs the help, agreed for that
+one recipient; until it was passed they may take that back.
 """
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 from actors import known
@@ -25,7 +26,7 @@ MOST: Final = 50
 
 @dataclass(frozen=True, slots=True)
 class Introduction:
-    """A helper proposes to introduce the asker to `to`, a person or a role, and says why."""
+    """Whoever helps proposes to introduce the other to `to`, a person or a role, and says why."""
 
     id: int
     response_id: int
@@ -67,18 +68,25 @@ where id = :id
 
 
 async def propose(tx: Transaction, instance: "Instance", helper: Actor, response: Response, to: str, why: str) -> Introduction:
-    """The helper asks whether the asker may be introduced to `to`, a person or a role. Raises `CannotAnswer`, `crossing.CannotReach`."""
-    if not response.of_helper(helper) or response.state != "accepted":
-        raise CannotAnswer("only the helper of an accepted answer proposes an introduction")
+    """Whoever helps asks whether the other may be introduced to `to`, a person or a role. Raises `CannotAnswer`, `crossing.CannotReach`."""
+    if not response.helps(helper) or response.state != "accepted":
+        raise CannotAnswer("whoever helps proposes an introduction, once the answer is accepted")
     to, why = to.strip(), why.strip()
     if not to or len(to) + len(why) > MOST_TEXT:
         raise CannotAnswer(f"say to whom, and why, in at most {MOST_TEXT} letters")
+    if len(await of(tx, instance, response)) >= MOST:
+        raise CannotAnswer(f"there are {MOST} introductions in this conversation, and no room for one more")
     name = crossing.new_name(instance, "introductions")
-    asker = await known.by_uri(tx, response.words.asker)
-    if asker is not None and asker.local:
-        await notifications.tell(tx, instance, asker.id, "introduction.asked", response.id)
+    await _tell(tx, instance, helper, response, "introduction.asked")
     await conversations.pass_on(tx, instance, helper, response, Matter("introduction", "ask", name, to, why))
     return await _keep(tx, instance, response, name, to, why)
+
+
+async def _tell(tx: Transaction, instance: "Instance", by: Actor, response: Response, kind: str) -> None:
+    """Tells the other of the two, if they live here."""
+    other = await known.by_uri(tx, response.words.helper if response.of_asker(by) else response.words.asker)
+    if other is not None and other.local:
+        await notifications.tell(tx, instance, other.id, kind, response.id)
 
 
 async def _keep(tx: Transaction, instance: "Instance", response: Response, name: Iri, to: str, why: str) -> Introduction:
@@ -90,41 +98,60 @@ async def _keep(tx: Transaction, instance: "Instance", response: Response, name:
 
 
 async def told(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, response: Response, matter: Matter) -> None:
-    """What the other side's server says of an introduction: the helper proposes one, or the asker decides on one of ours."""
+    """What the other side's server says of an introduction: whoever helps proposes one, or passed it on; or the other decides on one of ours."""
     before = next((one for one in await of(tx, instance, response) if one.name == matter.name), None)
     if matter.step == "ask":
-        if before is None and response.of_helper(author) and response.state == "accepted" and matter.to and len(await of(tx, instance, response)) < MOST:
+        if before is None and response.helps(author) and response.state == "accepted" and matter.to and len(await of(tx, instance, response)) < MOST:
             await _keep(tx, instance, response, matter.name, matter.to[:MOST_TEXT], matter.text[:MOST_TEXT])
             await notifications.tell(tx, instance, owner.id, "introduction.asked", response.id)
         return
-    if before is not None and response.of_asker(author):
-        await tx.execute(MOVE, id=before.id, state="agreed" if matter.step == "agree" else "refused", before="asked")
-        await notifications.tell(tx, instance, owner.id, "introduction.asked", response.id)
+    if before is None:
+        return
+    if matter.step == "pass":
+        # It may have been passed on in the moment in which the consent was taken back here: then this is what happened.
+        if response.helps(author) and before.state != "asked" and await tx.execute(MOVE, id=before.id, state="passed", before=before.state):
+            await notifications.tell(tx, instance, owner.id, "introduction.passed", response.id)
+        return
+    if response.needs(author) and await _decided(tx, before, agreed=matter.step == "agree"):
+        await notifications.tell(tx, instance, owner.id, "introduction.decided", response.id)
+
+
+async def _decided(tx: Transaction, before: Introduction, *, agreed: bool) -> bool:
+    """Notes the decision; False if it cannot be made any more. A yes is taken back as long as nothing was passed on, a no is final."""
+    if before.state not in (("asked",) if agreed else ("asked", "agreed")):
+        return False
+    return await tx.execute(MOVE, id=before.id, state="agreed" if agreed else "refused", before=before.state) > 0
 
 
 async def decide(tx: Transaction, instance: "Instance", asker: Actor, response: Response, id: int, *, agreed: bool) -> Introduction:
-    """The asker agrees for this one recipient, or does not; only then is anything passed. Raises `CannotAnswer`, `crossing.CannotReach`."""
+    """Whoever needs help agrees for this one recipient, or does not (any more); only then is anything passed. Raises `CannotAnswer`, `crossing.CannotReach`."""
     found = await _by_id(tx, instance, id)
-    if found is None or found.response_id != response.id or not response.of_asker(asker):
-        raise CannotAnswer("there is no introduction of that number to decide here")
-    state = "agreed" if agreed else "refused"
-    if not await tx.execute(MOVE, id=id, state=state, before="asked"):
+    if found is None or found.response_id != response.id or not response.needs(asker):
+        raise CannotAnswer(f"there is no introduction {id} here that {asker.username} decides about; without an option they are listed")
+    if not await _decided(tx, found, agreed=agreed):
         raise CannotAnswer(f"it is {found.state} already")
-    helper = await known.by_uri(tx, response.words.helper)
-    if helper is not None and helper.local:
-        await notifications.tell(tx, instance, helper.id, "introduction.asked", response.id)
+    await _tell(tx, instance, asker, response, "introduction.decided")
     await conversations.pass_on(tx, instance, asker, response, Matter("introduction", "agree" if agreed else "refuse", found.name))
-    return Introduction(id, response.id, state, found.to, found.why, found.name)
+    return replace(found, state="agreed" if agreed else "refused")
 
 
 async def passed(tx: Transaction, instance: "Instance", helper: Actor, response: Response, id: int) -> Introduction:
-    """The helper notes that it was passed on; possible only after the asker agreed. Raises `CannotAnswer`."""
+    """Whoever helps notes that it was passed on, which the other is told; possible only after they agreed. Raises `CannotAnswer`, `crossing.CannotReach`."""
     found = await _by_id(tx, instance, id)
-    if found is None or found.response_id != response.id or not response.of_helper(helper):
-        raise CannotAnswer("there is no introduction of that number here")
+    if found is None or found.response_id != response.id or not response.helps(helper):
+        raise CannotAnswer(f"there is no introduction {id} here that {helper.username} proposed; without an option they are listed")
     if not await tx.execute(MOVE, id=id, state="passed", before="agreed"):
-        raise CannotAnswer(f"it is {found.state}: nothing is passed on before the asker agreed for {found.to}")
-    return Introduction(id, response.id, "passed", found.to, found.why, found.name)
+        raise CannotAnswer(f"it is {found.state}: nothing is passed on before the other agreed for {found.to}")
+    await _tell(tx, instance, helper, response, "introduction.passed")
+    await conversations.pass_on(tx, instance, helper, response, Matter("introduction", "pass", found.name))
+    return replace(found, state="passed")
+
+
+async def shown(tx: Transaction, instance: "Instance", actor: Actor, response: Response) -> list[Introduction]:
+    """The introductions of one answer for one of the two, oldest first; a guest is told of none. Raises `CannotAnswer`."""
+    if not response.of_asker(actor) and not response.of_helper(actor):
+        raise CannotAnswer("introductions are between the two whose conversation it is")
+    return await of(tx, instance, response)
 
 
 async def of(tx: Transaction, instance: "Instance", response: Response) -> list[Introduction]:

@@ -208,6 +208,9 @@ async def _answers(tx: Transaction, instance: "Instance", helper: Actor, note: N
 
 async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: Note, held: Response, *, sealed: bool = False) -> Answer:
     """What comes after an answer: a word that acts, or a message. To what came `sealed` nothing is said in the open."""
+    if held.words.channel == "sealed" and not sealed:
+        log.info("response.not_sealed", response=held.id)
+        return Answer.TAKEN  # what began sealed goes on sealed: nobody who took the domain speaks or agrees here
     text = plain(note)
     word = command(text)
     helper = held.of_helper(author)
@@ -299,6 +302,8 @@ def command(text: str) -> str | None:
 async def _matter(tx: Transaction, instance: "Instance", author: Actor, owner: Actor, held: Response, matter: Matter) -> None:
     """Something the two sides have to agree about, said by the one who lives elsewhere."""
     if not held.of_asker(author) and not held.of_helper(author):
+        return
+    if matter.step == "pass" and matter.kind != "introduction":
         return
     match matter.kind:
         case "introduction":

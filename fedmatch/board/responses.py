@@ -92,6 +92,7 @@ async def answer(
         region=region,
         # Where nobody trusts us our word weighs nothing, and would only tell more people of it.
         vouches=await vouches.of(tx, instance, helper) if way in ("here", "sealed") else (),
+        kind=listing.kind,
     )
     if way == "here":
         made = await trays.put(tx, instance, listing, asker, helper, words, silent=await trays.unwanted(tx, instance, asker, helper))

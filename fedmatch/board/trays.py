@@ -72,6 +72,7 @@ async def take_in(
         vouches=agreement.vouches if agreement else (),
         speaks=agreement.speaks if agreement else fit.stated(text)[0],
         region=agreement.region if agreement else fit.stated(text)[1],
+        kind=listing.kind,
     )
     if not await identities.takes_contacts(tx, asker.id):
         return "closed"

@@ -41,7 +41,10 @@ async def _whole(tx: "Transaction", instance: "Instance", one: "Response", reade
     let_in = await guests.of(tx, instance, one)
     messages: list[Json] = [dict(message.json()) for message in said]
     others: list[Json] = [{"who": guest.handle, "role": guest.role, "admitted": guest.admitted} for guest in let_in]
-    return {**one.json(), "messages": messages, "guests": others}
+    form = one.json()
+    if not any(one.of_asker(reader) or one.of_helper(reader) for reader in readers):
+        form |= {"text": "", "reason": None}  # what was said before a guest came was not said to them
+    return {**form, "messages": messages, "guests": others}
 
 
 @response.command("list")
@@ -274,11 +277,11 @@ def story(which: str, name: str, text: str | None, credit: str | None, anyway: b
 @response.command()
 @click.argument("which", metavar="ID")
 @AS
-@click.option("--to", "recipient", metavar="WHO", help="Propose: the person or role to be introduced to.")
+@click.option("--to", "recipient", metavar="WHO", help="Whoever helps proposes: the person or role to be introduced to.")
 @click.option("--why", default="", help="Propose: why.")
-@click.option("--agree", type=int, metavar="NUMBER", help="The asker agrees to this one.")
-@click.option("--refuse", type=int, metavar="NUMBER", help="The asker does not.")
-@click.option("--passed", type=int, metavar="NUMBER", help="The helper notes that it was passed on.")
+@click.option("--agree", type=int, metavar="NUMBER", help="Whoever needs help agrees to this one.")
+@click.option("--refuse", type=int, metavar="NUMBER", help="They do not, or not any more.")
+@click.option("--passed", type=int, metavar="NUMBER", help="Whoever helps notes that it was passed on; the other is told.")
 def introduce(which: str, name: str, recipient: str | None, why: str, agree: int | None, refuse: int | None, passed: int | None) -> None:
     """Propose an introduction to a third person or role, or decide on one; without an option they are listed."""
 
@@ -297,7 +300,7 @@ def introduce(which: str, name: str, recipient: str | None, why: str, agree: int
                 await introductions.decide(tx, instance, actor, held, refuse, agreed=False)
             if passed is not None:
                 await introductions.passed(tx, instance, actor, held, passed)
-            return await introductions.of(tx, instance, held)
+            return await introductions.shown(tx, instance, actor, held)
 
         try:
             found = await instance.database.write(body)

@@ -100,6 +100,23 @@ def test_an_answer_from_the_first_word_to_the_last(house: Path) -> None:
     assert ok("response", "introduce", sent["id"], "--as", "bob") == []
 
 
+def test_a_guest_is_shown_what_is_said_from_then_on_alone(house: Path) -> None:
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    sent = ok("respond", asked["url"], "--as", "bob", "--text", "I do, ask at my office.")["id"]
+    ok("response", "accept", sent, "--as", "alice")
+    (proposed,) = ok("response", "introduce", sent, "--as", "bob", "--to", "a judge", "--why", "She decides.")
+    for side in ("alice", "bob"):
+        ok("response", "admit", sent, "--as", side, "--guest", "carol")
+    ok("message", sent, "--as", "carol", "--text", "I interpret.")
+    (shown,) = ok("response", "list", "--as", "carol")
+    assert (shown["text"], [one["text"] for one in shown["messages"]]) == ("", ["I interpret."])
+    assert ok("response", "open", sent, "--as", "bob")["text"] == "I do, ask at my office."
+    refused = run("response", "introduce", sent, "--as", "carol")
+    assert (refused.exit_code, "between the two" in refused.stderr) == (1, True)
+    assert ok("response", "introduce", sent, "--as", "alice", "--agree", proposed["id"])[0]["state"] == "agreed"
+    assert ok("response", "introduce", sent, "--as", "bob", "--passed", proposed["id"])[0]["state"] == "passed"
+
+
 def test_decline_withdraw_and_what_is_refused(house: Path) -> None:
     asked = ok(*REQUEST, stdin="Who knows asylum law?")
     bob = ok("respond", asked["id"], "--as", "bob", "--text", "I do.")

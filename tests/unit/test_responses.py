@@ -444,7 +444,7 @@ async def test_a_guest_is_let_in_by_both_and_reads_one_conversation(house: House
     assert [(one.to, one.field) for one in await instance.database.read(disclosures.of, instance, asker)] == [(helper.handle, "contact")]
 
     proposed = await do(instance, introductions.propose, helper, held, "a member of parliament", "She asks.")
-    with pytest.raises(CannotAnswer, match="before the asker agreed"):
+    with pytest.raises(CannotAnswer, match="before the other agreed"):
         await do(instance, introductions.passed, helper, held, proposed.id)
     await do(instance, introductions.decide, asker, held, proposed.id, agreed=True)
     assert (await do(instance, introductions.passed, helper, held, proposed.id)).state == "passed"
