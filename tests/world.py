@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import hypercorn.asyncio
 import hypercorn.config
@@ -39,6 +39,9 @@ from tests.fakepeer import AP, FakePeer
 from tests.wire import Answer, http
 
 
+HOUR_MS: Final = 3_600_000
+
+
 class Clock:
     """Real time plus what the story adds."""
 
@@ -54,6 +57,10 @@ class Clock:
     def move(self, **span: float) -> None:
         """Time passes: `clock.move(hours=2)`."""
         self.ahead += timedelta(**span)
+
+    def next_hour(self) -> None:
+        """The next full hour begins: for what must not be divided by one, since many times are told in hours alone."""
+        self.move(milliseconds=HOUR_MS - self.ms() % HOUR_MS)
 
 
 DUE_ARRIVALS = """

@@ -125,6 +125,7 @@ ENDING = {"s", "d"}
 @pytest_asyncio.fixture(scope="module", loop_scope="module")
 async def lives(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Lives]:
     async with open_world(tmp_path_factory.mktemp("two-worlds")) as world:
+        world.clock.next_hour()
         a = await world.site("a")
         instance = a.instance
         ordinary, speaking = await world.peer(), await world.peer()
