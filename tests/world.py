@@ -38,7 +38,6 @@ from tests import ready
 from tests.fakepeer import AP, FakePeer
 from tests.wire import Answer, http
 
-
 HOUR_MS: Final = 3_600_000
 
 
