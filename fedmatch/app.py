@@ -17,7 +17,7 @@ from actors.keys import KeyRing
 from actors.network import Network
 from fedmatch import addresses, memory, people
 from fedmatch.backup import before, ledger
-from fedmatch.board import copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing, welcome
+from fedmatch.board import checked, copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing, welcome
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import migrate
 from fedmatch.database.open import open_database
@@ -167,7 +167,11 @@ def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]
         events.OfferAnswered: (_hears(instance, events.OfferAnswered, heard.answered),),
         events.OfferUndone: (_hears(instance, events.OfferUndone, heard.undone),),
         events.AgreementChanged: (_hears(instance, events.AgreementChanged, heard.changed),),
-        events.VouchesChanged: (_hears(instance, events.VouchesChanged, weighing.judged_anew), _hears(instance, events.VouchesChanged, copies.judged_anew)),
+        events.VouchesChanged: (
+            _hears(instance, events.VouchesChanged, weighing.judged_anew),
+            _hears(instance, events.VouchesChanged, copies.judged_anew),
+            _hears(instance, events.VouchesChanged, checked.judged_anew),
+        ),
         events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted), _hears(instance, events.PeerTrusted, welcome.trusted)),
         events.PeerLost: (_hears(instance, events.PeerLost, weighing.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
         events.InboxMoved: (_hears(instance, events.InboxMoved, addresses.moved),),

@@ -54,6 +54,7 @@ def handlers(_instance: "Instance") -> Mapping[str, Handler]:
         "response": _response,
         "closed": _closed,
         "standing": _standing,
+        "checked": _checked,
         "announce": topics.announce,
         "forget_help": topic_help.forget_help,
         "identity": identities.settle,
@@ -152,6 +153,12 @@ async def _standing(instance: "Instance", key: str, payload: bytes) -> None:
     from fedmatch.board import weighing  # it asks for jobs itself
 
     await weighing.weigh(instance, key, payload)
+
+
+async def _checked(instance: "Instance", key: str, payload: bytes) -> None:
+    from fedmatch.board import checked  # it asks for jobs itself
+
+    await checked.again(instance, key, payload)
 
 
 async def end_poll_at(tx: Transaction, instance: "Instance", post_id: int, at_ms: int) -> None:

@@ -11,6 +11,7 @@ import msgspec
 from actors import hosts, onetime
 from actors.known import Actor
 from fedmatch import times
+from fedmatch.safety.vouches import Standing
 from schemas.objects import Purpose, Vouch
 from schemas.reading import Iri, Row
 from schemas.storage import Transaction, Value
@@ -74,6 +75,12 @@ class Words:
     parts: tuple[Part, ...] = ()
     """The Notes that `text` is made of, where it is not that of `note` as it first came."""
     kind: Purpose | None = None
+    counted: tuple[Vouch, ...] = ()
+    """What is said of the helper and proven, each with the level it counts for here; `vouches` are what was carried, to be judged again."""
+    trusted: int = 0
+    """How much was said for the author of the listing when it was answered, as the helper's instance weighs it now."""
+    trusted_by: tuple[Vouch, ...] = ()
+    """What the listing carried for that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,9 +147,14 @@ class Response:
             "speaks": list(words.speaks),
             "region": words.region,
             "level": words.level,
-            "vouches": [{"issuer": hosts.authority(one.issuer), "level": one.level, "method": one.method} for one in words.vouches],
+            "vouches": [{"issuer": hosts.authority(one.issuer), "level": one.level, "method": one.method} for one in words.counted],
             "at": times.rfc3339(self.created),
         }
+
+
+def weighed(words: Words, standing: Standing) -> Words:
+    """The words with how much is said for the helper, as this instance weighs it now."""
+    return replace(words, level=standing.level, issuers=standing.issuers, counted=(*standing.ours, *standing.carried))
 
 
 def readable_by(response: Response) -> str | None:

@@ -3,6 +3,7 @@
 Each runs inside the transaction of its cause and awaits nothing but `tx`.
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
@@ -10,14 +11,13 @@ import structlog
 
 from actors import generations, known
 from fedmatch import chores, times
-from fedmatch.board import listings, shares, suggestions, vectors
+from fedmatch.board import checked, listings, shares, suggestions, vectors
 from fedmatch.board.listings import AudienceName
-from fedmatch.safety import border, vouches
-from schemas.events import Answer, Boosted, PlainStored, PostArrived, PostChanged, PostGone, PostStored
-from schemas.objects import PUBLIC, Note, Proposal
+from fedmatch.safety import border
+from schemas.events import Answer, Boosted, PlainStored, PostArrived, PostChanged, PostGone, PostStored, VouchesChanged
+from schemas.objects import PUBLIC, Note, Proposal, Vouch
 from schemas.states import LISTING
 from schemas.storage import Transaction
-from schemas.vouches import named
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -191,15 +191,20 @@ async def _write(
     instance: "Instance", tx: Transaction, post_id: int, note: Note, proposal: Proposal, audience: AudienceName, *, confidential: bool = False
 ) -> None:
     author = None if not proposal.vouches else await known.by_uri(tx, note.attributed_to)
-    if author is not None and not author.local:
-        # What others say of its author is kept only if it is proven and counts here.
-        counts = {host for host, _ in (await vouches.standing(tx, instance, author, proposal.vouches)).levels}
-        proposal = replace(proposal, vouches=tuple(vouch for vouch in proposal.vouches if named(vouch.issuer) in counts))
+    if author is None or not author.local:
+        proposal = replace(proposal, vouches=await checked.counted(tx, instance, author, proposal.vouches))
     before = await listings.state_of(tx, post_id)
+    held = None if before is None or (author is not None and author.local) else await listings.by_id(tx, instance, post_id)
+    if held is not None and not held.local and _most(held.vouches) > _most(proposal.vouches):
+        await instance.tell(tx, VouchesChanged(held.actor_id, None))  # who answered it may have relied on that
     state = _state(post_id, before, proposal, instance.clock.ms())
     await listings.write(tx, instance, post_id, proposal, state, note.language, audience=audience, confidential=confidential)
     if proposal.ends is not None and state in listings.OPEN:
         await chores.expire_at(tx, instance, post_id, times.milliseconds(proposal.ends))
+
+
+def _most(said: Sequence[Vouch]) -> int:
+    return max((vouch.level for vouch in said), default=0)
 
 
 def _state(post_id: int, before: str | None, proposal: Proposal, now_ms: int) -> str:

@@ -75,6 +75,7 @@ async def answer(
     if (why := await fit.refused(tx, instance, listing.proposal, helper, spoken, region)) is not None:
         raise CannotAnswer(trays.said(why, fit.wanted(listing.proposal, why)))
     way = await crossing.channel(tx, asker, public=listing.public)
+    ours = await vouches.of(tx, instance, helper)
     words = Words(
         listing=listing.url,
         listing_id=listing.id,
@@ -91,7 +92,10 @@ async def answer(
         speaks=speaks,
         region=region,
         # Where nobody trusts us our word weighs nothing, and would only tell more people of it.
-        vouches=await vouches.of(tx, instance, helper) if way in ("here", "sealed") else (),
+        vouches=ours if way in ("here", "sealed") else (),
+        counted=ours if way == "sealed" else (),
+        trusted=(await vouches.standing(tx, instance, asker, listing.vouches)).level,
+        trusted_by=listing.vouches,
         kind=listing.kind,
     )
     if way == "here":

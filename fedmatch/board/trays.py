@@ -102,7 +102,7 @@ async def put(
     standing = await vouches.standing(tx, instance, helper, words.vouches)
     if not standing.meets(wishes.answers.level, wishes.answers.issuers):
         return "floor"
-    words = replace(words, level=standing.level, issuers=standing.issuers)
+    words = answers.weighed(words, standing)
     tray: Tray = "vouched" if words.level >= 1 else "rest"
     if tray == "rest":
         if not helper.local and await border.waits(tx, instance, helper.id):

@@ -1,11 +1,13 @@
-"""Does an answer still rest on what it rested on? The job `standing`: when vouches or trust change, each answer and conversation is weighed anew."""
+"""Does an answer still rest on what it rested on? The job `standing`: when vouches or trust change, each answer and conversation is weighed anew.
 
-from dataclasses import replace
+Both sides may have relied on a word about the other: whoever asked or offered, on what is said of who answered; whoever answered, on what the listing carried.
+"""
+
 from typing import TYPE_CHECKING, Final
 
 from actors import known
 from actors.known import Actor
-from fedmatch.board import answers, crossing, notifications
+from fedmatch.board import answers, crossing, listings, notifications
 from fedmatch.board.answers import Response, Tray, Words
 from fedmatch.board.crossing import CannotReach
 from fedmatch.jobs import enqueue
@@ -57,10 +59,12 @@ async def _weigh(tx: Transaction, instance: "Instance", held: Response) -> None:
             lost = True
         if lost and await answers.once(tx, instance, "lost", str(held.id)):
             await notifications.tell(tx, instance, owner.id, "peer.lost", held.id)
+    if held.side != "asker":
+        held = await _author_judged(tx, instance, held)
     if held.side == "helper":
         return
     fresh = await _judged(tx, instance, other, held.words)
-    if fresh.level == held.words.level and fresh.issuers == held.words.issuers:
+    if fresh == held.words:
         return
     worse = fresh.level < held.words.level
     if held.state == "completed":
@@ -69,12 +73,26 @@ async def _weigh(tx: Transaction, instance: "Instance", held: Response) -> None:
             await notifications.tell(tx, instance, owner.id, "response.doubt", held.id)
         return
     tray: Tray = held.tray if held.tray == "held" else "vouched" if fresh.level >= 1 else "rest"
-    await answers.save(tx, instance, held, tray=tray, level=fresh.level, issuers=fresh.issuers)
+    await answers.save(tx, instance, held, tray=tray, level=fresh.level, issuers=fresh.issuers, counted=fresh.counted)
     if worse and tray != "held":
         await notifications.tell(tx, instance, owner.id, "response.doubt", held.id)
 
 
+async def _author_judged(tx: Transaction, instance: "Instance", held: Response) -> Response:
+    """The answer with how much is said now for whose listing it is; whoever answered is told if that is less."""
+    author, helper = await known.by_uri(tx, held.words.asker), await known.by_uri(tx, held.words.helper)
+    if author is None or helper is None:
+        return held
+    listing = await listings.find(tx, instance, held.words.listing)
+    level = (await vouches.standing(tx, instance, author, held.words.trusted_by if listing is None else listing.vouches)).level
+    over = held.state == "completed"  # as below: the row stays as it is
+    if level < held.words.trusted and (not over or await answers.once(tx, instance, "doubt author", str(held.id), str(level))):
+        await notifications.tell(tx, instance, helper.id, "response.doubt", held.id)
+    if level == held.words.trusted or over:
+        return held
+    return await answers.save(tx, instance, held, trusted=level)
+
+
 async def _judged(tx: Transaction, instance: "Instance", helper: Actor, words: Words) -> Words:
     """The words with how much is said for the helper, as this instance weighs it now."""
-    standing = await vouches.standing(tx, instance, helper, words.vouches)
-    return replace(words, level=standing.level, issuers=standing.issuers)
+    return answers.weighed(words, await vouches.standing(tx, instance, helper, words.vouches))

@@ -52,9 +52,15 @@ class NoVouch(LookupError):
 
 @dataclass(frozen=True, slots=True)
 class Standing:
-    """What everything that is said of somebody comes to. `levels` holds a host and how far its word counts, best first; nobody in it: not yet checked."""
+    """What everything that is said of somebody comes to. `levels` holds a host and how far its word counts, best first; nobody in it: not yet checked.
+
+    `carried` is the best proven word of each peer among those that were carried here, with the level it counts for; its document says what the peer said.
+    `ours` is what we say ourselves.
+    """
 
     levels: tuple[tuple[str, int], ...] = ()
+    carried: tuple[Vouch, ...] = ()
+    ours: tuple[Vouch, ...] = ()
 
     @property
     def level(self) -> int:
@@ -305,17 +311,28 @@ async def standing(tx: Transaction, instance: "Instance", subject: Actor, carrie
     """
     now = instance.clock.now()
     levels: dict[str, int] = {}
-    for ours in await of(tx, instance, subject):
+    best: dict[str, Vouch] = {}
+    said = await of(tx, instance, subject)
+    for ours in said:
         levels[instance.config.host] = ours.level
     if carried:
         shown = {trust.fingerprint(row["algorithm"], bytes(row["public_key"])) for row in await tx.all(KEYS, actor_id=subject.id)}
         for vouch in [found for one in carried[: vouches.MOST] if (found := vouches.parsed(one.document)) is not None]:
             partner = await _issuer(tx, vouch)
-            if partner is None or not _in_time(vouch, now) or vouch.subject != subject.uri or vouch.subject_key not in shown:
+            if partner is None or vouch.subject != subject.uri or vouch.subject_key not in shown:
                 continue
-            if await tx.one(ENDED, uri=vouch.id) is None and not await spent.holds(tx, instance, vouch.id) and await _proven(tx, vouch, partner, now):
-                levels[partner.host] = max(levels.get(partner.host, 0), min(vouch.level, partner.vouches_count_up_to))
-    return Standing(tuple(sorted(levels.items(), key=lambda item: (-item[1], item[0]))))
+            if not await over(tx, instance, vouch) and await _proven(tx, vouch, partner, now):
+                counts = min(vouch.level, partner.vouches_count_up_to)
+                levels[partner.host] = max(levels.get(partner.host, 0), counts)
+                if partner.host not in best or best[partner.host].level < counts:
+                    best[partner.host] = replace(vouch, level=counts)
+    return Standing(tuple(sorted(levels.items(), key=lambda item: (-item[1], item[0]))), tuple(best.values()), said)
+
+
+async def over(tx: Transaction, instance: "Instance", vouch: Vouch) -> bool:
+    """Whether a vouch of another instance ended for good: its time is over, or it was taken back."""
+    ended = await tx.one(ENDED, uri=vouch.id) is not None or await spent.holds(tx, instance, vouch.id)
+    return ended or not _in_time(vouch, instance.clock.now())
 
 
 async def _issuer(tx: Transaction, vouch: Vouch) -> peers.Partner | None:
