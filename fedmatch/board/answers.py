@@ -424,7 +424,7 @@ async def by_id(tx: Transaction, instance: "Instance", id: int) -> Response | No
 
 async def find(tx: Transaction, instance: "Instance", which: str) -> Response | None:
     """The answer named by our id or by its URL."""
-    if which.isascii() and which.isdigit():
+    if which.isascii() and which.isdigit() and len(which) < 20:
         return await by_id(tx, instance, min(int(which), 2**63 - 1))
     return await by_name(tx, instance, which)
 

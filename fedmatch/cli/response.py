@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Command, Group, fail, further, hint, person, say, table, text_of, within
+from fedmatch.cli.house import Command, Group, Id, fail, further, hint, person, say, table, text_of, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -22,6 +22,7 @@ def response() -> None:
     """Answers to requests and offers: list, open, accept, decline, withdraw, complete."""
 
 
+INTRODUCTION = Id("introduction", "fedmatch response introduce ID --as NAME")
 AS = click.option("--as", "name", required=True, metavar="NAME", help="Who does it.")
 
 
@@ -279,9 +280,9 @@ def story(which: str, name: str, text: str | None, credit: str | None, anyway: b
 @AS
 @click.option("--to", "recipient", metavar="WHO", help="Whoever helps proposes: the person or role to be introduced to.")
 @click.option("--why", default="", help="Propose: why.")
-@click.option("--agree", type=int, metavar="NUMBER", help="Whoever needs help agrees to this one.")
-@click.option("--refuse", type=int, metavar="NUMBER", help="They do not, or not any more.")
-@click.option("--passed", type=int, metavar="NUMBER", help="Whoever helps notes that it was passed on; the other is told.")
+@click.option("--agree", type=INTRODUCTION, metavar="NUMBER", help="Whoever needs help agrees to this one.")
+@click.option("--refuse", type=INTRODUCTION, metavar="NUMBER", help="They do not, or not any more.")
+@click.option("--passed", type=INTRODUCTION, metavar="NUMBER", help="Whoever helps notes that it was passed on; the other is told.")
 def introduce(which: str, name: str, recipient: str | None, why: str, agree: int | None, refuse: int | None, passed: int | None) -> None:
     """Propose an introduction to a third person or role, or decide on one; without an option they are listed."""
 

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, fail, say, staff, table, within
+from fedmatch.cli.house import Group, Id, fail, say, staff, table, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -54,21 +54,15 @@ def feedback(name: str | None, limit: int) -> None:
     within(work)
 
 
-def _number(which: str) -> int:
-    if not which.isascii() or not which.isdigit():
-        fail(f"{which} is no id of a draft; `fedmatch review list` shows them")
-    return int(which)
-
-
 async def _staff(instance: "Instance", name: str | None) -> "Actor | None":
     """Who decides: None is whoever runs this instance. Ends the command for somebody who is no staff."""
     return None if name is None else await staff(instance, name)
 
 
 @review.command()
-@click.argument("which", metavar="ID")
+@click.argument("which", metavar="ID", type=Id("draft", "fedmatch review list"))
 @click.option("--as", "name", metavar="NAME", help="Which moderator decides (default: whoever runs this instance).")
-def approve(which: str, name: str | None) -> None:
+def approve(which: int, name: str | None) -> None:
     """Let a held request or offer pass: it is published now, or at its hour."""
 
     async def work(instance: "Instance") -> None:
@@ -77,7 +71,7 @@ def approve(which: str, name: str | None) -> None:
 
         by = await _staff(instance, name)
         try:
-            made = await instance.database.write(reviews.approve, instance, _number(which), by)
+            made = await instance.database.write(reviews.approve, instance, which, by)
         except (reviews.NotHeld, publish.CannotPublish) as error:
             fail(str(error))
         instance.wake("delivery")
@@ -90,10 +84,10 @@ def approve(which: str, name: str | None) -> None:
 
 
 @review.command()
-@click.argument("which", metavar="ID")
+@click.argument("which", metavar="ID", type=Id("draft", "fedmatch review list"))
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for its author, who may change it and submit it again.")
 @click.option("--as", "name", metavar="NAME", help="Which moderator decides (default: whoever runs this instance).")
-def reject(which: str, reason: str, name: str | None) -> None:
+def reject(which: int, reason: str, name: str | None) -> None:
     """Refuse a held request or offer."""
 
     async def work(instance: "Instance") -> None:
@@ -103,13 +97,13 @@ def reject(which: str, reason: str, name: str | None) -> None:
         by = await _staff(instance, name)
 
         async def body(tx: "Transaction") -> None:
-            await reviews.reject(tx, instance, _number(which), by, reason)
+            await reviews.reject(tx, instance, which, by, reason)
 
         try:
             await instance.database.write(body)
         except reviews.NotHeld as error:
             fail(str(error))
-        found = await instance.database.read(listings.find, instance, which)
+        found = await instance.database.read(listings.find, instance, str(which))
         if found is None:
             fail("it is not here any more")
         say(found.json(), f"{found.state}: {found.id}")

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, Json, fail, further, say, staff, table, text_of, within
+from fedmatch.cli.house import Group, Id, Json, fail, further, say, staff, table, text_of, within
 from fedmatch.cli.vouch import METHOD, somebody
 
 if TYPE_CHECKING:
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from fedmatch.safety.vetting import Case
     from schemas.objects import Vouch
     from schemas.storage import Transaction
+
+
+CASE = Id("case", "fedmatch vet list")
 
 
 @click.group(cls=Group)
@@ -80,7 +83,7 @@ def take(who: str, name: str) -> None:
 
 
 @vet.command()
-@click.argument("case", type=int)
+@click.argument("case", type=CASE)
 @click.option("--as", "name", required=True, metavar="NAME", help="Which moderator or admin writes.")
 @click.option("--step", required=True, type=click.Choice(["look", "vettor", "evaluation", "sign-off"]))
 @click.option("--text", required=True, help="What came of it; `-` reads standard input.")
@@ -102,7 +105,7 @@ def note(case: int, name: str, step: str, text: str) -> None:
 
 
 @vet.command()
-@click.argument("case", type=int)
+@click.argument("case", type=CASE)
 @click.option("--as", "name", required=True, metavar="NAME", help="Which moderator or admin decides.")
 @click.option("--level", type=click.IntRange(0, 5), help="The level we vouch for; 4 and 5 need two of us to say the same.")
 @click.option("--method", type=METHOD, help="How it was found out, coarsely.")

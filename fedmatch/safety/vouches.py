@@ -258,7 +258,8 @@ def _ms(time: datetime) -> int:
 
 async def revoke(tx: Transaction, instance: "Instance", which: str, *, staff: str, reason: str | None = None) -> Issued:
     """Ends a vouch of ours, named by its number or its id, and tells the hosts that were given it alone. Raises `NoVouch`, `IllegalMove`, `Locked`."""
-    row = await tx.one(BY_ID, id=int(which)) if which.isascii() and which.isdigit() else await tx.one(BY_URI, uri=which)
+    number = which.isascii() and which.isdigit() and len(which) < 20
+    row = await tx.one(BY_ID, id=min(int(which), 2**63 - 1)) if number else await tx.one(BY_URI, uri=which)
     if row is None:
         raise NoVouch(f"there is no vouch {which}; `fedmatch vouch list` shows them")
     await _end(tx, instance, row["id"], row["state"], "revoked")

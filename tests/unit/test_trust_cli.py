@@ -131,6 +131,35 @@ def test_what_cannot_be_is_refused(typed: Path) -> None:
     assert "itself" in run("peers", "add", "localhost:18001").output
 
 
+@pytest.mark.parametrize("number", ["abc", "9" * 19, "9" * 23, "9" * 5000, "٣"])
+@pytest.mark.parametrize(
+    ("words", "where"),
+    [
+        (("vet", "note", "#", "--as", "vera", "--step", "look", "--text", "x"), "fedmatch vet list"),
+        (("vet", "decide", "#", "--as", "vera", "--refuse"), "fedmatch vet list"),
+        (("report", "show", "#"), "fedmatch report list"),
+        (("report", "take", "#"), "fedmatch report list"),
+        (("report", "close", "#"), "fedmatch report list"),
+        (("review", "approve", "#"), "fedmatch review list"),
+        (("review", "reject", "#", "--reason", "x"), "fedmatch review list"),
+        (("suggestion", "dismiss", "#", "--as", "vera"), "fedmatch suggestion list"),
+        (("response", "introduce", "1", "--as", "vera", "--agree", "#"), "fedmatch response introduce"),
+    ],
+)
+def test_what_is_no_number_of_ours_names_nothing(words: tuple[str, ...], where: str, number: str) -> None:
+    """Said before anything is opened, in the words and with the exit code of a number that nothing has."""
+    refused = run(*(word.replace("#", number) for word in words))
+    assert (refused.exit_code, "there is no " in refused.output, where in refused.output) == (1, True, True)
+    assert number in refused.output
+
+
+def test_ids_and_urls_that_name_nothing_are_said_to(typed: Path) -> None:
+    for words in (("vouch", "revoke"), ("response", "accept", "--as", "vera"), ("listing", "show")):
+        for name in ("nonsense", "9" * 23):
+            refused = run(*words[:2], name, *words[2:])
+            assert (refused.exit_code, name in refused.output, "` shows" in refused.output) == (1, True, True), (words, refused.output)
+
+
 def test_lists_of_servers_come_and_go(typed: Path) -> None:
     text = "#domain,#severity,#reject_media,#reject_reports,#public_comment,#obfuscate\nbad.example,suspend,false,false,spam,false\n"
     assert ok("peers", "import", "-", given=text) == {"made": 1, "skipped": [], "unkept": []}
