@@ -107,21 +107,15 @@ def fail(reason: str) -> NoReturn:
     raise Failed(reason)
 
 
-class Id(click.ParamType):
-    """A number that this instance gave to a thing. Anything else names nothing here: exit code 1, as for a number that nothing has."""
+def id_of(what: str, where: str) -> Callable[[str], int]:
+    """How an option or argument that is the number of a thing is read; anything else names nothing here: exit code 1, as for a number that nothing has."""
 
-    name = "id"
-
-    def __init__(self, what: str, where: str) -> None:
-        self._what, self._where = what, where
-
-    def convert(self, value: str | int, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """The number; ends the command if it is none, or larger than any."""
-        if isinstance(value, int):
-            return value
+    def number(value: str) -> int:
         if not value.isascii() or not value.isdigit() or len(value) > 19 or int(value) >= 2**63:
-            fail(f"there is no {self._what} {value}; `{self._where}` shows them")
+            fail(f"there is no {what} {value}; `{where}` shows them")
         return int(value)
+
+    return number
 
 
 def say(value: Json, text: str) -> None:

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING, cast
 
 import click
 
-from fedmatch.cli.house import Group, Id, Json, fail, person, say, table, text_of, within
+from fedmatch.cli.house import Group, Json, fail, id_of, person, say, table, text_of, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -74,7 +74,7 @@ def list_(state: str | None, limit: int) -> None:
 
 
 @report.command()
-@click.argument("number", metavar="ID", type=Id("report", "fedmatch report list"))
+@click.argument("number", metavar="ID", type=id_of("report", "fedmatch report list"))
 def show(number: int) -> None:
     """Show the report ID with what was written."""
     from fedmatch.safety import reports
@@ -112,7 +112,7 @@ def _cannot(number: int, error: "IllegalMove") -> str:
 
 
 @report.command()
-@click.argument("number", metavar="ID", type=Id("report", "fedmatch report list"))
+@click.argument("number", metavar="ID", type=id_of("report", "fedmatch report list"))
 @click.option("--undo", is_flag=True, help="Hand it back, or open it again.")
 def take(number: int, undo: bool) -> None:
     """Say that somebody looks after the report ID, so that no other moderator does the same work."""
@@ -135,7 +135,7 @@ def take(number: int, undo: bool) -> None:
 
 
 @report.command()
-@click.argument("number", metavar="ID", type=Id("report", "fedmatch report list"))
+@click.argument("number", metavar="ID", type=id_of("report", "fedmatch report list"))
 @click.option("--note", metavar="TEXT", help="What was done, for other moderators.")
 def close(number: int, note: str | None) -> None:
     """Close the report ID. Nobody elsewhere is told."""

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Command, Group, Id, fail, further, hint, person, say, table, text_of, within
+from fedmatch.cli.house import Command, Group, fail, further, hint, id_of, person, say, table, text_of, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -22,7 +22,7 @@ def response() -> None:
     """Answers to requests and offers: list, open, accept, decline, withdraw, complete."""
 
 
-INTRODUCTION = Id("introduction", "fedmatch response introduce ID --as NAME")
+INTRODUCTION = id_of("introduction", "fedmatch response introduce ID --as NAME")
 AS = click.option("--as", "name", required=True, metavar="NAME", help="Who does it.")
 
 

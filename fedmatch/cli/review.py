@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, Id, fail, say, staff, table, within
+from fedmatch.cli.house import Group, fail, id_of, say, staff, table, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -60,7 +60,7 @@ async def _staff(instance: "Instance", name: str | None) -> "Actor | None":
 
 
 @review.command()
-@click.argument("which", metavar="ID", type=Id("draft", "fedmatch review list"))
+@click.argument("which", metavar="ID", type=id_of("draft", "fedmatch review list"))
 @click.option("--as", "name", metavar="NAME", help="Which moderator decides (default: whoever runs this instance).")
 def approve(which: int, name: str | None) -> None:
     """Let a held request or offer pass: it is published now, or at its hour."""
@@ -84,7 +84,7 @@ def approve(which: int, name: str | None) -> None:
 
 
 @review.command()
-@click.argument("which", metavar="ID", type=Id("draft", "fedmatch review list"))
+@click.argument("which", metavar="ID", type=id_of("draft", "fedmatch review list"))
 @click.option("--reason", required=True, metavar="TEXT", help="Why, for its author, who may change it and submit it again.")
 @click.option("--as", "name", metavar="NAME", help="Which moderator decides (default: whoever runs this instance).")
 def reject(which: int, reason: str, name: str | None) -> None:

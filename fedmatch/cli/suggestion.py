@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, Id, fail, person, say, within
+from fedmatch.cli.house import Group, fail, id_of, person, say, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -50,7 +50,7 @@ def list_(name: str, which: str | None, language: str | None, limit: int) -> Non
 
 
 @suggestion.command()
-@click.argument("which", metavar="ID", type=Id("suggestion", "fedmatch suggestion list --as NAME"))
+@click.argument("which", metavar="ID", type=id_of("suggestion", "fedmatch suggestion list --as NAME"))
 @NAME
 def dismiss(which: int, name: str) -> None:
     """Turn a pair down, for both its sides and for good: it does not come back, also not after an edit."""
@@ -69,7 +69,7 @@ def dismiss(which: int, name: str) -> None:
 
 
 @suggestion.command()
-@click.argument("which", metavar="ID", type=Id("suggestion", "fedmatch suggestion list --as NAME"))
+@click.argument("which", metavar="ID", type=id_of("suggestion", "fedmatch suggestion list --as NAME"))
 @NAME
 def propose(which: int, name: str) -> None:
     """Show a pair that only matchmakers see to those of its two sides who live here; they decide by answering and accepting, as always."""

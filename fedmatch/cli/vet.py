@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, Id, Json, fail, further, say, staff, table, text_of, within
+from fedmatch.cli.house import Group, Json, fail, further, id_of, say, staff, table, text_of, within
 from fedmatch.cli.vouch import METHOD, somebody
 
 if TYPE_CHECKING:
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from schemas.storage import Transaction
 
 
-CASE = Id("case", "fedmatch vet list")
+CASE = id_of("case", "fedmatch vet list")
 
 
 @click.group(cls=Group)
