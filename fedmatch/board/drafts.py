@@ -1,4 +1,7 @@
-"""What is written and not published yet? Drafts: held for review, refused, or waiting for their hour. They rest sealed and have no id that others ever see."""
+"""What is written and not published yet? Drafts: held for review, refused, or waiting for their hour. They rest sealed and have no id that others ever see.
+
+What nobody lets pass, changes or takes back within 30 days goes (fedmatch/safety/retention.py).
+"""
 
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final, Literal
@@ -7,6 +10,7 @@ import msgspec
 
 from actors import known, onetime
 from fedmatch import chores
+from fedmatch.board import notifications
 from fedmatch.board.listings import AudienceName, Listing, with_proposal
 from fedmatch.board.terms import Terms
 from schemas.objects import Proposal
@@ -97,6 +101,16 @@ where id = :id
 """
 
 
+LAPSED: Final = """
+select draft.id, draft.actor_id, draft.state
+from draft
+where draft.state in ('draft', 'held', 'refused')
+  and draft.changed_at < :before
+order by draft.id
+limit :limit
+"""
+
+
 def new_id(instance: "Instance", *, one_time: bool = False) -> int:
     """An id for a draft, of this hour and no finer; of a one-time identity also without the counter, which says between which others it was drawn."""
     if one_time:
@@ -154,6 +168,21 @@ async def remove(tx: Transaction, instance: "Instance", kept: Kept) -> None:
     LISTING.move(kept.state, "withdrawn")
     await tx.execute(DELETE, id=kept.id)
     await chores.erase_soon(tx, instance)
+
+
+async def lapse(tx: Transaction, instance: "Instance", before: int, limit: int) -> int:
+    """Deletes drafts that nobody touched since `before` (milliseconds UTC) and that have no hour to wait for; their authors are told. How many there were.
+
+    Works with a locked vault: nothing of it is opened.
+    """
+    rows = await tx.all(LAPSED, before=before, limit=limit)
+    for row in rows:
+        LISTING.move(row["state"], "withdrawn")
+        await tx.execute(DELETE, id=row["id"])
+        await notifications.tell(tx, instance, row["actor_id"], "listing.lapsed", row["id"], coarse=True)
+    if rows:
+        await chores.erase_soon(tx, instance)
+    return len(rows)
 
 
 async def published(tx: Transaction, instance: "Instance", kept: Kept) -> None:

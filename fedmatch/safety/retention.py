@@ -3,6 +3,8 @@
     a listing of ours that closed           its text goes 30 days later, and everybody who may hold it is told to delete it
     a public one from elsewhere             30 days after it closed
     one that is not public, from elsewhere  as soon as it ends, and 30 days after the last sign of its home
+    a post that is not, from elsewhere      30 days after the last sign of its home
+    what was written and never published    30 days after it was held, refused, or missed its hour; its author is told
     an answer, its conversation, and who    30 days after it ended: completed, failed, declined, withdrawn or released
     what arrived                            its body in the transaction that finishes it (inbox/arrivals.py)
 """
@@ -14,6 +16,7 @@ import structlog
 from actors import known
 from actors.known import Actor
 from actors.vault import Locked
+from fedmatch.board import drafts
 from fedmatch.jobs import enqueue
 from outbox import posts
 from schemas.events import PostChanged
@@ -71,6 +74,21 @@ limit :limit
 """
 
 
+# From the few hosts that are silent to what is theirs: most of what is held is of hosts that are not.
+SILENT_POSTS: Final = """
+select post.id
+from host
+join actor on actor.host_id = host.id
+join post on post.actor_id = actor.id
+where coalesce(host.last_heard, host.first_seen) < :before
+  and post.local = 0
+  and post.visibility in ('followers', 'direct')
+  and post.received_at < :before
+order by post.id
+limit :limit
+"""
+
+
 ENDED: Final = """
 delete from response
 where response.id in (
@@ -121,7 +139,9 @@ async def sweep(instance: "Instance", _key: str, _payload: bytes) -> None:
             removed += len(some)
     except Locked:
         wait = LOCKED_MS
-    for body in (_theirs, _ended):
+    while silent := await instance.database.read(_silent, instance):
+        removed += await instance.database.write(_remove, instance, silent)
+    for body in (_theirs, _ended, _unpublished):
         while count := await instance.database.write(body, instance):
             removed += count
     if removed:
@@ -135,6 +155,10 @@ async def _ended(tx: Transaction, instance: "Instance") -> int:
     before = instance.clock.ms() - KEPT_MS
     await tx.execute(ENDED_LETTERS, before=before)
     return await tx.execute(ENDED, before=before, limit=CHUNK)
+
+
+async def _unpublished(tx: Transaction, instance: "Instance") -> int:
+    return await drafts.lapse(tx, instance, instance.clock.ms() - KEPT_MS, CHUNK)
 
 
 async def _again(tx: Transaction, instance: "Instance", wait_ms: int) -> None:
@@ -157,8 +181,17 @@ async def _theirs(tx: Transaction, instance: "Instance") -> int:
         *await tx.all(THEIRS_CLOSED, before=now - KEPT_MS, limit=CHUNK),
         *await tx.all(THEIRS_SILENT, before=now - SILENT_MS, limit=CHUNK),
     ]
-    for post_id in dict.fromkeys(row["post_id"] for row in rows):
+    await _remove(tx, instance, list(dict.fromkeys(row["post_id"] for row in rows)))
+    return len(rows)
+
+
+async def _silent(tx: Transaction, instance: "Instance") -> list[int]:
+    return [row["id"] for row in await tx.all(SILENT_POSTS, before=instance.clock.ms() - SILENT_MS, limit=CHUNK)]
+
+
+async def _remove(tx: Transaction, instance: "Instance", ids: list[int]) -> int:
+    for post_id in ids:
         post = await posts.by_id(tx, post_id)
         if post is not None:
             await posts.remove(tx, instance, post)
-    return len(rows)
+    return len(ids)

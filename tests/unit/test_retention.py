@@ -11,7 +11,7 @@ from actors import hosts, known, local
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import answers, conversations, life, listings, publish, responses
+from fedmatch.board import answers, conversations, drafts, life, listings, notifications, publish, responses, review
 from fedmatch.board.answers import Response
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import retention
@@ -142,6 +142,66 @@ async def test_a_sign_of_its_home_keeps_what_is_sealed(house: tuple[Instance, Cl
     clock.move(days=29)
     await sweep(instance)
     assert await held(instance) == set()
+
+
+@pytest.mark.parametrize("audience", ["direct", "followers"])
+async def test_a_private_post_of_a_silent_server_goes_and_a_public_one_stays(house: tuple[Instance, Clock], audience: str) -> None:
+    # Given a post of somebody elsewhere that is not for everybody, and one that is
+    instance, clock = house
+    amina, rosa = await local.create(instance, "amina"), await remote(instance)
+    for number, to in enumerate(((amina.uri if audience == "direct" else rosa.followers or rosa.uri,), (PUBLIC,))):
+        note = Note(Iri(f"https://elsewhere.example/notes/{number}"), rosa.uri, f"<p>{TEXT}</p>", published=instance.clock.now().replace(microsecond=0), to=to)
+
+        async def body(tx: Transaction, note: Note = note) -> None:
+            stored = await posts.store(tx, instance, rosa, note, local=False)
+            assert isinstance(stored, posts.Post)
+            assert stored.visibility == (audience if note.id.endswith("0") else "public")
+
+        await instance.database.write(body)
+
+    async def left() -> set[str]:
+        return {row["uri"] for row in await instance.database.read(_all_posts)}
+
+    # When nothing is heard of its server for a month
+    clock.move(days=29)
+    await sweep(instance)
+    assert len(await left()) == 2
+    clock.move(days=2)
+    await sweep(instance)
+    # Then what was never for everybody is gone
+    assert await left() == {"https://elsewhere.example/notes/1"}
+
+
+async def _all_posts(tx: Transaction) -> list[Any]:
+    return await tx.all("select post.uri from post")
+
+
+async def test_what_nobody_lets_pass_goes_after_30_days_and_its_author_is_told(tmp_path: Path) -> None:
+    # Given one that waits for a review, one that was refused, and one that a person let pass and that waits for its hour
+    clock = Clock()
+    instance = await app.build(ready.migrated(write_config(tmp_path / "instance", review='"everything"')), clock=clock)
+    amina = await local.create(instance, "amina")
+    embargo = Terms(embargo=clock.now() + timedelta(days=60))
+    made = [await publish.listing(instance, amina, REQUEST, "en", audience="public", terms=terms) for terms in (Terms(), Terms(), embargo)]
+    await instance.database.write(review.reject, instance, made[1].id, None, "not so")
+    await instance.database.write(review.approve, instance, made[2].id, None)
+
+    async def waiting() -> dict[int, str]:
+        return {one.id: one.state for one in await instance.database.read(drafts.newest, instance)}
+
+    async def told() -> list[str]:
+        return [one.about for one in await instance.database.read(notifications.newest, instance, amina.id) if one.kind == "listing.lapsed"]
+
+    # When nobody does anything about the first two
+    clock.move(days=29, hours=22)
+    await sweep(instance)
+    assert await waiting() == dict(zip([one.id for one in made], ("held", "refused", "scheduled"), strict=True))
+    clock.move(hours=4)
+    await sweep(instance)
+    # Then they are gone, and who wrote them knows
+    assert await waiting() == {made[2].id: "scheduled"}
+    assert sorted(await told()) == sorted(str(one.id) for one in made[:2])
+    await app.close(instance)
 
 
 async def test_it_comes_round_by_itself_and_leaves_no_byte(world: World) -> None:
