@@ -20,6 +20,8 @@ SHORT = ("handle:acted", "", "handle:done", "publish:outgoing", "write:after-com
 """Where it dies in the run that is always made, "" for an end from outside; the long one dies everywhere."""
 A_LIFE = 3
 """How many offers arrive while it lives."""
+PARTS = 12
+"""In how many houses the long one is made, one after another: every one ends by itself, and counts what it holds."""
 
 
 async def test_f03_no_answer_decision_or_vouch_is_lost_or_doubled(world: World) -> None:
@@ -27,10 +29,11 @@ async def test_f03_no_answer_decision_or_vouch_is_lost_or_doubled(world: World) 
 
 
 @pytest.mark.soak
-async def test_f01_f02_f03_no_answer_decision_or_vouch_is_lost_or_doubled_anywhere(world: World) -> None:
-    dice = random.Random(1)
+@pytest.mark.parametrize("part", range(PARTS))
+async def test_f01_f02_f03_no_answer_decision_or_vouch_is_lost_or_doubled_anywhere(world: World, part: int) -> None:
+    dice = random.Random(part)
     everywhere = [f"{point}#{nth}" for point in labelled_points() for nth in (1, 5)]
-    await kill_again_and_again(world, [*everywhere, *([""] * 50)], wait_s=2, life_s=lambda: dice.uniform(0.05, 0.8))
+    await kill_again_and_again(world, [*everywhere, *([""] * 50)][part::PARTS], wait_s=2, life_s=lambda: dice.uniform(0.05, 0.8))
 
 
 async def kill_again_and_again(world: World, points: list[str], *, wait_s: float = 1.5, life_s: Callable[[], float] = lambda: 0.05) -> None:
