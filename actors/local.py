@@ -391,15 +391,35 @@ where id = :id
 """
 
 
-async def suspend(tx: Transaction, instance: "Instance", actor: Actor) -> None:
-    """Stops an actor of ours: nothing leaves for it, its tokens do nothing. What it had stays. Again is nothing new.
+REINSTATE: Final = """
+update actor
+set state = 'active'
+where id = :id
+  and local = 1
+  and state = 'suspended'
+"""
+
+
+async def suspend(tx: Transaction, instance: "Instance", actor: Actor) -> bool:
+    """Stops an actor of ours: nothing leaves for it, its tokens do nothing. What it had stays. Again is nothing new, and False.
 
     Raises ValueError for the instance actor, who signs for everybody, and for a remote one.
     """
     _ours_to_end(actor)
-    if await tx.execute(SUSPEND, id=actor.id):
-        await generations.bump(tx, "actors")
-        log.info("actor.suspended", actor=actor.id)
+    if not await tx.execute(SUSPEND, id=actor.id):
+        return False
+    await generations.bump(tx, "actors")
+    log.info("actor.suspended", actor=actor.id)
+    return True
+
+
+async def reinstate(tx: Transaction, instance: "Instance", actor: Actor) -> bool:
+    """Lets an actor of ours that was suspended act again, with all it had; False if it was not."""
+    if not await tx.execute(REINSTATE, id=actor.id):
+        return False
+    await generations.bump(tx, "actors")
+    log.info("actor.reinstated", actor=actor.id)
+    return True
 
 
 REVOKE_TOKENS: Final = """

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, Json, fail, person, say, table, within
+from fedmatch.cli.house import Group, Json, fail, person, say, staff, table, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
@@ -125,21 +125,28 @@ async def _identities(tx: "Transaction", instance: "Instance", actor: "Actor") -
 
 @user.command()
 @click.argument("name")
-def suspend(name: str) -> None:
+@click.option("--undo", is_flag=True, help="Let them speak again, with all they had; one-time identities that ended do not come back.")
+@click.option("--as", "by", metavar="NAME", help="Which moderator or admin decides it, for the log (default: whoever runs this instance).")
+@click.option("--reason", metavar="TEXT", help="Why; stays in the log, sealed.")
+def suspend(name: str, undo: bool, by: str | None, reason: str | None) -> None:
     """Silence NAME: nobody sees them or hears from them, nothing of theirs is deleted but their one-time identities.
 
     Those end one by one within 72 hours, so that nobody sees whose they were; until then they look as ever, and nobody acts for them.
     """
-    from actors import local
     from actors.instance import Instance
+    from fedmatch.safety import audit, suspension
 
     async def work(instance: Instance) -> None:
+        who = audit.OPERATOR if by is None else (await staff(instance, by)).username
         actor = await person(instance, name, suspended=True)
-        await instance.database.write(local.suspend, instance, actor)
-        say(
-            {"name": actor.username, "state": "suspended"},
-            f"@{actor.handle} is suspended. One-time identities of theirs, if there are any, end within 72 hours, one by one.",
-        )
+
+        async def body(tx: "Transaction") -> None:
+            await (suspension.lift if undo else suspension.suspend)(tx, instance, actor, staff=who, reason=reason)
+
+        await instance.database.write(body)
+        ends = "One-time identities of theirs, if there are any, end within 72 hours, one by one."
+        words = "may speak again." if undo else f"is suspended. {ends} `fedmatch user suspend {actor.username} --undo` takes it back."
+        say({"name": actor.username, "state": "active" if undo else "suspended"}, f"@{actor.handle} {words}")
 
     within(work)
 

@@ -225,6 +225,22 @@ def test_people_are_created_listed_suspended_and_deleted(house: Path) -> None:
     assert "taken" in again.stderr
 
 
+def test_whoever_was_suspended_may_speak_again_with_all_they_had(house: Path) -> None:
+    ok("user", "role", "alice", "moderator")
+    ok("post", "words of bob", "--as", "bob")
+    for _ in range(2):
+        assert ok("user", "suspend", "bob", "--as", "alice", "--reason", "spam")["state"] == "suspended"
+    assert (run("post", "more", "--as", "bob").exit_code, ok("timeline", "public", "--as", "alice")) == (1, [])
+    for _ in range(2):
+        assert ok("user", "suspend", "bob", "--undo", "--reason", "a mistake") == {"name": "bob", "state": "active"}
+    ok("post", "more", "--as", "bob")
+    assert [one["text"] for one in ok("timeline", "public", "--as", "alice")] == ["more", "words of bob"]
+    # Each stands once in the log of staff, and only who is staff decides
+    assert run("user", "suspend", "alice", "--as", "bob").exit_code == 1
+    done = [(one["staff"], one["action"], one["about"], one["reason"]) for one in ok("audit", "--log")["entries"]]
+    assert done == [("alice", "user.suspend", "bob", "spam"), ("operator", "user.unsuspend", "bob", "a mistake")]
+
+
 def test_whoever_is_suspended_can_still_be_deleted(house: Path) -> None:
     assert ok("user", "suspend", "bob")["state"] == ok("user", "suspend", "bob")["state"] == "suspended"
     assert run("post", "words", "--as", "bob").exit_code == 1
