@@ -63,6 +63,8 @@ class Reply:
     content_type: str = "application/activity+json"
     headers: tuple[tuple[str, str], ...] = ()
     delay: float = 0.0
+    after: asyncio.Event | None = None
+    """Answers when this was set."""
     hang: bool = False
     """Accepts the request and never answers (until the server stops)."""
     drop: bool = False
@@ -151,6 +153,8 @@ class Server:
                 reply = await self._answer(asked)
                 if reply.hang:
                     await asyncio.Event().wait()
+                if reply.after is not None:
+                    await reply.after.wait()
                 if reply.delay:
                     await asyncio.sleep(reply.delay)
                 if reply.drop:

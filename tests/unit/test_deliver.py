@@ -683,14 +683,15 @@ async def test_after_an_error_it_runs_again_and_takes_its_own_up_at_once(quick: 
 async def test_drain_waits_for_what_is_in_flight_and_gives_the_rest_back(quick: House, peer: Peer) -> None:
     amina = await quick.person("amina")
     await follower(quick, peer, amina)
-    peer.replies = [Reply(202, delay=0.3)]
+    stop, answered = asyncio.Event(), asyncio.Event()
+    peer.replies = [Reply(202, after=answered)]
     for number in range(5):
         await say(quick, amina, number)
-    stop = asyncio.Event()
     deliverer = Deliverer(quick.instance)
     running = asyncio.create_task(deliverer.run(stop))
     await until(lambda: peer.log)
     stop.set()
+    answered.set()
     await running
     assert await states(quick) == ["sent", "waiting", "waiting", "waiting", "waiting"]
     assert await leased(quick) == 0
@@ -757,15 +758,16 @@ async def test_who_waits_for_a_slot_at_the_end_goes_back_to_its_row(sqlite_datab
     async with many(3) as peers:
         for number, one in enumerate(peers):
             await follower(house, one, amina, f"p{number}")
-        peers[0].replies = [Reply(202, delay=1)]
+        stop, answered = asyncio.Event(), asyncio.Event()
+        peers[0].replies = [Reply(202, after=answered)]
         await say(house, amina)
-        stop = asyncio.Event()
         running = asyncio.create_task(Deliverer(house.instance).run(stop))
         await until(lambda: peers[0].log)
         while await leased(house) != 2:
             await asyncio.sleep(0.005)
         # When it is told to stop while the first is in flight
         stop.set()
+        answered.set()
         await running
         # Then that one is sent, the others wait in nobody's hands, and the next process sends them
         assert sum(len(one.log) for one in peers) == 1
