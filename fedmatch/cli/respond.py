@@ -84,7 +84,7 @@ async def _listing(instance: "Instance", which: str, reader: "Actor") -> "Listin
     from fedmatch.board import listings, publish
 
     found = await instance.database.write(_find, instance, which, reader)
-    if found is None and which.startswith(("https://", "http://")):
+    if found is None and which.lower().startswith(("https://", "http://")):
         try:
             await publish.bring(instance, which)
         except publish.CannotPublish as error:

@@ -73,10 +73,12 @@ async def _list(tx: "Transaction", instance: "Instance", me: "Actor", which: str
         await trays.put_away(tx, instance, actor)
         found |= {one.id: one for one in await answers.of_actor(tx, instance, actor)}
         found |= {one.id: one for one in await guests.guest_of(tx, instance, actor)}
-    if which is not None and await listings.find(tx, instance, which) is None and all(which != one.words.listing for one in found.values()):
+    listing = None if which is None else await listings.find(tx, instance, which)
+    names = {which} if listing is None else {which, listing.url}
+    if which is not None and listing is None and all(which != one.words.listing for one in found.values()):
         fail(f"there is no request or offer {which} here; `fedmatch listing list --network` shows what is known")
     ordered = sorted(found.values(), key=lambda one: (one.tray != "vouched", -one.id))
-    return [await _whole(tx, instance, one, mine) for one in ordered if which is None or which in (one.words.listing, str(one.words.listing_id))]
+    return [await _whole(tx, instance, one, mine) for one in ordered if which is None or not names.isdisjoint((one.words.listing, str(one.words.listing_id)))]
 
 
 def _do(which: str, name: str, step: "Step", done: str) -> None:

@@ -264,7 +264,9 @@ _profiles: Final = _spans(
     r"|gitlab\.com|medium\.com/@|paypal\.me|buymeacoffee\.com|patreon\.com|linktr\.ee"
     r"|threads\.net|bsky\.app/profile|reddit\.com/u(?:ser)?|line\.me|kakao\.com|band\.us|zhihu\.com/people|douyin\.com/user|soundcloud\.com|about\.me"
     r"|flickr\.com/people)/?[^\s<>\"]+",
-    r"https?://[\w.-]+(?::\d+)?/(?:@|~|users?/|profiles?/|people/|u/)[\w.%@-]+[^\s<>\"]*",
+    # However it is spelled: with any case, port and final dot, an address in place of a name, without its scheme, with the @ escaped, behind a script's path.
+    r"(?:https?://(?:[\w.。｡-]+|\[[0-9a-f:.]{2,45}\])|(?<![\w@/.:-])(?:localhost|(?:[\w-]{1,63}\.){1,8}[^\W\d_]{2,24}\.?))(?::\d{0,5})?"
+    r"/{1,3}(?:web/|#!?/)?(?:@|%40|~|%7e|(?:users?|profiles?|people|u)/{1,3})[\w.%@-]+[^\s<>\"]*",
     r"\b(?:tg|viber|skype|whatsapp|weixin|line|sgnl):/{0,2}[^\s<>\"]+",
 )
 

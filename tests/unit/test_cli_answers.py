@@ -63,7 +63,7 @@ def test_an_answer_from_the_first_word_to_the_last(house: Path) -> None:
     assert (sent["state"], sent["from"], sent["to"], sent["text"], sent["messages"]) == ("sent", "bob@localhost:18000", "alice@localhost:18000", "I do.", [])
     assert sent["listing"] == asked["url"]
 
-    (listed,) = ok("response", "list", "--as", "alice")
+    (listed,) = ok("response", "list", "--as", "alice", "--listing", asked["url"].replace("http://localhost", "HTTP://LocalHost."))
     assert listed["id"] == sent["id"]
     assert ok("response", "open", sent["url"], "--as", "alice")["state"] == "opened"
     assert ok("response", "accept", sent["id"], "--as", "alice")["state"] == "accepted"

@@ -30,7 +30,10 @@ def test_every_option_is_taken_and_shown(house: Path) -> None:  # noqa: F811  # 
     assert made["needs"] == [{"name": "editors", "quantity": 2, "equipment": False}, {"name": "transmitter", "quantity": 1, "equipment": True}]
     assert made["translations"][0]["language"] == "ar"
     assert "uncle" not in str(made)
-    for which in (made["id"], made["url"]):
+    scheme, _, rest = made["url"].partition("://")
+    host, _, path = rest.partition("/")
+    name, _, port = host.partition(":")
+    for which in (made["id"], made["url"], f"{scheme.upper()}://{name.upper()}.{port and ':'}{port}/{path}", f"{made['url']}#primary"):
         assert ok("listing", "show", which) == made | {"outcome": []}
     shown = run("listing", "show", made["id"]).stdout
     assert re.search(r"editors: +0 of 2, 0 done", shown)

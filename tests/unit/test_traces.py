@@ -64,6 +64,27 @@ FOUND = [
     ("en", "see https://facebook.com/sara.k, please", "profile", "https://facebook.com/sara.k"),
     ("en", "t.me/sara_k", "profile", "t.me/sara_k"),
     ("en", "https://social.example/@sara", "profile", "https://social.example/@sara"),
+    *(
+        ("en", f"see {link}, please", "profile", link)
+        for link in (
+            "HTTPS://SOCIAL.EXAMPLE/@sara",
+            "https://social.example./@sara",
+            "https://social.example:443/users/sara",
+            "http://LOCALHOST.:8001/Users/Sara",
+            "social.example/@sara",
+            "localhost:8001/@sara",
+            "social.example:8443/users/sara",
+            "https://[2001:db8::1]:8001/@sara",
+            "http://127.0.0.1:8001/@sara",
+            "https://social.example/%40sara",
+            "https://social.example//@sara",
+            "https://social.example/web/@sara",
+            "https://social.example/#/@sara",
+            "https://social。example/@sara",
+            "https://xn--mnchen-3ya.example/@sara",
+            "münchen.example/@sara",
+        )
+    ),
     ("ru", "vk.com/id12345", "profile", "vk.com/id12345"),
 ]
 
@@ -81,6 +102,7 @@ HARMLESS = [
     ("fr", "Nous cherchons un avocat pour 3 dossiers, avant le 31/12/2026"),
     ("es", "Necesitamos un abogado para 3 casos antes del 31/12/2026"),
     ("uk", "Потрібен перекладач, 20 сторінок до 31.12.2026"),
+    ("en", "See docs.example/guide and example.org/about/people, or/and read https://example.org/posts/12."),
 ]
 
 
@@ -110,7 +132,9 @@ def test_spans_lie_in_the_text_and_never_overlap(text: str) -> None:
     assert all(first.end <= second.start for first, second in itertools.pairwise(found))
 
 
-@pytest.mark.parametrize("piece", ["1 ", "a@", "12 a ", "شارع ", "(", "a.", "+1 (2) ", "rue ", "x at ", "9", "A1 ", "路1", "°1'", "a-"])
+@pytest.mark.parametrize(
+    "piece", ["1 ", "a@", "12 a ", "شارع ", "(", "a.", "+1 (2) ", "rue ", "x at ", "9", "A1 ", "路1", "°1'", "a-", "a.b/", "//", "https://a"]
+)
 def test_no_text_of_an_author_holds_the_server_up(piece: str) -> None:
     start = time.process_time()
 
