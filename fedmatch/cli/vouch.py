@@ -59,7 +59,7 @@ def _json(one: "Issued") -> dict[str, Json]:
 @click.option("--as", "name", metavar="NAME", help="Which moderator or admin decides it, for the log (default: whoever runs this instance).")
 @click.option("--reason", metavar="TEXT", help="Why; stays in the log, sealed.")
 def issue(who: str, level: int, method: str, name: str | None, reason: str | None) -> None:
-    """Vouch for somebody, until the beginning of a month at most 90 days ahead. What we said of them before ends with it."""
+    """Vouch for somebody, until the beginning of a month at most 90 days ahead. What said more of them ends with it."""
     from typing import cast
 
     from fedmatch.safety import audit, vouches
@@ -109,7 +109,7 @@ def list_(who: str | None, every: bool) -> None:
 @click.option("--as", "name", metavar="NAME", help="Which moderator or admin decides it, for the log (default: whoever runs this instance).")
 @click.option("--reason", metavar="TEXT", help="Why; stays in the log, sealed.")
 def revoke(which: str, name: str | None, reason: str | None) -> None:
-    """Take a vouch back. The hosts that were given it are told, and nobody else."""
+    """Take our word for somebody back: this vouch, and any other for them. The hosts that were given one are told, and nobody else."""
     from fedmatch.safety import audit, vouches
     from schemas.states import IllegalMove
 

@@ -178,9 +178,10 @@ where tombstone.uri = :uri
 async def issue(
     tx: Transaction, instance: "Instance", subject: Actor, level: int, method: VouchMethod, *, staff: str, reason: str | None = None, vetted: bool = False
 ) -> Vouch:
-    """Our instance's word for an actor, ours or anybody's, until the beginning of a month at most 90 days ahead; what we said before ends with it.
+    """Our instance's word for an actor, ours or anybody's, until the beginning of a month at most 90 days ahead.
 
-    `level` 0 to 5; from 4 on only `vetted`. Raises `CannotVouch`, and `actors.vault.Locked` since it is signed.
+    What said more ends with it, and whoever was given that hears so. What said no more than this stays true until its own end: nobody who relies on it is
+    to doubt it because it was renewed. `level` 0 to 5; from 4 on only `vetted`. Raises `CannotVouch`, and `actors.vault.Locked` since it is signed.
     """
     if not 0 <= level <= vouches.HIGHEST or method not in vouches.METHODS:
         raise CannotVouch(f"a level is 0 to {vouches.HIGHEST}, a method one of {', '.join(vouches.METHODS)}")
@@ -194,8 +195,9 @@ async def issue(
     lowered = False
     for row in await tx.all(IN_FORCE, subject=subject.uri, now=instance.clock.ms()):
         before = vouches.parsed(row["document"])
-        lowered = lowered or (before is not None and before.level > level)
-        await _end(tx, instance, row["id"], row["state"], "revoked")
+        if before is None or before.level > level:
+            lowered = True
+            await _end(tx, instance, row["id"], row["state"], "revoked")
     made = await _make(tx, instance, subject, key, level, method, lowered)
     await audit.log(tx, instance, staff, "vouch.issue", f"{subject.uri} {level}", reason)
     await instance.tell(tx, VouchesChanged(subject.id, None))
@@ -257,16 +259,21 @@ def _ms(time: datetime) -> int:
 
 
 async def revoke(tx: Transaction, instance: "Instance", which: str, *, staff: str, reason: str | None = None) -> Issued:
-    """Ends a vouch of ours, named by its number or its id, and tells the hosts that were given it alone. Raises `NoVouch`, `IllegalMove`, `Locked`."""
+    """Takes back our word for somebody, named by the number or the id of a vouch, with every other that is in force for them; tells the hosts that were given
+    one alone. `given` of the answer names these. Raises `NoVouch`, `IllegalMove`, `Locked`."""
     number = which.isascii() and which.isdigit() and len(which) < 20
     row = await tx.one(BY_ID, id=min(int(which), 2**63 - 1)) if number else await tx.one(BY_URI, uri=which)
     if row is None:
         raise NoVouch(f"there is no vouch {which}; `fedmatch vouch list` shows them")
+    told = set((await _issued(tx, row)).given)
     await _end(tx, instance, row["id"], row["state"], "revoked")
+    for other in await tx.all(IN_FORCE, subject=row["subject"], now=instance.clock.ms()):
+        told |= {str(holder["name"]) for holder in await tx.all(GIVEN, vouch_id=other["id"])}
+        await _end(tx, instance, other["id"], other["state"], "revoked")
     await audit.log(tx, instance, staff, "vouch.revoke", row["subject"], reason)
     subject = await known.by_uri(tx, row["subject"])
     await instance.tell(tx, VouchesChanged(None if subject is None else subject.id, None if subject is not None else (await known.application(tx)).uri))
-    return replace(await _issued(tx, row), state="revoked")
+    return replace(await _issued(tx, row), state="revoked", given=tuple(sorted(told)))
 
 
 async def _end(tx: Transaction, instance: "Instance", id: int, state: str, to: str) -> None:
@@ -372,12 +379,13 @@ async def expire(tx: Transaction, instance: "Instance") -> int:
 
 async def rekey(tx: Transaction, instance: "Instance", subject: Actor) -> None:
     """Says the same once more of one of ours who has new keys: a vouch names a key. Raises `Locked`."""
-    for row in await tx.all(IN_FORCE, subject=subject.uri, now=instance.clock.ms()):
-        before = vouches.parsed(row["document"])
+    rows = await tx.all(IN_FORCE, subject=subject.uri, now=instance.clock.ms())
+    for row in rows:
         await _end(tx, instance, row["id"], row["state"], "revoked")
-        if before is not None:
-            await _make(tx, instance, subject, await _key(tx, subject), before.level, before.method, row["state"] == "lowered")
-            await instance.tell(tx, VouchesChanged(subject.id, None))
+    before = vouches.parsed(rows[0]["document"]) if rows else None
+    if before is not None:
+        await _make(tx, instance, subject, await _key(tx, subject), before.level, before.method, rows[0]["state"] == "lowered")
+        await instance.tell(tx, VouchesChanged(subject.id, None))
 
 
 async def resign(tx: Transaction, instance: "Instance") -> None:

@@ -120,6 +120,32 @@ async def test_what_we_say_anew_ends_what_we_said(home: House) -> None:
         await home.write(vouches.revoke, home.instance, "17", staff="operator")
 
 
+async def test_a_word_that_is_renewed_or_raised_stays_true_where_it_is_held(home: House) -> None:
+    """Nobody who relies on a vouch is told that it ended because we said the same, or more, once again."""
+    amina, peer = await home.person("amina"), Peer()
+    host_id = await peer.befriend(home, 0)
+
+    async def say(level: int) -> Vouch:
+        made: Vouch = await home.write(vouches.issue, home.instance, amina, level, "in-person", staff="operator")
+        await home.write(vouches.given, home.instance, made, host_id)
+        return made
+
+    first, renewed, raised = [await say(level) for level in (2, 2, 3)]
+    assert await home.read(_outgoing) == []
+    assert [one.id for one in await home.read(vouches.of, home.instance, amina)] == [raised.id]
+    # What is less than was said before ends what said more, and nothing else
+    lower = await say(2)
+    assert len(await home.read(_outgoing)) == 1
+    assert [(one.vouch.id, one.state) for one in await home.read(vouches.list_all, amina.uri)] == [
+        (lower.id, "lowered"), (raised.id, "revoked"), (renewed.id, "issued"), (first.id, "issued"),
+    ]  # fmt: skip
+    # And what is taken back is taken back whole, and told once for each that somebody holds
+    gone = await home.write(vouches.revoke, home.instance, renewed.id, staff="operator")
+    assert (gone.state, gone.given) == ("revoked", (PEER,))
+    assert (await standing(home, amina)).checked is False
+    assert len(await home.read(_outgoing)) == 4
+
+
 async def test_people_of_other_servers_are_vouched_for_by_the_key_they_have(home: House) -> None:
     masto = describe("hana", "mastodon.example")
     masto = replace(masto, keys=masto.keys[:1])  # Mastodon has RSA alone
