@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import structlog
 
-from actors import known
+from actors import hosts, known
 from actors.known import Actor
 from fedmatch.board import afterwards, answers, crossing, fit, identities, life, notifications, outcomes, trays
 from fedmatch.board.answers import HOUR_MS, WAITING, CannotAnswer, Response, Words
@@ -205,12 +205,20 @@ async def withdraw(tx: Transaction, instance: "Instance", helper: Actor, held: R
     await outcomes.over(tx, instance, now)
     if asker is not None and await crossing.recall(tx, instance, asker, held):
         log.info("response.recalled", response=now.id)
+        carried = {vouch.id for one in await answers.of_actor(tx, instance, helper) if one.id != held.id and _there(one, asker) for vouch in one.words.vouches}
+        for vouch in held.words.vouches:
+            if asker.host_id is not None and vouch.id not in carried:
+                await vouches.not_given(tx, vouch, asker.host_id)
         return now  # it had not left: there is nothing to undo, and nobody to tell
     if asker is not None and held.words.channel in ("sealed", "open"):
         offer = outcomes.repeated(held.words)
         activity = Undo(id=Iri(f"{held.words.offer}/undo"), actor=helper.uri, to=(asker.uri,), object=offer)
         await crossing.send(tx, instance, helper, asker, activity, now)
     return now
+
+
+def _there(held: Response, asker: Actor) -> bool:
+    return held.words.channel == "sealed" and hosts.authority(held.words.asker) == hosts.authority(asker.uri)
 
 
 async def complete(tx: Transaction, instance: "Instance", actor: Actor, held: Response, *, failed: bool = False) -> Response:

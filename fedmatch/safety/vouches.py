@@ -143,6 +143,25 @@ values (:vouch_id, :host_id, :now)
 on conflict (vouch_id, host_id) do nothing
 """
 
+# What its author asks or offers there carried it as well.
+NOT_GIVEN: Final = """
+delete from vouch_given
+where host_id = :host_id
+  and vouch_id in (
+    select vouch.id
+    from vouch
+    where vouch.uri = :uri
+  )
+  and not exists (
+    select 1
+    from listing_copy
+    join post on post.id = listing_copy.post_id
+    join actor on actor.id = post.actor_id
+    where listing_copy.host_id = :host_id
+      and actor.uri = :subject
+  )
+"""
+
 GIVEN: Final = """
 select vouch_given.host_id, host.name
 from vouch_given
@@ -309,6 +328,11 @@ async def given(tx: Transaction, instance: "Instance", vouch: Vouch, host_id: in
     row = await tx.one(BY_URI, uri=vouch.id)
     if row is not None:
         await tx.execute(GIVE, vouch_id=row["id"], host_id=host_id, now=onetime.hour(instance))
+
+
+async def not_given(tx: Transaction, vouch: Vouch, host_id: int) -> None:
+    """Forgets that a host was given a vouch of ours, because what carried it never left: it shall not hear of its end. Where anything else did it stays."""
+    await tx.execute(NOT_GIVEN, uri=vouch.id, subject=vouch.subject, host_id=host_id)
 
 
 async def standing(tx: Transaction, instance: "Instance", subject: Actor, carried: Sequence[Vouch]) -> Standing:

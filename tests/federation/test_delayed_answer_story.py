@@ -140,10 +140,23 @@ async def test_withdrawn_before_it_leaves_nothing_leaves_at_all(world: World, tr
     await world.settle()
     request = await asker.listing("request", "A lawyer", "Asylum in Sweden.", skills=["AsylumLaw"])
     await world.settle()
+    site = helper.site.instance
+
+    async def vouch(tx: Transaction) -> None:
+        await vouches.issue(tx, site, helper.actor, 2, "in-person", staff="staff")
+
+    await site.database.write(vouch)
     since = await newest(helper.site)
     made = await hidden(helper, request, 5)
     assert made.words.channel == ("sealed" if trusted else "open")
+    assert await helper.site.count("vouch_given") == int(trusted)
     assert (await take_back(helper, made)).state == "withdrawn"
+
+    async def end(tx: Transaction) -> None:
+        await vouches.echo(tx, site, await _helper(tx, made), 0)
+
+    await site.database.write(end)
+    assert await helper.site.count("vouch_given") == 0, "nor that the word for it ended"
     await world.later(hours=30)
     await world.later(hours=30)
     assert [dict(row) for row in await helper.site.rows(LEFT, since=since) if row["inbox"]] == [], "not even a Delete of the identity"
