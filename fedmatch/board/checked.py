@@ -75,6 +75,8 @@ async def _some(tx: Transaction, instance: "Instance", host_id: int, after: int)
         now = [holds.get(one.id, replace(one, level=0)) for one in listing.vouches if not await vouches.over(tx, instance, one)]
         if tuple(now) != listing.vouches:
             said = replace(listing.proposal, vouches=tuple(now))
-            to, named, sealed = listing.audience, listing.named, listing.confidential
-            await listings.write(tx, instance, listing.id, said, listing.state, listing.language, audience=to, named=named, confidential=sealed)
+            to, named, sealed, warning = listing.audience, listing.named, listing.confidential, listing.warning
+            await listings.write(
+                tx, instance, listing.id, said, listing.state, listing.language, audience=to, named=named, confidential=sealed, warning=warning
+            )
     return rows[-1]["post_id"] if rows else None

@@ -111,12 +111,13 @@ class Listing:
         )
 
     def json(self) -> dict[str, Json]:
-        """The form scripts read; ids are strings, because they do not fit into a JSON number everywhere."""
+        """The form scripts read; ids are strings, because they do not fit into a JSON number everywhere. `warning` is there where there is one."""
         return {
             "id": str(self.id),
             "url": self.url or None,
             "kind": self.kind,
             "state": self.state,
+            **({} if self.warning is None else {"warning": self.warning}),
             "title": self.title,
             "text": self.text,
             "language": self.language,
@@ -174,11 +175,12 @@ def with_proposal(listing: Listing, proposal: Proposal) -> Listing:
 
 @dataclass(frozen=True, slots=True)
 class Words:
-    """What rests sealed of a listing that is not public: everything it says, and the peers it is for."""
+    """What rests sealed of a listing that is not public: everything it says, the peers it is for, and the content warning of one from elsewhere."""
 
     proposal: Proposal
     language: str | None = None
     named: tuple[str, ...] = ()
+    warning: str | None = None
 
 
 COLUMNS: Final = """listing.post_id, listing.kind, listing.state, listing.audience, listing.title, listing.text, listing.sealed, listing.language,
@@ -273,9 +275,10 @@ def from_row(row: Row, instance: "Instance") -> Listing:
     """The listing of a row that selected `EVERY`. Raises `actors.vault.Locked` for one that is not public."""
     title, text, language = row["title"] or "", row["text"] or "", row["language"]
     named: tuple[str, ...] = ()
+    warning = row["warning"]
     if row["sealed"] is not None:
         words = msgspec.json.decode(instance.vault.open(bytes(row["sealed"]), _place(row["post_id"])), type=Words)
-        said, language, named = words.proposal, words.language, words.named
+        said, language, named, warning = words.proposal, words.language, words.named, words.warning
         title, text = said.title, said.text
     elif row["more"] is not None:
         said = msgspec.json.decode(row["more"], type=Proposal)
@@ -320,7 +323,7 @@ def from_row(row: Row, instance: "Instance") -> Listing:
         reviewed=bool(row["reviewed"]),
         pace=row["pace"],
         pause=row["pause"],
-        warning=row["warning"] or None,
+        warning=warning or None,
     )
 
 
@@ -359,9 +362,7 @@ async def from_rows(tx: Transaction, instance: "Instance", rows: Sequence[Row]) 
     def of(id: int, kind: str) -> tuple[str, ...]:
         return tuple(slugs.get((id, kind), ()))
 
-    return [
-        replace(one, categories=of(one.id, "category"), skills=of(one.id, "skill"), speaks=of(one.id, "speaks")) if one.id in old else one for one in found
-    ]
+    return [replace(one, categories=of(one.id, "category"), skills=of(one.id, "skill"), speaks=of(one.id, "speaks")) if one.id in old else one for one in found]
 
 
 async def newest(
@@ -382,9 +383,7 @@ async def newest(
     found: list[Listing] = []
     before: int | None = END
     while before is not None and len(found) < limit:
-        rows = await tx.all(
-            NEWEST, private=int(private), network=int(network), kind=kind or "", open=int(open_only), now=now, before=before, limit=limit
-        )
+        rows = await tx.all(NEWEST, private=int(private), network=int(network), kind=kind or "", open=int(open_only), now=now, before=before, limit=limit)
         shown = [row for row in rows if row["local"] or instance.trust.actor(row["author_uri"], "receive").shown]
         found += await from_rows(tx, instance, shown[: limit - len(found)])
         before = rows[-1]["post_id"] if len(rows) == limit else None
@@ -504,14 +503,18 @@ async def write(
     audience: AudienceName = "public",
     named: tuple[str, ...] = (),
     confidential: bool = False,
+    warning: str | None = None,
 ) -> None:
-    """Writes the rows of a listing, or brings them up to date. Of one that is not public only kind, state, audience and times stand open."""
+    """Writes the rows of a listing, or brings them up to date. Of one that is not public only kind, state, audience and times stand open.
+
+    `warning`: the content warning of one that is not public; of any other it stands with its post.
+    """
     from fedmatch.board import index, suggestions, vectors  # all are built on listings
 
     public = audience == "public"
     proposal = replace(proposal, status=state)
     more = msgspec.json.encode(replace(proposal, title="", text="")).decode() if public else None
-    sealed = None if public else instance.vault.seal(msgspec.json.encode(Words(proposal, language, named)), _place(post_id))
+    sealed = None if public else instance.vault.seal(msgspec.json.encode(Words(proposal, language, named, warning)), _place(post_id))
     await tx.execute(
         INSERT,
         post_id=post_id,

@@ -145,7 +145,7 @@ def mark(instance: "Instance", listing: Listing) -> bytes:
 
 def coarse(listing: Listing) -> Listing:
     """The listing without words of its author: what it is about, in which languages, where and how soon."""
-    return replace(listing, title="", text="", translations=(), needs=(), vouches=(), follow_up_of=None)
+    return replace(listing, title="", text="", translations=(), needs=(), vouches=(), follow_up_of=None, warning=None)
 
 
 async def excess(tx: Transaction, instance: "Instance") -> int:

@@ -198,7 +198,7 @@ async def _write(
     if held is not None and not held.local and _most(held.vouches) > _most(proposal.vouches):
         await instance.tell(tx, VouchesChanged(held.actor_id, None))  # who answered it may have relied on that
     state = _state(post_id, before, proposal, instance.clock.ms())
-    await listings.write(tx, instance, post_id, proposal, state, note.language, audience=audience, confidential=confidential)
+    await listings.write(tx, instance, post_id, proposal, state, note.language, audience=audience, confidential=confidential, warning=note.summary)
     if proposal.ends is not None and state in listings.OPEN:
         await chores.expire_at(tx, instance, post_id, times.milliseconds(proposal.ends))
 

@@ -6,10 +6,16 @@ from pathlib import Path
 
 import pytest
 
-from fedmatch.board import life, search
+from actors import known
+from actors.instance import Instance
+from fedmatch.board import life, listings, readers, search
 from fedmatch.board.terms import Floor, Terms
 from fedmatch.safety import border
 from fedmatch.web.language import OFFERED
+from outbox import posts
+from schemas.objects import Note, Proposal
+from schemas.reading import Iri
+from schemas.storage import Transaction
 from tests.fakepeer import PUBLIC
 from tests.friends import befriend
 from tests.unit.test_board_pages import sound
@@ -102,6 +108,48 @@ async def test_a_warning_stands_before_what_it_is_about(world: World) -> None:
     feed = (await ask(b, "/board.atom")).text
     assert '<entry xml:lang="und">' in feed
     assert feed.index("Content warning: about &lt;prison&gt;") < feed.index("How I was kept")
+
+
+async def test_a_warning_comes_with_what_is_for_a_few_and_rests_sealed(world: World) -> None:
+    # Given a public offer with a content warning and a request that came sealed with another
+    reader, peer = await world.person("reader@b"), await world.peer()
+    market = peer.actor("market")
+    site = reader.site
+    await reader.follow(market.handle)
+    await world.settle()
+    note = market.note("<p>How I was kept</p>", cc=[market.followers], purpose="offer", name="Talks", publishes={"type": "Intent"}, summary="about prison")
+    assert (await market.send(market.create(note), f"{site.base}/inbox")).status == 202
+    await world.settle()
+    author = await site.instance.database.read(known.by_uri, market.id)
+    ours = await site.instance.database.read(known.application)
+    assert author is not None
+    few = Proposal("request", "A doctor", "who asks nothing", categories=("LegalAid",), vouches=())
+    sent = Note(
+        Iri(f"{peer.base}/few"),
+        author.uri,
+        "<p>x</p>",
+        published=world.clock.now().replace(microsecond=0),
+        to=(ours.uri,),
+        proposal=few,
+        summary="about wounds",
+    )
+
+    async def body(tx: Transaction) -> None:
+        assert isinstance(await posts.store(tx, site.instance, author, sent, local=False, confidential=True), posts.Post)
+
+    await site.instance.database.write(body)
+
+    # Then commands show both before the words
+    found = {one.title: one for one in await site.instance.database.read(_all_of, site.instance)}
+    assert {title: one.json()["warning"] for title, one in found.items()} == {"Talks": "about prison", "A doctor": "about wounds"}
+    assert [list(one.json()).index("warning") < list(one.json()).index("text") for one in found.values()] == [True, True]
+    # And who sees what is for a few without its words sees no warning, nor does a file hold it
+    assert "warning" not in readers.coarse(found["A doctor"]).json()
+    assert world.grep("about wounds") == {}
+
+
+async def _all_of(tx: Transaction, instance: Instance) -> list[listings.Listing]:
+    return await listings.newest(tx, instance, network=True, private=True)
 
 
 async def test_what_has_no_words_can_still_be_found_and_named(world: World) -> None:
