@@ -176,7 +176,8 @@ async def _write(tx: Transaction, instance: "Instance", case: Case, step: str, t
 async def decide(
     tx: Transaction, instance: "Instance", case_id: int, by: Actor, *, level: int | None, method: VouchMethod | None = None, reason: str | None = None
 ) -> tuple[Case, Vouch | None]:
-    """Ends a case: `level` None refuses, 0 to 3 vouches at once, 4 and 5 wait until a second person decides the same. The vouch, if one was issued.
+    """Ends a case: `level` None refuses, 0 to 3 vouches at once, 4 and 5 wait until a second person decides the same level by the same method (the one that was
+    proposed, if none is said). The vouch, if one was issued.
 
     Raises `NoCase`, `CannotVet` while a step is missing or for the same person twice, `Locked`.
     """
@@ -198,9 +199,10 @@ async def decide(
         raise CannotVet(f"say a level from 0 to {wire.HIGHEST} and a method: {', '.join(wire.METHODS)}")
     if level < SECOND_PERSON:
         return await _vouched(tx, instance, case, subject, by, level, chosen, reason)
-    if case.state == "proposed" and case.proposed_by is not None and case.level == level:
-        first = await known.by_name(tx, case.proposed_by)
-        if first is None or first.id == by.id or await _shared(tx, first, by):
+    first = None if case.proposed_by is None else await known.by_name(tx, case.proposed_by)
+    # What somebody proposed who is silenced or gone since, or with another method, is not what this one says.
+    if case.state == "proposed" and first is not None and first.active and case.level == level and case.method == chosen:
+        if first.id == by.id or await _shared(tx, first, by):
             raise CannotVet(f"{case.proposed_by} proposed it; a second person with an account of their own signs off")
         await _write(tx, instance, case, "sign-off", reason or "agreed", by)
         await audit.log(tx, instance, by.username, "vet.sign-off", f"{case.id} {level}", reason)

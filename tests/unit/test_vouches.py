@@ -265,6 +265,24 @@ async def test_levels_four_and_five_need_two_people(home: House) -> None:
     assert log.holds
 
 
+async def test_two_people_say_the_same_or_it_is_another_proposal(home: House) -> None:
+    amina, vera, ines = await home.person("amina"), await home.person("vera"), await home.person("ines")
+    case = await home.write(vetting.take, home.instance, amina, vera)
+    for step in ("look", "vettor", "evaluation"):
+        await home.write(vetting.note, home.instance, case.id, step, "fine", vera)
+    await home.write(vetting.decide, home.instance, case.id, vera, level=4, method="in-person")
+    # Another method was seen by one of them alone
+    case, made = await home.write(vetting.decide, home.instance, case.id, ines, level=4, method="documents")
+    assert (case.state, case.proposed_by, case.method, made) == ("proposed", "ines", "documents", None)
+    # And whoever is silenced since says nothing any more
+    await home.write(local.suspend, home.instance, ines)
+    case, made = await home.write(vetting.decide, home.instance, case.id, vera, level=4)
+    assert (case.state, case.proposed_by, made) == ("proposed", "vera", None)
+    await home.write(local.reinstate, home.instance, ines)
+    case, made = await home.write(vetting.decide, home.instance, case.id, ines, level=4)
+    assert (case.state, made is not None and (made.level, made.method)) == ("vouched", (4, "documents"))
+
+
 async def test_one_person_with_two_names_is_no_second_person(home: House) -> None:
     amina, vera, double = await home.person("amina"), await home.person("vera"), await home.person("double")
 
