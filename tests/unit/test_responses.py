@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from actors import hosts, known
+from actors import handshake, hosts, known, trust
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch.board import (
@@ -38,7 +38,9 @@ from schemas.objects import ActorDocument, Agreement, Key
 from schemas.reading import Iri
 from schemas.states import IllegalMove
 from schemas.storage import Transaction
+from tests import house as tests_house
 from tests.houses import opened, person
+from tests.unit.test_vouches import PEER, Peer
 from tests.world import Clock
 
 House = tuple[Instance, Clock]
@@ -302,6 +304,31 @@ async def test_below_the_floor_nobody_answers(house: House) -> None:
     await instance.database.write(issue, instance, helper)
     await offer(instance, helper, asked, asker, 2)
     assert [one.tray for one in await of(instance, asker)] == ["vouched"]
+
+
+async def test_a_hundred_vouches_of_a_trusted_peer_open_no_listing_while_its_word_does_not_count(tmp_path: Path) -> None:
+    clock = Clock()
+    async with opened(tmp_path, clock=clock) as instance:
+        home, peer = tests_house.House(instance, clock), Peer()  # type: ignore[arg-type]  # a clock as good as its own
+        host_id = await peer.befriend(home, 0)
+        asker = await person(instance, "asker")
+        asked = await request(instance, asker, terms=Terms(answers=Floor(1)))
+
+        async def answer(number: int) -> None:
+            """What a made-up person of the peer answers, sealed, with the best that it can say of them."""
+            helper = await remote(instance, f"sock{number}", PEER)
+            shown = trust.fingerprint("ed25519", hashlib.sha256(helper.uri.encode()).digest())
+            said = peer.vouch(home, helper, 5, fingerprint=shown, number=number)
+            what = Agreement(Iri(f"{asked.url}#primary"), text="I can.", vouches=(said,))
+            await tell(instance, Offered(helper.id, Iri(f"{helper.uri}/offers/1"), (asker.uri,), what, True))
+
+        for number in range(100):
+            await answer(number)
+        assert await of(instance, asker) == [], "nobody gets in, nor in anybody's way"
+        # And as soon as an admin lets its word count, as far as that
+        await instance.database.write(handshake.rate, instance, host_id, 1, False)
+        await answer(100)
+        assert [(one.tray, one.words.level) for one in await of(instance, asker)] == [("vouched", 1)]
 
 
 async def test_an_identity_that_ends_takes_nobody_new_and_keeps_whom_it_has(house: House) -> None:
