@@ -13,6 +13,7 @@ from urllib.parse import unquote
 from quart import Blueprint, Response, abort, request
 
 from actors import known, local, trust
+from actors.called import Busy, Called
 from actors.hosts import BadUrl, host_name, origin
 from actors.keys import NoKey
 from actors.known import Actor
@@ -40,15 +41,6 @@ Html = Callable[[str, Actor], Awaitable[Response]]
 
 Parting = Callable[[Transaction, int], Awaitable[bool]]
 """Whether something an actor of ours said still waits to be delivered; whoever delivers knows, and the product registers it."""
-
-Called = Callable[[str], Awaitable[str | None]]
-"""Who comes when a name is called that nobody has: the name they have then, or None. Raises `Busy`. The product registers it; rooms below do not know whom."""
-
-
-class Busy(Exception):
-    """Somebody would come, but too many are being called: come back in `retry_after_s` seconds."""
-
-    retry_after_s: int = 10
 
 
 def ap_response(document: Document, *, status: int = 200, max_age_s: int = ACTOR_AGE_S, by_signer: bool = False) -> Response:

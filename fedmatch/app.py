@@ -1,11 +1,11 @@
 """How is an instance put together? The composition root: the only file that knows every room."""
 
 import sys
-from collections.abc import Awaitable, Callable
-from functools import partial
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final, TypeVar, cast
+from typing import TYPE_CHECKING, Final, cast
 
 import structlog
 
@@ -15,26 +15,21 @@ from actors.hosts import Limits
 from actors.instance import Clock, Instance
 from actors.keys import KeyRing
 from actors.network import Network
-from fedmatch import addresses, memory, people
-from fedmatch.backup import before, ledger
-from fedmatch.board import checked, copies, heard, identities, publish, receive, replies, services, topic_help, topics, weighing, welcome
+from fedmatch.backup import ledger
 from fedmatch.database.engine import Engine
-from fedmatch.database.migrate import migrate
+from fedmatch.database.migrate import Migration, migrate
 from fedmatch.database.open import open_database
-from fedmatch.guard import Guard
 from fedmatch.ids import Ids, SystemClock
-from fedmatch.safety import border, reports, retention
-from inbox.door import Door
-from outbox.posts import Post
 from schemas import events
 from schemas.config import Config
-from schemas.objects import Note
 from schemas.reading import App
 from schemas.storage import StorageError, Transaction, Unavailable
 
-log = structlog.get_logger()
+if TYPE_CHECKING:
+    from outbox.posts import Post
+    from schemas.objects import Note
 
-E = TypeVar("E")
+log = structlog.get_logger()
 
 PACKAGES: Final = ("schemas", "actors", "outbox", "inbox", "fedmatch")
 
@@ -63,11 +58,24 @@ async def open_migrated(config: Config, *, check: bool = True) -> Engine:
         database = await open_database(config, check=check)
     except (StorageError, OSError) as error:
         raise CannotStart(str(error)) from error
+
+    async def copy_first(migration: Migration) -> None:
+        # Here, because most starts migrate nothing.
+        from fedmatch.backup import before
+
+        try:
+            await before.take(config, database, migration)
+        except before.CannotTake as error:
+            raise CannotStart(str(error)) from error
+
     try:
-        await migrate(database, before=partial(before.take, config, database))
-    except (StorageError, OSError, before.CannotTake) as error:
+        await migrate(database, before=copy_first)
+    except (StorageError, OSError) as error:
         await database.close()
         raise CannotStart(str(error)) from error
+    except CannotStart:
+        await database.close()
+        raise
     return database
 
 
@@ -121,7 +129,7 @@ async def build(config: Config, *, passphrase: str | None = None, clock: Clock |
         limits=Limits(),
         trust=trust.Trust(config.federation.mode),
     )
-    instance.subscribers = subscribers(instance)
+    instance.subscribers = Subscribers(instance)
     instance.watch = generations.watch(instance)
     try:
         await instance.watch.start()
@@ -135,63 +143,32 @@ async def build(config: Config, *, passphrase: str | None = None, clock: Clock |
     return instance
 
 
-def subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]:
-    """Who hears what: the one list."""
-    return {
-        events.PostArrived: (
-            _hears(instance, events.PostArrived, receive.arrived),
-            _hears(instance, events.PostArrived, topic_help.arrived),
-            _hears(instance, events.PostArrived, replies.arrived),
-        ),
-        events.PostStored: (_hears(instance, events.PostStored, receive.stored), _hears(instance, events.PostStored, topics.stored)),
-        events.PlainStored: (_hears(instance, events.PlainStored, receive.plain),),
-        events.PostChanged: (
-            _hears(instance, events.PostChanged, receive.changed),
-            _hears(instance, events.PostChanged, topics.changed),
-            _hears(instance, events.PostChanged, heard.closed),
-            _hears(instance, events.PostChanged, identities.changed),
-            _hears(instance, events.PostChanged, retention.changed),
-        ),
-        events.PostGone: (
-            _hears(instance, events.PostGone, receive.gone),
-            _hears(instance, events.PostGone, topics.gone),
-            _hears(instance, events.PostGone, heard.closed),
-            _hears(instance, events.PostGone, identities.gone),
-        ),
-        events.Revised: (_hears(instance, events.Revised, replies.revised),),
-        events.Withdrawn: (_hears(instance, events.Withdrawn, topics.withdrawn),),
-        events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
-        events.Followed: (_hears(instance, events.Followed, border.followed),),
-        events.Reported: (_hears(instance, events.Reported, reports.received),),
-        events.Offered: (_hears(instance, events.Offered, heard.offered),),
-        events.OfferAnswered: (_hears(instance, events.OfferAnswered, heard.answered),),
-        events.OfferUndone: (_hears(instance, events.OfferUndone, heard.undone),),
-        events.AgreementChanged: (_hears(instance, events.AgreementChanged, heard.changed),),
-        events.VouchesChanged: (
-            _hears(instance, events.VouchesChanged, weighing.judged_anew),
-            _hears(instance, events.VouchesChanged, copies.judged_anew),
-            _hears(instance, events.VouchesChanged, checked.judged_anew),
-        ),
-        events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted), _hears(instance, events.PeerTrusted, welcome.trusted)),
-        events.PeerLost: (_hears(instance, events.PeerLost, weighing.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
-        events.InboxMoved: (_hears(instance, events.InboxMoved, addresses.moved),),
-        events.ActorGone: (
-            _hears(instance, events.ActorGone, heard.gone),
-            _hears(instance, events.ActorGone, people.gone),
-            _hears(instance, events.ActorGone, topics.departed),
-        ),
-    }
+class Subscribers(Mapping[type, Sequence[events.Subscriber]]):
+    """Who hears what, put together when the first event is told: a command that only reads should not wait 0.3 s for the whole board."""
+
+    def __init__(self, instance: Instance) -> None:
+        self._instance = instance
+
+    @cached_property
+    def _all(self) -> Mapping[type, Sequence[events.Subscriber]]:
+        from fedmatch import hearing
+
+        return hearing.subscribers(self._instance)
+
+    def __getitem__(self, kind: type) -> Sequence[events.Subscriber]:
+        return self._all[kind]
+
+    def __iter__(self) -> Iterator[type]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
 
 
-def _hears(instance: Instance, kind: type[E], act: Callable[[Instance, Transaction, E], Awaitable[events.Answer | None]]) -> events.Subscriber:
-    """A subscriber to one kind of event, from a function that takes exactly that kind."""
-
-    async def subscriber(tx: Transaction, event: events.Event, /) -> events.Answer | None:
-        if not isinstance(event, kind):
-            raise TypeError(f"{kind.__name__} expected")
-        return await act(instance, tx, event)
-
-    return subscriber
+def prepare(instance: Instance) -> None:
+    """Loads now what would be loaded when it is first needed, for a process that serves or works: nobody should wait for it then."""
+    instance.subscribers = dict(instance.subscribers)
+    instance.network.prepare()
 
 
 async def close(instance: Instance) -> None:
@@ -213,7 +190,11 @@ def web(instance: Instance) -> App:
     from quart import Quart
 
     from actors import endpoints as actor_endpoints
+    from fedmatch import memory
+    from fedmatch.board import publish, services
+    from fedmatch.guard import Guard
     from fedmatch.web import letters, pages, proposals
+    from inbox.door import Door
     from outbox import collections, departures
     from outbox import endpoints as outbox_endpoints
 
@@ -221,7 +202,7 @@ def web(instance: Instance) -> App:
     quart.config["MAX_CONTENT_LENGTH"] = instance.config.limits.body
     html = pages.Pages(instance)
 
-    async def note_of(tx: Transaction, post: Post) -> Note | None:
+    async def note_of(tx: Transaction, post: "Post") -> "Note | None":
         return await publish.note(tx, instance, post)
 
     quart.register_blueprint(actor_endpoints.blueprint(instance, html.actor, departures.parting, services.Caller(instance)))

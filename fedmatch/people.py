@@ -4,7 +4,7 @@ import re
 from typing import TYPE_CHECKING, Final, Literal
 
 from actors import follows, hosts, known, quiet, remote
-from actors.endpoints import Busy
+from actors.called import Busy
 from actors.known import Actor
 from actors.vault import Locked
 from fedmatch import chores

@@ -142,6 +142,7 @@ async def _running(config: Config, passphrase: str | None, clock: Clock | None =
         )
     if instance.vault.locked:
         log.warning("vault locked: what arrives is sealed and waits; run `fedmatch unlock`")
+    app.prepare(instance)
     memory.settle()
     try:
         yield instance

@@ -8,7 +8,7 @@ from typing import Final
 import structlog
 
 from actors.instance import Instance
-from fedmatch import chores, living, memory
+from fedmatch import handlers, living, memory
 from fedmatch.backup.ledger import Keeper
 from fedmatch.jobs import Jobs
 from inbox.work import Arrivals
@@ -30,7 +30,7 @@ class Worker:
         self._instance = instance
         self._arrivals = Arrivals(instance)
         self._deliverer = Deliverer(instance)
-        self._jobs = Jobs(instance, chores.handlers(instance))
+        self._jobs = Jobs(instance, handlers.handlers(instance))
         self._keeper = Keeper(instance)
         self.began = asyncio.Event()
         """Set once what every start asks for is written down."""
@@ -49,7 +49,7 @@ class Worker:
 
         instance.wake = wake_one
         instance.database.on_commit(wake_all)
-        await instance.database.write(chores.begin, instance)
+        await instance.database.write(handlers.begin, instance)
         self.began.set()
         folder = instance.config.folder
         careful = living.begin(folder)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 import structlog
 
 from actors import known, local
-from actors.endpoints import Busy
+from actors.called import Busy
 from actors.known import Actor
 from schemas import vocabulary
 from schemas.objects import Proposal
@@ -67,7 +67,7 @@ class Caller:
         self._waiting = 0
 
     async def __call__(self, word: str) -> str | None:
-        """The user name of the Service that `word` means, made now if it is the first time; None if it means none. Raises `actors.endpoints.Busy`."""
+        """The user name of the Service that `word` means, made now if it is the first time; None if it means none. Raises `actors.called.Busy`."""
         name = name_of(word)
         if name is None:
             return None

@@ -1,6 +1,6 @@
 """Is everything found in its field of help? A listing stands under the categories of its skills too; rows of an older version or taxonomy do not.
 
-Mended once for each taxonomy, a few at a time, by a job that a starting worker asks for (fedmatch/chores.py).
+Mended once for each taxonomy, a few at a time, by a job that a starting worker asks for (fedmatch/handlers.py).
 """
 
 import hashlib

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from actors import hosts, known
 from actors.instance import Instance
 from actors.known import Actor
-from fedmatch import chores, people
+from fedmatch import handlers, people
 from fedmatch.board import deletion, listings, publish
 from fedmatch.board.drafts import Draft
 from outbox import posts
@@ -165,7 +165,7 @@ async def test_time_closes_what_is_ours_and_says_so_once(house: tuple[Instance, 
     made = await publish.listing(instance, alice, replace(REQUEST, until=clock.now().replace(microsecond=0) + timedelta(hours=1)), "en", audience="public")
     jobs = await rows(instance, "select key, run_at from job where kind = 'expire'")
     assert [(row["key"], row["run_at"]) for row in jobs] == [(str(made.id), int(made.until.timestamp() * 1000))]  # type: ignore[union-attr]
-    expire = chores.handlers(instance)["expire"]
+    expire = handlers.handlers(instance)["expire"]
     await expire(instance, str(made.id), b"")
     assert (await listed(instance))[0].state == "open"
     clock.move(hours=2)
@@ -214,7 +214,7 @@ async def test_whoever_goes_takes_every_post_along(house: tuple[Instance, Clock]
     await deletion.delete_person(instance, alice)
     assert await rows(instance, "select id from post") == []
     assert await sent(instance) == [("Delete", rosa.shared_inbox)] * 5
-    await chores.handlers(instance)["clear_away"](instance, str(alice.id), b"")
+    await handlers.handlers(instance)["clear_away"](instance, str(alice.id), b"")
     assert await rows(instance, "select id from follow") == []
     actor = await instance.database.read(known.by_id, alice.id)
     assert actor is not None
@@ -285,7 +285,7 @@ async def test_time_closes_what_is_theirs_without_asking_them(house: tuple[Insta
     assert [one.state for one in await listed(instance)] == ["expired", "open"]
     clock.move(hours=2)
     (waiting,) = await rows(instance, "select key from job where kind = 'expire'")
-    await chores.handlers(instance)["expire"](instance, waiting["key"], b"")
+    await handlers.handlers(instance)["expire"](instance, waiting["key"], b"")
     assert {row["state"] for row in await rows(instance, "select state from listing")} == {"expired"}
     assert await sent(instance) == []
 
@@ -319,7 +319,7 @@ async def test_a_deleted_request_from_elsewhere_leaves_the_board(house: tuple[In
     await instance.database.write(posts.delete, instance, rosa, note.id)
     assert await listed(instance) == []
     assert [row["kind"] for row in await rows(instance, "select kind from job where kind <> 'match'")] == ["erase"]
-    await chores.handlers(instance)["erase"](instance, "all", b"")
+    await handlers.handlers(instance)["erase"](instance, "all", b"")
 
 
 @given(order=st.permutations(["Create", "first", "second", "done", "late"]), gone=st.booleans())

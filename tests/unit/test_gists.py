@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from actors.instance import Instance
-from fedmatch import chores
+from fedmatch import handlers
 from fedmatch.board import gists, index, life, listings, matches, private, publish
 from fedmatch.board.listings import Listing
 from fedmatch.database import text
@@ -200,6 +200,6 @@ async def test_an_index_from_before_is_filled_with_what_matching_needs(house: In
     assert await house.database.read(kept) == {}
     offer = await say(house, replace(LAWYER, skills=("AsylumLaw",)), "de")
     assert len(await house.database.read(matches.found, house, offer)) == 3, "their texts are read meanwhile"
-    await chores.handlers(house)["index"](house, "all", b"")
+    await handlers.handlers(house)["index"](house, "all", b"")
     after = await house.database.read(kept)
     assert {one.id: after[one.id] for one in some} == before

@@ -150,9 +150,9 @@ async def test_nobody_follows_one(house: tuple[Instance, Clock], tmp_path: Path)
 
 async def settle(instance: Instance) -> None:
     """Does the jobs that are due, one after the other."""
-    from fedmatch import chores
+    from fedmatch import handlers
 
-    handlers = chores.handlers(instance)
+    jobs = handlers.handlers(instance)
 
     async def take(tx: Transaction) -> Sequence[Row]:
         rows = await tx.all("select id, kind, key, payload from job where state = 'waiting' and run_at <= :now order by run_at", now=instance.clock.ms())
@@ -162,7 +162,7 @@ async def settle(instance: Instance) -> None:
 
     while rows := await instance.database.write(take):
         for row in rows:
-            await handlers[row["kind"]](instance, row["key"], row["payload"] or b"")
+            await jobs[row["kind"]](instance, row["key"], row["payload"] or b"")
 
 
 async def state(instance: Instance, actor: Actor) -> str:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from actors.instance import Instance
-from fedmatch import app, chores
+from fedmatch import app, handlers
 from fedmatch.board import index, life, listings, private, publish, search
 from fedmatch.board.listings import END, Listing
 from fedmatch.board.search import Wanted
@@ -195,7 +195,7 @@ async def test_an_index_that_was_made_otherwise_is_made_anew_while_others_go_on(
     assert await found(house, "old") == []
     await say(house, replace(REQUEST, title="New"))
     assert await found(house, "asylum") == ["New"]
-    await chores.handlers(house)["index"](house, "all", b"")
+    await handlers.handlers(house)["index"](house, "all", b"")
     assert await found(house, "old") == [f"Old {number}" for number in range(7)]
     assert await found(house, "asylum") == ["New", *(f"Old {number}" for number in range(7))]
     state = await house.database.read(text_state)
@@ -240,7 +240,7 @@ async def test_what_was_deleted_or_changed_is_in_no_file_within_one_job(tmp_path
     await publish.withdraw(house, first)
     await publish.edit(house, second, replace(second.proposal, title="A cook"))
     await house.database.write(cascade, third.actor_id)
-    await chores.handlers(house)["erase"](house, "all", b"")
+    await handlers.handlers(house)["erase"](house, "all", b"")
     # The first of them was also an edited post: its old text is the post's business, and gone with it.
     assert traces(tmp_path, CANARY, SECOND, "pterodactylus") == []
     assert await found(house, "cook") == sorted([f"A cook {number}" for number in range(12)] + ["A cook"])

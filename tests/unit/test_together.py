@@ -48,7 +48,7 @@ async def quick(sqlite_database, tmp_path: Path) -> AsyncIterator[House]:
 async def _ready(house: House) -> House:
     house.instance.at_once = True
     house.instance.subscribers = {
-        kind: (*app.subscribers(house.instance).get(kind, ()), *subscribers) for kind, subscribers in house.instance.subscribers.items()
+        kind: (*app.Subscribers(house.instance).get(kind, ()), *subscribers) for kind, subscribers in house.instance.subscribers.items()
     }
     return house
 

@@ -8,7 +8,7 @@ import pytest
 
 from actors import vault
 from actors.instance import Instance
-from fedmatch import chores
+from fedmatch import handlers
 from fedmatch.board import life, listings, publish, vectors
 from fedmatch.board.listings import Listing
 from fedmatch.matching import semantic, skillrows
@@ -148,10 +148,10 @@ async def test_empty_words_and_a_locked_vault_give_no_numbers(house: Instance) -
     await vectors.keep(house, hidden)
     assert await stored(house) == {}
     # The job asks again a minute later, and then finds what it could not read.
-    await chores.handlers(house)["vectors"](house, "all", b"")
+    await handlers.handlers(house)["vectors"](house, "all", b"")
     (waiting,) = [row for row in await waiting_jobs(house) if row["kind"] == "vectors"]
     unlock(house)
-    await chores.handlers(house)["vectors"](house, "all", bytes(waiting["payload"]))
+    await handlers.handlers(house)["vectors"](house, "all", bytes(waiting["payload"]))
     assert set(await stored(house)) == {hidden.id}
 
 
@@ -160,7 +160,7 @@ async def test_what_has_no_numbers_yet_gets_them_from_a_job(house: Instance, mon
     author = await person(house, "amina")
     made = [await publish.listing(house, author, replace(OFFER, title=f"Offer {number}"), "de") for number in range(3)]
     hidden = await publish.listing(house, author, REQUEST, "en", audience="local")
-    job = chores.handlers(house)["vectors"]
+    job = handlers.handlers(house)["vectors"]
     await job(house, "all", b"")
     assert len(await stored(house)) == 2
     (waiting,) = [row for row in await waiting_jobs(house) if row["kind"] == "vectors"]
