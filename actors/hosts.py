@@ -129,6 +129,27 @@ def domains(host: str) -> Iterator[str]:
         yield bare
 
 
+FAMILY: Final = 10
+"""As much as so many hosts is what all hosts of one domain may cost us: whoever owns a domain has as many names below it as they like (A118)."""
+_SHORT: Final = 3
+
+
+@lru_cache(maxsize=4096)
+def family(host: str) -> str | None:
+    """The domain that somebody registered and that `host` is a name or a port of; None if it is that itself.
+
+    Without a list of where names are sold: two labels, or three below a country where the second is short (`co.uk`).
+    """
+    bare, _, port = host.rpartition(":")
+    if not port.isdigit():  # there is none, or it is the end of an address in brackets
+        bare = host
+    labels = bare.split(".")
+    if not bare.startswith("[") and not labels[-1].isdigit():
+        kept = 3 if len(labels[-1]) == 2 and len(labels) > 2 and len(labels[-2]) <= _SHORT else 2
+        bare = ".".join(labels[-kept:])
+    return None if bare == host else bare
+
+
 SELECT_HOST: Final = """
 select id
 from host
@@ -210,6 +231,12 @@ class Limits:
     def allow(self, name: str, key: str, rate: float, burst: float, cost: float = 1.0) -> bool:
         """Whether this may happen now; if so it is counted."""
         return self.take(name, key, rate, burst, cost) == 0.0
+
+    def take_of_host(self, name: str, host: str, rate: float, burst: float) -> float:
+        """As `take`, of one host and of all that stand under one domain together, which have `FAMILY` times as much."""
+        wait = self.take(name, host, rate, burst)
+        above = family(host) if wait == 0.0 else None
+        return wait if above is None else self.take(f"{name}.family", above, FAMILY * rate, FAMILY * burst)
 
     def retry_after(self, name: str, key: str, rate: float, burst: float, cost: float = 1.0) -> float:
         """Seconds until `allow` would say yes; counts nothing."""

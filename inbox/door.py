@@ -114,12 +114,12 @@ class Door:
     def _not_too_often(self, host: str) -> None:
         """Counts after the signature was verified: nobody uses up another host's share."""
         minute = self._instance.config.limits.inbox_per_host_per_minute
-        wait = self._instance.limits.take("inbox", host, minute / 60, minute)
+        wait = self._instance.limits.take_of_host("inbox", host, minute / 60, minute)
         if wait > 0:
             raise Later(int(wait) + 1, "too many activities of one host", "Too many activities from your server; please slow down.", status=429)
 
     def _not_too_many_reports(self, host: str) -> None:
-        wait = self._instance.limits.take("flag", host, FLAGS_PER_S, FLAGS_AT_ONCE)
+        wait = self._instance.limits.take_of_host("flag", host, FLAGS_PER_S, FLAGS_AT_ONCE)
         if wait > 0:
             raise Later(int(wait) + 1, "too many reports of one host", "Too many reports from your server; please slow down.", status=429)
 

@@ -270,7 +270,7 @@ def _admit(instance: "Instance", key: PublicKey) -> None:
 
 
 async def _look_up(instance: "Instance", key_id: str, host: str, cached: PublicKey | None, budget: Budget) -> PublicKey:
-    if cached is None and not instance.limits.allow("key.new", host, NEW_KEYS_PER_S, NEW_KEYS_AT_ONCE):
+    if cached is None and instance.limits.take_of_host("key.new", host, NEW_KEYS_PER_S, NEW_KEYS_AT_ONCE) > 0:
         raise KeyUnavailable("too many unknown keys of one host", temporary=True, retry_after_s=60)
     if cached is not None and not instance.limits.allow("key.refetch", cached.actor_uri, 1 / REFETCH_S, 1):
         raise BadSignature("it does not verify, and its key was fetched a moment ago")

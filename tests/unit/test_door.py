@@ -335,6 +335,15 @@ async def test_a_host_that_posts_too_often_is_told_when_to_come_again(house: Hou
     assert (await post(house, other, activity(other, "Create", note(other)))).status == 202, "others are not held up"
 
 
+async def test_a118_all_names_of_one_domain_together_are_as_ten(house: House) -> None:
+    house.instance.config = dataclasses.replace(house.instance.config, limits=dataclasses.replace(house.instance.config.limits, inbox_per_host_per_minute=1))
+    crowd = [await house.stranger("bo", f"a{number}.evil.example") for number in range(12)]
+    statuses = [(await post(house, one, activity(one, "Create", note(one)))).status for one in crowd]
+    assert statuses == [202] * 10 + [429] * 2
+    other = await house.stranger("olga", "other.example")
+    assert (await post(house, other, activity(other, "Create", note(other)))).status == 202, "others are not held up"
+
+
 async def test_forgeries_do_not_use_up_another_hosts_share(house: House) -> None:
     house.instance.config = dataclasses.replace(house.instance.config, limits=dataclasses.replace(house.instance.config.limits, inbox_per_host_per_minute=2))
     bo = await house.stranger("bo")

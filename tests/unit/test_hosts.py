@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from actors import hosts
-from actors.hosts import BadUrl, Limits, authority, domains, host_name, same_origin
+from actors.hosts import FAMILY, BadUrl, Limits, authority, domains, family, host_name, same_origin
 from schemas.storage import Database
 from tests import house
 
@@ -134,6 +134,31 @@ def test_addresses_have_no_parents() -> None:
     assert list(domains("127.0.0.1:8000")) == ["127.0.0.1:8000", "127.0.0.1"]
     assert list(domains("[::1]")) == ["[::1]"]
     assert list(domains("[::1]:80")) == ["[::1]:80", "[::1]"]
+
+
+@pytest.mark.parametrize(
+    ("host", "above"),
+    [
+        ("example.org", None), ("a.example.org", "example.org"), ("c.b.a.example.org", "example.org"), ("example.org:8443", "example.org"),
+        ("a.example.org:8443", "example.org"), ("example.co.uk", None), ("a.example.co.uk", "example.co.uk"), ("a.example.uk", "example.uk"),
+        ("co.uk", None), ("t.me", None), ("a.b.me", None), ("localhost", None), ("localhost:8001", "localhost"),
+        ("192.0.2.1", None), ("192.0.2.1:8001", "192.0.2.1"), ("[2001:db8::1]", None), ("[2001:db8::1]:8001", "[2001:db8::1]"), ("onionaddress.onion", None),
+    ],
+)  # fmt: skip
+def test_a118_names_and_ports_of_one_domain_are_one_family(host: str, above: str | None) -> None:
+    assert family(host) == above
+
+
+def test_a118_a_thousand_names_of_one_domain_have_as_much_as_ten() -> None:
+    now = Monotonic()
+    limits = Limits(now)
+    passed = [limits.take_of_host("inbox", f"a{number % 1000}.evil.example", 1, 3) == 0 for number in range(3000)]
+    assert sum(passed) == 3 * FAMILY
+    assert limits.take_of_host("inbox", "good.example", 1, 3) == 0, "others are not held up"
+    now.at += 1
+    assert [limits.take_of_host("inbox", f"b{number}.evil.example", 1, 3) == 0 for number in range(20)] == [True] * FAMILY + [False] * 10
+    # One host alone has no more than it had
+    assert [limits.take_of_host("inbox", "x.other.example", 1, 3) == 0 for _ in range(5)] == [True] * 3 + [False] * 2
 
 
 def test_an_origin_is_scheme_and_host_and_port() -> None:
