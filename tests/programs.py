@@ -96,12 +96,15 @@ def marks(where: str, acknowledged: str, first: str, many: str, at_once: str, pr
 
 
 def do_jobs(where: str, now_ms: str, done: str = "") -> None:
-    """A worker that does jobs at a fixed time: the key "kills" kills it, any other is appended to a file; stops when `<file>.stop` appears."""
+    """A worker that does jobs at a fixed time: the key "kills" kills it, any other is appended to a file, which is there from the start;
+    stops when `<file>.stop` appears."""
 
     async def work() -> None:
         database = await _open(where)
         clock = SimpleNamespace(ms=lambda: int(now_ms))
         stop = asyncio.Event()
+        if done:
+            Path(done).touch()
 
         async def note(_instance: object, key: str, _payload: bytes) -> None:
             if key == "kills":

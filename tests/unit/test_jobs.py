@@ -314,9 +314,12 @@ async def test_what_ran_beside_a_job_that_kills_does_not_go_with_it(house):
 
 
 async def test_two_processes_never_do_one_job_twice(house, nursery, where, tmp_path):
+    started = [nursery.start("tests.programs:do_jobs", where, house.clock.ms(), tmp_path / f"{name}") for name in ("a", "b", "c")]
+    async with asyncio.timeout(60):
+        while not all((tmp_path / name).exists() for name in ("a", "b", "c")):
+            await asyncio.sleep(0.01)
     for n in range(60):
         await ask(house, f"{n}")
-    started = [nursery.start("tests.programs:do_jobs", where, house.clock.ms(), tmp_path / f"{name}") for name in ("a", "b", "c")]
     await empty(house, 30)
     for name in ("a", "b", "c"):
         (tmp_path / f"{name}.stop").touch()
