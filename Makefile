@@ -7,8 +7,9 @@ VENV := .venv
 PY := $(VENV)/bin/python
 PIP := $(PY) -m pip --disable-pip-version-check --no-input --quiet
 
-# Somebody else's Python settings would end up inside our environment.
-unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PIP_USER PIP_TARGET PIP_PREFIX
+# Somebody else's Python settings would end up inside our environment; and PYTHONDONTWRITEBYTECODE would have every process that the tests start compile the
+# whole program anew, half a second each.
+unexport PYTHONHOME PYTHONPATH PYTHONSTARTUP PYTHONDONTWRITEBYTECODE PIP_USER PIP_TARGET PIP_PREFIX
 
 # The stamps carry the place: a folder that was moved or copied installs itself again (an editable install knows its path).
 PLACE := $(shell pwd -P | cksum | tr -dc 0-9)
