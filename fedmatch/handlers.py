@@ -226,6 +226,7 @@ async def _tidy(instance: "Instance", _key: str, _payload: bytes) -> None:
     await instance.database.write(sealing.prune, instance.clock.ms())
     while await instance.database.write(vouches.expire, instance):
         continue
+    await weighing.daily(instance)
     await instance.database.write(audit.show_head, instance)
     await suggestions.forget(instance)
     await disk.look(instance)

@@ -5,9 +5,9 @@ Both sides may have relied on a word about the other: whoever asked or offered, 
 
 from typing import TYPE_CHECKING, Final
 
-from actors import known
+from actors import known, peers
 from actors.known import Actor
-from fedmatch.board import answers, crossing, listings, notifications
+from fedmatch.board import answers, checked, crossing, listings, notifications
 from fedmatch.board.answers import Response, Tray, Words
 from fedmatch.board.crossing import CannotReach
 from fedmatch.jobs import enqueue
@@ -34,6 +34,15 @@ async def weigh(instance: "Instance", _key: str, _payload: bytes) -> None:
     after: int | None = 0
     while after is not None:
         after = await instance.database.write(_weigh_some, instance, after)
+
+
+async def daily(instance: "Instance") -> None:
+    """The same each day, for vouches that ended by their time and keys that changed, of which nobody is told; also what listings from elsewhere carry."""
+    if instance.vault.locked:
+        return
+    await weigh(instance, "all", b"")
+    for partner in await instance.database.read(peers.partners):
+        await checked.again(instance, str(partner.host_id), b"")
 
 
 async def _weigh_later(tx: Transaction, instance: "Instance") -> None:

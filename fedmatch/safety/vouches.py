@@ -318,9 +318,19 @@ async def _tell(tx: Transaction, instance: "Instance", uri: Iri, host_id: int) -
 
 
 async def of(tx: Transaction, instance: "Instance", actor: Actor) -> tuple[Vouch, ...]:
-    """What we say of an actor, ours or anybody's, that is in force: at most one, to be carried inside what is addressed to one receiver (then call `given`)."""
+    """What we say of an actor, ours or anybody's, that is in force: at most one, to be carried inside what is addressed to one receiver (then call `given`).
+
+    Of somebody elsewhere only what names a key they show now: whoever took their domain over is not whom we looked at. Ours are vouched for anew (`rekey`).
+    """
     rows = await tx.all(IN_FORCE, subject=actor.uri, now=instance.clock.ms())
-    return tuple(found for row in rows[:1] if (found := vouches.parsed(row["document"])) is not None)
+    shown = await _shown(tx, actor) if rows and not actor.local else None
+    said = (found for row in rows if (found := vouches.parsed(row["document"])) is not None and (shown is None or found.subject_key in shown))
+    return tuple(said)[:1]
+
+
+async def _shown(tx: Transaction, actor: Actor) -> frozenset[str]:
+    """The fingerprints of the keys that an actor shows now."""
+    return frozenset([trust.fingerprint(row["algorithm"], bytes(row["public_key"])) for row in await tx.all(KEYS, actor_id=actor.id)])
 
 
 async def given(tx: Transaction, instance: "Instance", vouch: Vouch, host_id: int) -> None:
@@ -348,7 +358,7 @@ async def standing(tx: Transaction, instance: "Instance", subject: Actor, carrie
     for ours in said:
         levels[instance.config.host] = ours.level
     if carried:
-        shown = {trust.fingerprint(row["algorithm"], bytes(row["public_key"])) for row in await tx.all(KEYS, actor_id=subject.id)}
+        shown = await _shown(tx, subject)
         for vouch in [found for one in carried[: vouches.MOST] if (found := vouches.parsed(one.document)) is not None]:
             partner = await _issuer(tx, vouch)
             if partner is None or vouch.subject != subject.uri or vouch.subject_key not in shown:

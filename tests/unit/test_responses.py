@@ -11,6 +11,7 @@ import pytest
 from actors import handshake, hosts, known, trust
 from actors.instance import Instance
 from actors.known import Actor
+from fedmatch import handlers
 from fedmatch.board import (
     admissions,
     answers,
@@ -329,6 +330,10 @@ async def test_a_hundred_vouches_of_a_trusted_peer_open_no_listing_while_its_wor
         await instance.database.write(handshake.rate, instance, host_id, 1, False)
         await answer(100)
         assert [(one.tray, one.words.level) for one in await of(instance, asker)] == [("vouched", 1)]
+        # Until its own end, of which nobody is told
+        clock.move(days=95)
+        await handlers._tidy(instance, "all", b"")
+        assert [(one.tray, one.words.level, one.json()["vouches"]) for one in await of(instance, asker)] == [("rest", 0, [])]
 
 
 async def test_an_identity_that_ends_takes_nobody_new_and_keeps_whom_it_has(house: House) -> None:

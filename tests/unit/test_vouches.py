@@ -153,6 +153,10 @@ async def test_people_of_other_servers_are_vouched_for_by_the_key_they_have(home
     made = await home.write(vouches.issue, home.instance, hana, 2, "known-organisation", staff="operator")
     assert made.subject_key == trust.fingerprint("rsa", PAIR.rsa_public)
     assert (await standing(home, hana)).level == 2
+    # Whoever shows another key is not whom we looked at
+    taken_over = await home.write(house.store, home.instance, replace(masto, keys=describe("hana", "mastodon.example").keys[1:]))
+    assert taken_over.id == hana.id
+    assert (await standing(home, taken_over)).checked is False
 
 
 async def test_a_peers_word_counts_as_far_as_an_admin_lets_it(home: House) -> None:
