@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from functools import cache
 from pathlib import Path
 from typing import Any, Final
 
@@ -58,6 +59,7 @@ class Size:
     alike: bool
 
 
+@cache
 def lexicon(language: str) -> list[str]:
     """The words of a language, the frequent ones first and short; of Chinese its letters."""
     chance = random.Random(language)
@@ -68,8 +70,9 @@ def lexicon(language: str) -> list[str]:
     return ["".join(chance.choices(letters, weights, k=2 + min(10, chance.randrange(1, 4 + number // 1500)))) for number in range(VOCABULARY)]
 
 
-_WORDS: Final = {language: lexicon(language) for language in LETTERS}
-_WEIGHTS: Final = {language: list(itertools.accumulate(1 / (place + 3) for place in range(len(words)))) for language, words in _WORDS.items()}
+@cache
+def _weights(language: str) -> list[float]:
+    return list(itertools.accumulate(1 / (place + 3) for place in range(len(lexicon(language)))))
 
 
 def key(number: int) -> int:
@@ -89,7 +92,7 @@ def listing(number: int, authors: Sequence[int]) -> Listing:
     many = 220 if language == "zh" else 75
 
     def said(count: int) -> str:
-        words = chance.choices(_WORDS[language], cum_weights=_WEIGHTS[language], k=count)
+        words = chance.choices(lexicon(language), cum_weights=_weights(language), k=count)
         return "".join(words) if language == "zh" else " ".join(words)
 
     skill = chance.choice([skill.slug for one in vocabulary.categories() for skill in one.skills])
@@ -227,7 +230,7 @@ def _row(entry: Entry) -> tuple[int, int, str, str, list[int]]:
 def asked(case: str, chance: random.Random) -> Wanted:
     """One search of a kind."""
     language = chance.choice([code for code in LETTERS if code != "zh"] if case in ("beginning", "phrase") else tuple(LETTERS))
-    words = _WORDS[language]
+    words = lexicon(language)
     common, other, rare = chance.choice(words[:20]), chance.choice(words[:200]), chance.choice(words[1500:])
     match case:
         case "common":
