@@ -70,6 +70,8 @@ async def admit(tx: Transaction, instance: "Instance", actor: Actor, response: R
         raise CannotAnswer("a guest is a third person")
     if not response.of_asker(actor) and not response.of_helper(actor):
         raise CannotAnswer("only the two whose conversation it is let somebody in")
+    if len([one for one in await guests.of(tx, instance, response) if one.uri != guest.uri]) >= MOST_GUESTS:
+        raise CannotAnswer(f"there are {MOST_GUESTS} guests in this conversation, or on the way into it; show one out first")
     if not guest.local:
         raise CannotAnswer("a guest of the other server is proposed there, and agreed to by handle; one of a third would bring that server into it")
     now = await _admitted(tx, instance, actor, response, guest.uri, guest.handle, role)
@@ -99,6 +101,9 @@ async def _admitted(tx: Transaction, instance: "Instance", by: Actor, response: 
     now = replace(now, after=0 if last is None or last["place"] is None else int(last["place"]))
     said |= {"role": now.role, "handle": now.handle, "after": now.after}
     await tx.execute(FROM_NOW_ON, id=row["id"], sealed=instance.vault.seal(json.dumps(said).encode(), f"conversation_guest:{response.id}"))
+    guest = await known.by_uri(tx, uri)
+    if guest is not None and guest.local:
+        await notifications.tell(tx, instance, guest.id, "guest.admitted", response.id)
     return now
 
 
@@ -147,8 +152,10 @@ async def show_out(tx: Transaction, instance: "Instance", actor: Actor, response
     return True
 
 
-async def leave(tx: Transaction, instance: "Instance", response: Response, guest: Actor) -> bool:
-    """A guest leaves, or is shown out by either side; what they read cannot be unread."""
+async def leave(tx: Transaction, instance: "Instance", by: Actor, response: Response, guest: Actor) -> bool:
+    """A guest leaves, or is shown out by either side; what they read cannot be unread. False if they were not in it. Raises `CannotAnswer`."""
+    if by.id != guest.id and not response.of_asker(by) and not response.of_helper(by):
+        raise CannotAnswer("a guest shows nobody out; the two whose conversation it is do")
     row = await tx.one(guests.GUEST, response_id=response.id, actor_hash=answers.hash_of(instance, "actor", guest.uri))
     if row is None or not await tx.execute(REMOVE_GUEST, id=row["id"]):
         return False

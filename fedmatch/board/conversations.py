@@ -164,11 +164,17 @@ async def say(tx: Transaction, instance: "Instance", actor: Actor, response: Res
     made = await keep(tx, instance, response, actor.handle, text, note)
     if made is None:
         raise CannotAnswer("it was not kept; try again")
-    for uri in (response.words.asker, response.words.helper):
-        local = await known.by_uri(tx, uri)
-        if local is not None and local.local and local.id != actor.id:
-            await notifications.tell(tx, instance, local.id, "message.received", response.id)
+    await told(tx, instance, response, actor)
     return made
+
+
+async def told(tx: Transaction, instance: "Instance", response: Response, by: Actor) -> None:
+    """Tells everybody in the conversation who lives here, guests too, that `by` said something."""
+    let_in = [one.uri for one in await guests.of(tx, instance, response) if one.admitted]
+    for uri in (response.words.asker, response.words.helper, *let_in):
+        local = await known.by_uri(tx, uri)
+        if local is not None and local.local and local.id != by.id:
+            await notifications.tell(tx, instance, local.id, "message.received", response.id)
 
 
 async def agree(tx: Transaction, response: Response, *, readable_there: bool) -> None:

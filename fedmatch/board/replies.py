@@ -240,7 +240,7 @@ async def _goes_on(tx: Transaction, instance: "Instance", author: Actor, note: N
     if await conversations.exists(tx, held):
         if await conversations.keep(tx, instance, held, author.handle, text, note.id) is not None:
             await answers.name(tx, instance, held, note.id)
-            await notifications.tell(tx, instance, owner.id, "message.received", held.id)
+            await conversations.told(tx, instance, held, author)
     elif helper:
         # Before it is decided, what is written later is part of the answer.
         await revisions.add(tx, instance, held, note.id, text, _updated(note))

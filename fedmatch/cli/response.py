@@ -333,10 +333,12 @@ def admit(which: str, name: str, guest: str, role: str, leave: bool) -> None:
 
         async def body(tx: "Transaction") -> "dict[str, Json]":
             held, actor = await _find(tx, instance, which, me)
-            if ours is None:
-                await (admissions.show_out if leave else admissions.agree_to)(tx, instance, actor, held, guest)
-            elif leave:
-                await admissions.leave(tx, instance, held, ours)
+            if leave:
+                out = admissions.show_out(tx, instance, actor, held, guest) if ours is None else admissions.leave(tx, instance, actor, held, ours)
+                if not await out:
+                    raise answers.CannotAnswer(f"{guest} is not in this conversation; `fedmatch response open {which} --as {me.username}` shows who is")
+            elif ours is None:
+                await admissions.agree_to(tx, instance, actor, held, guest)
             else:
                 await admissions.admit(tx, instance, actor, held, ours, role)
             return await _whole(tx, instance, held, [actor])
@@ -389,3 +391,4 @@ def message(which: str, name: str, text: str, readable_there: bool, share: str |
             await conversations.say(tx, instance, actor, held, words, readable_there=readable_there)
 
     _do(which, name, step, "Said in {id}")
+    hint(None if share is None else "What was seen cannot be unseen; `fedmatch response shared` lists to whom you gave what.")

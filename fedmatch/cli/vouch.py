@@ -62,13 +62,16 @@ def issue(who: str, level: int, method: str, name: str | None, reason: str | Non
     """Vouch for somebody, until the beginning of a month at most 90 days ahead. What said more of them ends with it."""
     from typing import cast
 
-    from fedmatch.safety import audit, vouches
+    from fedmatch.safety import audit, vetting, vouches
     from schemas.objects import VouchMethod
 
     async def work(instance: "Instance") -> None:
-        by = audit.OPERATOR if name is None else (await staff(instance, name)).username
+        decides = None if name is None else await staff(instance, name)
+        by = audit.OPERATOR if decides is None else decides.username
 
         async def body(tx: "Transaction") -> "Issued":
+            if decides is not None and (subject.id == decides.id or await vetting.same_person(tx, subject, decides)):
+                raise vouches.CannotVouch("nobody vouches for themselves; another moderator or admin does")
             made = await vouches.issue(tx, instance, subject, level, cast(VouchMethod, method), staff=by, reason=reason)
             return next(one for one in await vouches.list_all(tx, subject.uri) if one.vouch.id == made.id)
 

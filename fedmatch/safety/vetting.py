@@ -138,7 +138,7 @@ async def take(tx: Transaction, instance: "Instance", subject: Actor, by: Actor)
         raise CannotVet("instances are trusted, not vetted, and who is gone or suspended is not vetted either")
     if subject.local and subject.one_time:
         raise CannotVet("a one-time identity of ours has the word that its person has, and follows it; vet the person")
-    if subject.id == by.id or await _shared(tx, subject, by):
+    if subject.id == by.id or await same_person(tx, subject, by):
         raise CannotVet("nobody vets themselves")
     mark = instance.vault.digest("vetting", subject.uri)
     row = await tx.one(OPEN_OF, subject_hash=mark)
@@ -190,7 +190,7 @@ async def decide(
         return case, None
     if subject is None:
         raise CannotVet("whoever this is about is not known here any more; refuse, and take them anew by their handle")
-    if subject.id == by.id or await _shared(tx, subject, by):
+    if subject.id == by.id or await same_person(tx, subject, by):
         raise CannotVet("nobody decides about themselves")
     if case.missing:
         raise CannotVet(f"nobody wrote about {', '.join(case.missing)} yet: `fedmatch vet note {case.id} --step {case.missing[0]} --text -`")
@@ -202,7 +202,7 @@ async def decide(
     first = None if case.proposed_by is None else await known.by_name(tx, case.proposed_by)
     # What somebody proposed who is silenced or gone since, or with another method, is not what this one says.
     if case.state == "proposed" and first is not None and first.active and case.level == level and case.method == chosen:
-        if first.id == by.id or await _shared(tx, first, by):
+        if first.id == by.id or await same_person(tx, first, by):
             raise CannotVet(f"{case.proposed_by} proposed it; a second person with an account of their own signs off")
         await _write(tx, instance, case, "sign-off", reason or "agreed", by)
         await audit.log(tx, instance, by.username, "vet.sign-off", f"{case.id} {level}", reason)
@@ -226,7 +226,7 @@ async def _vouched(
     return case, made
 
 
-async def _shared(tx: Transaction, one: Actor, other: Actor) -> bool:
+async def same_person(tx: Transaction, one: Actor, other: Actor) -> bool:
     """Whether one account acts as both: then they are one person to us."""
     first = {row["account_id"] for row in await tx.all(ACCOUNTS, actor_id=one.id)}
     return not first.isdisjoint({row["account_id"] for row in await tx.all(ACCOUNTS, actor_id=other.id)})

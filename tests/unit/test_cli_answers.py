@@ -113,6 +113,11 @@ def test_a_guest_is_shown_what_is_said_from_then_on_alone(house: Path) -> None:
     assert ok("response", "open", sent, "--as", "bob")["text"] == "I do, ask at my office."
     refused = run("response", "introduce", sent, "--as", "carol")
     assert (refused.exit_code, "between the two" in refused.stderr) == (1, True)
+    assert "cannot be unseen" not in run("message", sent, "--as", "bob", "--text", "Good.").stderr
+    for who, words in (("bob", ()), ("alice", ("is not in this conversation",))):
+        shown_out = run("response", "admit", sent, "--as", who, "--guest", "carol", "--leave")
+        assert (shown_out.exit_code, all(word in shown_out.stderr for word in words)) == (int(bool(words)), True)
+    assert "cannot be unseen" in run("message", sent, "--as", "bob", "--share", "place", "--text", "The old bridge.").stderr
     assert ok("response", "introduce", sent, "--as", "alice", "--agree", proposed["id"])[0]["state"] == "agreed"
     assert ok("response", "introduce", sent, "--as", "bob", "--passed", proposed["id"])[0]["state"] == "passed"
 

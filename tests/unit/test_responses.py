@@ -22,6 +22,7 @@ from fedmatch.board import (
     introductions,
     life,
     listings,
+    notifications,
     patience,
     publish,
     responses,
@@ -466,13 +467,26 @@ async def test_a_guest_is_let_in_by_both_and_reads_one_conversation(house: House
         return found
 
     assert await reads(guest) == ["I interpret."]
-    await instance.database.write(admissions.leave, instance, held, guest)
+    async def heard(who: Actor) -> list[str]:
+        return [one.kind for one in reversed(await instance.database.read(notifications.newest, instance, who.id))]
+
+    # Who was let in hears so, and of what is said then; nobody but the two shows anybody else out
+    await do(instance, conversations.say, asker, held, "Well met.")
+    assert await heard(guest) == ["guest.admitted", "message.received"]
+    second = await person(instance, "second")
+    for side in (helper, asker):
+        await do(instance, admissions.admit, side, held, second, "matchmaker")
+    with pytest.raises(CannotAnswer, match="shows nobody out"):
+        await do(instance, admissions.leave, second, held, guest)
+    assert await do(instance, admissions.leave, second, held, second)
+    assert not await do(instance, admissions.leave, asker, held, second), "gone already"
+    await do(instance, admissions.leave, asker, held, guest)
     await do(instance, disclosures.disclose, asker, held, "contact", "mail to me")
     for side in (helper, asker):
         await do(instance, admissions.admit, side, held, guest, "interpreter")
     await do(instance, conversations.say, helper, held, "I will.")
     assert await reads(guest) == ["I will."]
-    assert await reads(helper) == await reads(asker) == ["I interpret.", "contact: mail to me", "I will."]
+    assert await reads(helper) == await reads(asker) == ["I interpret.", "Well met.", "contact: mail to me", "I will."]
     assert [(one.to, one.field) for one in await instance.database.read(disclosures.of, instance, asker)] == [(helper.handle, "contact")]
 
     proposed = await do(instance, introductions.propose, helper, held, "a member of parliament", "She asks.")

@@ -89,6 +89,8 @@ def test_only_staff_vets_vouches_and_reviews(typed: Path) -> None:
     ):
         refused = run(*words)
         assert (refused.exit_code, "neither moderator nor admin" in refused.output) == (1, True), words
+    own = run("vouch", "issue", "vera", "--level", "3", "--method", "documents", "--as", "vera")
+    assert (own.exit_code, "nobody vouches for themselves" in own.output) == (1, True)
     assert [one["state"] for one in ok("vouch", "list")] == ["issued"]
     assert [(one["staff"], one["action"]) for one in ok("audit", "--log")["entries"]] == [("vera", "vet.take"), ("vera", "vouch.issue")]
 
