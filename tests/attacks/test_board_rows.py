@@ -26,6 +26,9 @@ TRUST = "tests/federation/test_trust_story.py"
 LEAKS = "tests/attacks/test_leaks.py"
 ORDERS = "tests/faults/test_board_orders.py"
 ROWS = "tests/attacks/test_rows.py::test_attack"
+ITEMS = "tests/attacks/test_private_rows.py"
+BORDER = "tests/federation/test_border.py"
+CELLS = "tests/federation/test_border_cells.py"
 
 ANSWERS: dict[str, tuple[str, ...] | Later] = {
     "A023 another's answer": ("tests/unit/test_responses.py::test_only_the_helper_takes_back_and_only_the_two_end_it",),
@@ -40,19 +43,59 @@ ANSWERS: dict[str, tuple[str, ...] | Later] = {
     "A041 a public reply to what is between two": (f"{NOTES}::test_a_public_reply_is_kept_from_everybody_and_its_author_told_once",),
     "A024 A026 A032-A034 A036-A040 A042 A043 every document": (ROWS,),
     "A063 streams": Later("the client interface, and with it streams, does not exist"),
-    "A105 mass assignment": ("tests/attacks/test_board_rows.py::test_no_form_writes_anything",),
+    "A105 mass assignment": (
+        "tests/attacks/test_board_rows.py::test_no_form_writes_anything",
+        f"{ITEMS}::test_a105_what_a_document_says_beside_its_nouns_is_not_heard",
+    ),
+    "A106 A107 A108 searching": (
+        "tests/attacks/test_search.py::test_a_parameter_is_a_value_or_said_back",
+        "tests/attacks/test_search.py::test_a_cursor_holds_for_its_own_search_alone",
+        "tests/attacks/test_search.py::test_hostile_words_are_words",
+        "tests/attacks/test_search.py::test_what_is_not_public_leaves_no_trace_in_anybodys_search",
+    ),
 }
 
 PRIVACY: dict[str, tuple[str, ...] | Later] = {
-    "A113 read through any place": (f"{LEAKS}::test_what_may_not_be_seen_is_missing", f"{LEAKS}::test_no_list_shows_more_than_what_is_public"),
-    "A114 a blocked server by any spelling": ("tests/federation/test_border.py",),
-    "A115 an allow list": ("tests/federation/test_border.py",),
-    "A116 who exists": ("tests/attacks/test_signed_only.py", "tests/unit/test_identities.py::test_an_id_tells_the_hour_and_nothing_finer"),
-    "A117 lists of people": (f"{LEAKS}::test_no_list_shows_more_than_what_is_public",),
-    "A118 floods of follows": ("tests/attacks/test_growth.py",),
-    "A119 floods of reports": ("tests/unit/test_reports.py",),
+    "A113 read through any place": (
+        f"{LEAKS}::test_what_may_not_be_seen_is_missing",
+        f"{LEAKS}::test_no_list_shows_more_than_what_is_public",
+        f"{ITEMS}::test_a113_what_is_private_takes_as_long_to_refuse_as_what_is_not_there",
+    ),
+    "A114 a blocked server by any spelling, parent, key and person": (
+        f"{BORDER}::test_a114_every_spelling_of_a_blocked_key_id_is_refused_without_a_fetch",
+        f"{BORDER}::test_a_blocked_key_is_refused_under_every_name",
+        f"{CELLS}::test_modes_and_sub_domains",
+        f"{CELLS}::test_a114_however_an_admin_types_it_it_is_one_name",
+        "tests/unit/test_hosts.py::test_every_spelling_of_a_host_is_one_host",
+    ),
+    "A115 an allow list": (
+        f"{BORDER}::test_j1_with_an_allow_list_strangers_get_nothing_and_hear_nothing",
+        f"{ITEMS}::test_a115_nobody_is_told_whom_we_speak_with",
+    ),
+    "A116 who exists": (
+        "tests/attacks/test_signed_only.py::test_without_a_signature_everything_is_one_401",
+        "tests/unit/test_actor_endpoints.py::test_suspended_is_missing_byte_for_byte",
+        "tests/unit/test_identities.py::test_an_id_tells_the_hour_and_nothing_finer",
+    ),
+    "A117 lists of people": (
+        f"{ITEMS}::test_a117_no_collection_names_anybody",
+        "tests/unit/test_actor_endpoints.py::test_collections_say_nothing_about_people",
+    ),
+    "A118 floods from one server, and from a thousand names of one domain": (
+        "tests/unit/test_door.py::test_a_host_that_posts_too_often_is_told_when_to_come_again",
+        "tests/unit/test_door.py::test_a118_all_names_of_one_domain_together_are_as_ten",
+        f"{BORDER}::test_in_mode_approve_a_strangers_follows_and_messages_wait_for_an_admin",
+    ),
+    "A119 floods of reports, and back and forth": (
+        "tests/unit/test_reports.py::test_a119_a_flood_of_reports_is_counted_and_slowed_down",
+        f"{ITEMS}::test_a119_back_and_forth_leaves_what_was_there_before",
+    ),
     "A120 sign-up": Later("nobody signs up: people are made at the command line"),
-    "A121 an infiltrator reads a whole list": ("tests/unit/test_browse.py", f"{LEAKS}::test_who_finds_it_here"),
+    "A121 an infiltrator reads a whole list": (
+        f"{STORY}::test_a_helper_opens_twenty_a_day_then_staff_hears_of_it",
+        f"{LEAKS}::test_who_finds_it_here",
+        f"{ITEMS}::test_a121_nothing_is_given_away_before_both_said_yes",
+    ),
     "A122 a peer that shows each another key": (
         f"{TRUST}::test_the_domain_is_seized",
         f"{TRUST}::test_keys_that_change_between_words_and_trust_are_not_pinned",
@@ -66,7 +109,11 @@ PRIVACY: dict[str, tuple[str, ...] | Later] = {
         "tests/unit/test_vouches.py::test_whoever_changes_the_log_is_seen",
         f"{TRUST}::test_peers_keep_the_heads_of_a_log_they_saw",
     ),
-    "A128 moments": ("tests/federation/test_delayed_answer_story.py::test_no_row_tells_when_a_request_was_written", "tests/attacks/test_two_worlds.py"),
+    "A128 moments": (
+        "tests/federation/test_delayed_answer_story.py::test_no_row_tells_when_a_request_was_written",
+        "tests/attacks/test_two_worlds.py",
+        f"{ITEMS}::test_a128_no_answer_names_a_version_or_a_program",
+    ),
     "F01 F02 F03 killed while it answers, decides and vouches": ("tests/faults/test_board_kills.py",),
     "F18 F19 again and in any order": (ORDERS,),
     "F29 F30 restore": (
