@@ -12,13 +12,14 @@ from actors import remote as elsewhere
 from actors.instance import Instance
 from actors.known import Actor
 from fedmatch import app
-from fedmatch.board import answers, listings, notifications, responses
+from fedmatch.board import answers, listings, notifications, responses, weighing
 from fedmatch.board.listings import Listing
 from fedmatch.safety import vouches
+from inbox import partners
 from schemas import documents
-from schemas.activities import Activity, Offer, Undo
+from schemas.activities import Activity, Delete, Offer, Undo
 from schemas.events import AgreementChanged, OfferAnswered, Offered, OfferUndone
-from schemas.objects import Agreement, Vouch
+from schemas.objects import Agreement, Tombstone, Vouch
 from schemas.reading import Iri
 from schemas.storage import Transaction
 from tests.fakepeer import FakeActor, FakePeer
@@ -183,6 +184,49 @@ async def test_f19_a_vouch_that_ends_weighs_nothing_however_late_it_is_shown(wor
     # Then it weighs nothing, whatever came first
     assert await a.instance.database.read(level) == 0
     assert await a.count("tombstone", "uri = :uri", uri=made.id) == 1
+
+
+async def test_f18_f19_a_vouch_its_end_and_a_forged_end_in_any_order_and_twice(world: World) -> None:
+    # Given a peer whose word counts
+    asker, first = await world.person("asker@a"), await world.person("helper@b")
+    a, b = asker.site, first.site
+    await befriend(world, a, b, count=3)
+    issuer = await _met(a.instance, first)
+    partner = await a.instance.database.read(peers.partner_named, b.host)
+    assert partner is not None
+    issuer_of = await a.instance.database.read(known.by_uri, partner.application)
+    mallory = await remote(a.instance, "mallory", "other.example")
+    assert issuer_of is not None
+    found: dict[tuple[str, tuple[int, ...]], tuple[int, str, int]] = {}
+    for ended in ("ended", "forged"):
+        for order in itertools.permutations(range(2)):
+            # When an answer that shows a vouch and the word that ends it, of its issuer or of somebody else, come in any order, each ten times
+            asked = await request(a.instance, asker.actor)
+
+            async def vouch(tx: Transaction) -> Vouch:
+                return await vouches.issue(tx, b.instance, first.actor, 2, "in-person", staff="staff")
+
+            made = await b.instance.database.write(vouch)
+            shown = Agreement(Iri(f"{asked.url}#primary"), text="I know that law.", vouches=(made,))
+            offer, says = Iri(f"{issuer.uri}/offers/{len(found)}"), issuer_of if ended == "ended" else mallory
+            over = Delete(id=Iri(f"{says.uri}/ends/{len(found)}"), actor=says.uri, object=Tombstone(made.id))
+
+            async def answer(tx: Transaction, offer: Iri = offer, shown: Agreement = shown) -> None:
+                await a.instance.tell(tx, Offered(issuer.id, offer, (asker.actor.uri,), shown, False))
+
+            async def end(tx: Transaction, says: Actor = says, over: Delete = over) -> None:
+                await partners.heard(tx, a.instance, says, over, sealed=True)
+
+            said: list[Say] = [answer, end]
+            for place in order:
+                await asyncio.gather(*(a.instance.database.write(said[place]) for _ in range(10)))
+            await weighing.weigh(a.instance, "all", b"")
+            (held,) = [one for one in await of(a.instance, asker.actor) if one.words.listing == asked.url]
+            told = await a.instance.database.read(notifications.newest, a.instance, asker.actor.id)
+            found[ended, order] = (held.words.level, held.tray, [one.about for one in told if one.kind == "response.received"].count(str(held.id)))
+    # Then what its issuer ended weighs nothing, whatever came first, what somebody else says ends nothing, and its owner was told of one answer
+    assert {value for (ended, _), value in found.items() if ended == "ended"} == {(0, "rest", 1)}
+    assert {value for (ended, _), value in found.items() if ended == "forged"} == {(2, "vouched", 1)}
 
 
 async def _met(instance: Instance, helper: Person) -> Actor:
