@@ -4,7 +4,6 @@ Exit codes: 0 done, 1 failed (the reason is on standard error), 2 used wrongly.
 Nothing heavy is imported here before a command runs: `fedmatch --help` has to be quick.
 """
 
-import asyncio
 import json
 import os
 import sys
@@ -178,6 +177,8 @@ def within(work: "Callable[[Instance], Awaitable[T]]", *, opened: bool = False) 
     Where the work needs a key of a passphrase vault, the passphrase is asked at the terminal and the work begun again; with `opened` before it begins:
     what writes first and reads then would be done twice.
     """
+    import asyncio
+
     from actors.vault import Locked, WrongSecret
     from fedmatch import app, logs
     from fedmatch.board import index

@@ -1,6 +1,5 @@
 """How does the instance run? `serve` is web and worker in one process; `--no-worker` and `work` split them."""
 
-import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -39,6 +38,8 @@ def work() -> None:
 
 
 def _run(live: "Callable[[Config, str | None], Awaitable[None]]") -> None:
+    import asyncio
+
     from fedmatch import app, logs
 
     config = load_config()

@@ -1,6 +1,5 @@
 """How is the instance? `fedmatch status` counts, `fedmatch doctor` looks for what is wrong."""
 
-import asyncio
 import sys
 
 import click
@@ -24,6 +23,8 @@ def status() -> None:
 @click.command(cls=Command)
 def doctor() -> None:
     """Look for what is wrong and say how to cure it; exit code 1 if something is."""
+    import asyncio
+
     from fedmatch import doctor as surgery
 
     checks = asyncio.run(surgery.examine(settings().config))
