@@ -416,13 +416,13 @@ async def find(tx: Transaction, instance: "Instance", which: str, *, reader: Act
         number = min(int(which), END)
         found = await by_id(tx, instance, number) or await _one(tx, instance, await tx.one(BY_DRAFT, id=number)) or await drafts.shown(tx, instance, number)
     else:
-        found = await _one(tx, instance, await tx.one(BY_URL, url=which) or await tx.one(BY_URL, url=_usual(which)))
+        found = await _one(tx, instance, await tx.one(BY_URL, url=which) or await tx.one(BY_URL, url=usual(which)))
     if found is None or reader is None:
         return found
     return await readers.shown(tx, instance, reader, found)
 
 
-def _usual(url: str) -> str:
+def usual(url: str) -> str:
     """An address as servers write it, however somebody typed its scheme, host and port; what is none stays."""
     try:
         return trust.spelled(url)

@@ -54,7 +54,7 @@ log = structlog.get_logger()
 
 COMMANDS: Final = ("withdraw", "done")
 MOST_LINKS: Final = 20
-_LINK: Final = re.compile(r"https?://[^\s<>\"']+")
+_LINK: Final = re.compile(r"https?://[^\s<>\"']+", re.IGNORECASE)
 _MENTIONS: Final = re.compile(r"^(?:\s*@[\w.~-]+(?:@[\w.:-]+)?[,:]?)+\s*")
 _NAMED_LAST: Final = re.compile(r"(?:\s+@[\w.~-]+(?:@[\w.:-]+)?)+\s*$")
 
@@ -64,7 +64,7 @@ async def arrived(instance: "Instance", tx: Transaction, event: PostArrived) -> 
     note = event.note
     here = f"{instance.config.base_url}/"
     addressed = [target for target in note.addressed if target.startswith(here)]
-    if not addressed and not (note.in_reply_to or "").startswith(here):
+    if not addressed and not listings.usual(note.in_reply_to or "").startswith(here):
         return Answer.PASS
     author = await known.by_id(tx, event.actor_id)
     if author is None or author.local or not author.active or note.proposal is not None:
@@ -153,7 +153,7 @@ async def _meant(tx: Transaction, instance: "Instance", author: Actor, note: Not
 
 async def _listing(tx: Transaction, instance: "Instance", uri: str) -> Listing | None:
     """The listing of ours at an address that everybody may know."""
-    if not uri.startswith(f"{instance.config.base_url}/"):
+    if not listings.usual(uri).startswith(f"{instance.config.base_url}/"):
         return None
     found = await listings.find(tx, instance, uri)
     return found if found is not None and found.local and found.public else None

@@ -135,6 +135,15 @@ async def test_what_is_withdrawn_while_the_vault_is_locked_is_told_to_who_answer
     assert held.state == "declined"
 
 
+async def test_a_message_that_links_to_a_request_answers_it_however_the_link_is_spelled(world: World) -> None:
+    asker = await world.person("asker@a")
+    helper = (await judge(world, Mastodon)).actor("helper")
+    asked = await request(asker)
+    await write(world, helper, asker, f"I can help with {asked.url.replace('http://localhost', 'HTTP://LocalHost.')}, says canary-linked.")
+    (held,) = await of(asker)
+    assert held.words.listing == asked.url
+
+
 async def test_from_the_first_word_to_done(world: World) -> None:
     asker = await world.person("asker@a")
     peer = await judge(world, Mastodon)
@@ -199,8 +208,9 @@ async def test_a_public_reply_is_kept_from_everybody_and_its_author_told_once(wo
     peer = await judge(world, Mastodon)
     helper = peer.actor("helper")
     asked = await asker.listing(kind, "A lawyer", "Asylum.", skills=["AsylumLaw"])
-    for text in ("I was there, says canary-public.", "Me again."):
-        note = helper.note(f"<p>{text}</p>", to=[PUBLIC], cc=[asker.uri], inReplyTo=asked.url)
+    oddly = asked.url.replace("localhost", "LocalHost.")
+    for text, url in (("I was there, says canary-public.", asked.url), ("Me again.", asked.url), ("canary-public says so, too.", oddly)):
+        note = helper.note(f"<p>{text}</p>", to=[PUBLIC], cc=[asker.uri], inReplyTo=url)
         assert (await helper.send(helper.create(note), f"{asker.uri}/inbox")).status == 202
     await world.settle()
 
