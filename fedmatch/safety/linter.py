@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final, Literal
 from actors import known
 from actors.known import Actor
 from fedmatch.board import drafts, identities, private
-from fedmatch.board.listings import Listing
+from fedmatch.board.listings import Listing, usual
 from fedmatch.safety import traces
 from fedmatch.words import words
 from outbox import posts
@@ -72,6 +72,7 @@ async def findings(
         if count < FEW:
             found.append(Finding("region", "region", proposal.region, count))
     found += shared(proposal, await _of_others(tx, instance, author, anew=anew))
+    found += await _links(tx, instance, author, proposal, language, anew=anew)
     return tuple(found)
 
 
@@ -167,6 +168,29 @@ def shared(proposal: Proposal, others: Iterable[str]) -> tuple[Finding, ...]:
             if stretch is not None:
                 found.append(Finding("shared", field, written[slice(*stretch)]))
     return tuple(dict.fromkeys(found))
+
+
+_LINK: Final = re.compile(r"https?://[^\s<>\"']{1,500}", re.IGNORECASE)
+MOST_LINKS: Final = 20
+
+
+async def _links(tx: Transaction, instance: "Instance", author: Actor, proposal: Proposal, language: str, *, anew: bool) -> list[Finding]:
+    """The links in the text to what another identity of the author posted, however their host is spelled: they say of both what shared words say."""
+    found = [
+        (field, link.rstrip(".,;:!?)،؛。"))
+        for _, title, text in _versions(proposal, language)
+        for field, written in (("title", title), ("text", text))
+        for link in _LINK.findall(written)[:MOST_LINKS]
+    ]
+    if not found:
+        return []
+    others = {one for one in await identities.mine(tx, instance, await _holder(tx, instance, author)) if anew or one != author.id}
+    linked = []
+    for field, link in dict.fromkeys(found):
+        post = await posts.by_uri(tx, usual(link))
+        if post is not None and post.actor_id in others:
+            linked.append(Finding("shared", field, link))
+    return linked
 
 
 _WORD: Final = re.compile(r"[^\W_]+")

@@ -102,6 +102,22 @@ async def test_phrases_of_another_identity_of_the_same_person_are_found(instance
     assert await found(instance, hidden, request("Our theatre needs a roof over its stage.")) == []
 
 
+async def test_a_link_to_what_another_identity_posted_is_found(instance: Instance) -> None:
+    # Given a request under a name, a one-time identity of the same person, and somebody else
+    amina, stranger = await local.create(instance, "amina"), await local.create(instance, "stranger")
+    posted = await publish.listing(instance, amina, request("A roof over the stage."), "en", audience="public")
+    theirs = await publish.listing(instance, stranger, request("Curtains and chairs."), "en", audience="public")
+    hidden = await identities.make(instance, amina)
+    scheme, _, rest = posted.url.partition("://")
+    spelled = f"{scheme.upper()}://{rest.upper().replace('/POSTS/', '/posts/')}"
+
+    # When the identity links to it, in whatever spelling, then it is told; of what is somebody else's, and in its own name, nothing is said
+    for link in (posted.url, spelled, f"{posted.url}#primary"):
+        assert await found(instance, hidden, request(f"More about it: {link}, and thanks.")) == [("shared", "text", link)]
+        assert await found(instance, amina, request(f"More about it: {link}.")) == []
+    assert await found(instance, hidden, request(f"Like {theirs.url} and {posted.url}0")) == []
+
+
 async def test_what_waits_to_be_published_is_compared_too(instance: Instance) -> None:
     amina = await local.create(instance, "amina")
     first, second = await identities.make(instance, amina), await identities.make(instance, amina)
