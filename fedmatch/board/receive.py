@@ -195,7 +195,7 @@ async def _write(
         proposal = replace(proposal, vouches=await checked.counted(tx, instance, author, proposal.vouches))
     before = await listings.state_of(tx, post_id)
     held = None if before is None or (author is not None and author.local) else await listings.by_id(tx, instance, post_id)
-    if held is not None and not held.local and _most(held.vouches) > _most(proposal.vouches):
+    if held is not None and not held.local and _most(held.vouches) != _most(proposal.vouches):
         await instance.tell(tx, VouchesChanged(held.actor_id, None))  # who answered it may have relied on that
     state = _state(post_id, before, proposal, instance.clock.ms())
     await listings.write(tx, instance, post_id, proposal, state, note.language, audience=audience, confidential=confidential, warning=note.summary)

@@ -40,6 +40,13 @@ async def vouch(person: Person, level: int) -> Vouch:
     return made
 
 
+async def take_back(person: Person, said: Vouch) -> None:
+    site = person.site.instance
+    await site.database.write(lambda tx: vouches.revoke(tx, site, said.id, staff="staff"))
+    await person.world.later(hours=2)
+    await _settle(person)
+
+
 async def _settle(*people: Person) -> None:
     for one in people:
         for kind in ("delivery", "job"):
@@ -86,20 +93,21 @@ async def test_an_offer_is_called_checked_as_far_as_it_counts_here(world: World,
     await needy.follow(lawyer.handle)
     await world.settle()
     true = await vouch(lawyer, 3)
-    raised = json.loads(true.document) | {"level": 5}
-    forged = raised | {"id": f"http://{needy.site.host}/vouches/1", "attributedTo": f"http://{needy.site.host}/actor"}
-    lies = (true, *(replace(true, level=5, document=json.dumps(one)) for one in (raised, forged)))
     honest = vouches.of
 
     async def lying(tx: Transaction, instance: Instance, actor: Actor) -> tuple[Vouch, ...]:
         said = await honest(tx, instance, actor)
-        return lies if said and instance is lawyer.site.instance else said
+        if not said or instance is not lawyer.site.instance:
+            return said
+        raised = json.loads(said[0].document) | {"level": 5}
+        forged = raised | {"id": f"http://{needy.site.host}/vouches/1", "attributedTo": f"http://{needy.site.host}/actor"}
+        return (said[0], *(replace(said[0], level=5, document=json.dumps(one)) for one in (raised, forged)))
 
     monkeypatch.setattr(vouches, "of", lying)
     offered = await lawyer.listing("offer", "Asylum law", "I know it.", skills=["AsylumLaw"], speaks=["en"])
     asked = await needy.listing("request", "A lawyer", "Asylum.", skills=["AsylumLaw"], audience="network", terms=Terms(readers=Floor(0)))
     await _settle(lawyer, needy)
-    a, b, host = lawyer.site.instance, needy.site.instance, lawyer.site.host
+    b, host = needy.site.instance, lawyer.site.host
 
     async def checked() -> tuple[list[tuple[str, int]], bool, bool]:
         """What lists say, whether its page says so, and whether it is found among what comes from people who were checked."""
@@ -113,15 +121,23 @@ async def test_an_offer_is_called_checked_as_far_as_it_counts_here(world: World,
     await count(needy, lawyer, 2)
     assert await checked() == ([(host, 2)], True, True)
 
-    # When each answers the other
+    # When it takes its word back, of which what everybody may read tells by a change alone: who answered hears of it
     await answer(needy, offered.url)
+    await take_back(lawyer, true)
+    assert await checked() == ([], False, False)
+    assert await doubts(needy) == 1
+    true = await vouch(lawyer, 3)
+    await world.later(hours=2)
+    assert await checked() == ([(host, 2)], True, True)
+
+    # When she answers, too, and what she sends carries it
     await answer(lawyer, asked.url)
     got, gave = sorted(await of(needy), key=lambda one: one.of_helper(needy.actor))
     assert (shown(got), got.words.level, got.tray) == ([(host, 2)], 2, "vouched")
     assert gave.words.trusted == 2
 
     # And her server's word counts for less, then for nothing: who relied on it is told, on either side, and nobody is shown that it counted
-    for level, times in ((1, 2), (0, 4)):
+    for level, times in ((1, 3), (0, 5)):
         await count(needy, lawyer, level)
         assert await checked() == ([(host, level)], level > 0, level > 0)
         assert [shown(one) for one in await of(needy) if one.of_asker(needy.actor)] == [[(host, level)]]
@@ -131,8 +147,6 @@ async def test_an_offer_is_called_checked_as_far_as_it_counts_here(world: World,
     await count(needy, lawyer, 3)
     assert await checked() == ([(host, 3)], True, True)
     monkeypatch.undo()
-    await a.database.write(lambda tx: vouches.revoke(tx, a, true.id, staff="staff"))
-    await world.later(hours=2)
-    await _settle(lawyer, needy)
+    await take_back(lawyer, true)
     assert await checked() == ([], False, False)
-    assert await doubts(needy) == 6
+    assert await doubts(needy) == 7
