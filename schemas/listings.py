@@ -8,8 +8,6 @@ from html import escape
 from importlib.resources import files
 from typing import Final, cast, get_args
 
-from babel.dates import format_date
-
 from schemas import html, unseen, vocabulary
 from schemas.objects import Need, Proposal, Purpose, Translation, Urgency
 from schemas.reading import Iri
@@ -195,6 +193,9 @@ def _heading(proposal: Proposal, words: Mapping[str, str], written: str, title: 
 
 def _lines(proposal: Proposal, words: Mapping[str, str], written: str, checked_by: Sequence[str]) -> Iterable[str]:
     """What is wanted, one line each."""
+    # Here, because whoever only reads listings should not wait for the calendars of the world.
+    from babel.dates import format_date
+
     def only(name: str) -> str:
         return f" ({words[name]})"
 

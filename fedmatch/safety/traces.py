@@ -9,8 +9,6 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Literal
 
-import phonenumbers
-
 Kind = Literal["phone", "email", "coordinates", "address", "id_number", "handle", "profile"]
 
 
@@ -283,6 +281,9 @@ _NEAR: Final = 30
 
 def _phones(text: str, language: str, regions: Iterable[str]) -> Iterator[tuple[int, int]]:
     """Numbers that could be dialled: from anywhere, or in one of the countries where this is likely; and any row of digits beside a word for calling."""
+    # Here, because it is large, and most commands show nobody's numbers.
+    import phonenumbers
+
     usual = SPOKEN_IN.get(language.partition("-")[0], ())
     for region in dict.fromkeys((*regions, *usual, "ZZ")[:MOST_PHONE_REGIONS]):
         for match in phonenumbers.PhoneNumberMatcher(text, region, leniency=phonenumbers.Leniency.VALID):

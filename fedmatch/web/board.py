@@ -75,7 +75,7 @@ def _tongues(code: str) -> tuple[Choice, ...]:
 
 @cache
 def _regions(code: str) -> tuple[Choice, ...]:
-    return _sorted([Choice(region, vocabulary.region_name(region, code)) for region in vocabulary.REGIONS])
+    return _sorted([Choice(region, vocabulary.region_name(region, code)) for region in vocabulary.regions()])
 
 
 _ORDER: Final = {letter: place for place, letter in enumerate("اأآإبپتثجچحخدذرزژسشصضطظعغفقکكگلمنوؤهةیيىئ")}
