@@ -6,6 +6,7 @@ What takes long to make is made once for the whole run: tests/ready.py.
 import os
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
+from typing import Final
 
 import pytest
 
@@ -16,6 +17,14 @@ from fedmatch.database.sqlite import SqliteDatabase, open_sqlite
 from tests import postgres, ready
 
 pytest_plugins = ["tests.world_fixtures"]
+
+LONG: Final = ("test_serve.py", "test_migrate.py", "test_semantic.py", "test_browser.py")
+"""The longest of the files that would come last, where one process would do them while the others have nothing left."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The long ones first; all else in its order."""
+    items.sort(key=lambda item: item.path.name not in LONG)
 
 
 @pytest.fixture(scope="session", autouse=True)
