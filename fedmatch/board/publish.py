@@ -513,16 +513,18 @@ async def listed(instance: "Instance", id: int) -> Listing:
     return made
 
 
-async def edit(instance: "Instance", old: Listing, proposal: Proposal, *, anyway: bool = False) -> Listing:
+async def edit(instance: "Instance", old: Listing, proposal: Proposal, *, language: str | None = None, anyway: bool = False) -> Listing:
     """Changes a listing of ours; everybody who may hold it is told. Its state stays, but one that expired opens again. A draft is submitted anew.
 
-    `anyway` is its author's yes to what the linter finds in other words. Raises `CannotPublish`, `checks.Asks`, `actors.vault.Locked`.
+    `language` (BCP 47) is what title and text are in from now on, if that changes. `anyway` is its author's yes to what the linter finds in other words.
+    Raises `CannotPublish`, `checks.Asks`, `actors.vault.Locked`.
     """
     author = await instance.database.read(known.by_id, old.actor_id)
     if old.local and author is not None:
-        leaves, words = await instance.database.read(_leaves, instance, old), _other_words(old.proposal, proposal)
-        checks.require(await checks.look(instance, author, proposal, old.language or "en", leaves=leaves, words=words), anyway=anyway, link=True)
-    return await listed(instance, await attempt(instance, _edited, instance, old, proposal))
+        leaves, spoken = await instance.database.read(_leaves, instance, old), language or old.language
+        words = _other_words(old.proposal, proposal) or spoken != old.language
+        checks.require(await checks.look(instance, author, proposal, spoken or "en", leaves=leaves, words=words), anyway=anyway, link=True)
+    return await listed(instance, await attempt(instance, _edited, instance, old, proposal, language))
 
 
 async def _leaves(tx: Transaction, instance: "Instance", old: Listing) -> bool:
@@ -531,20 +533,20 @@ async def _leaves(tx: Transaction, instance: "Instance", old: Listing) -> bool:
     return old.audience != "local" or (kept is not None and kept.draft.widen == "agreed")
 
 
-async def _edited(tx: Transaction, instance: "Instance", old: Listing, proposal: Proposal) -> int:
+async def _edited(tx: Transaction, instance: "Instance", old: Listing, proposal: Proposal, language: str | None) -> int:
     kept = await drafts.by_id(tx, instance, old.id)
     if kept is not None:
-        return await _redrafted(tx, instance, kept, proposal)
+        return await _redrafted(tx, instance, kept, proposal, language)
     actor, _ = await ours(tx, old.id)
     found = await here(tx, instance, old.id)
-    seen = not _says_more(found.proposal, proposal)
+    seen = not _says_more(found.proposal, proposal) and language in (None, found.language)
     if not seen and await review.needed(tx, instance, actor):
         raise CannotPublish("what is published here was looked at before, and other words would not be; withdraw it and post it anew")
     reopened = found.state == "expired" and (proposal.ends is None or proposal.ends > instance.clock.now())
     state = LISTING.move("expired", "open") if reopened else found.state
     if reopened:
         await listings.set_state(tx, instance, old.id, state)
-    await changed(tx, instance, old.id, was=found.state, proposal=replace(proposal, status=state))
+    await changed(tx, instance, old.id, was=found.state, proposal=replace(proposal, status=state), language=language)
     if found.reviewed and not seen:
         await listings.unseen(tx, old.id)
         now = await here(tx, instance, old.id)
@@ -566,13 +568,14 @@ def _other_words(before: Proposal, now: Proposal) -> bool:
     return (before.title, before.text, before.translations, before.needs) != (now.title, now.text, now.translations, now.needs)
 
 
-async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal: Proposal) -> int:
+async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal: Proposal, language: str | None) -> int:
     """Changes what is not published. What a reviewer refused, or a person saw and let pass, is looked at again."""
     actor = await known.by_id(tx, kept.actor_id)
     if actor is None:
         raise CannotPublish("its author is gone")
     usual = kept.draft.open_ended and (proposal.until, proposal.expires) == (None, kept.draft.proposal.expires)
-    draft = replace(kept.draft, proposal=replace(proposal, status="open"), reason=None, open_ended=usual)
+    spoken = language or kept.draft.language
+    draft = replace(kept.draft, proposal=replace(proposal, status="open"), language=spoken, reason=None, open_ended=usual)
     await check(tx, instance, actor, draft)
     state = kept.state if kept.state == "draft" else LISTING.move(kept.state, "draft")
     fresh = replace(kept, state=state, draft=draft, reviewed=False, publish_at=None)
@@ -580,7 +583,14 @@ async def _redrafted(tx: Transaction, instance: "Instance", kept: Kept, proposal
 
 
 async def changed(
-    tx: Transaction, instance: "Instance", id: int, *, was: str | None = None, proposal: Proposal | None = None, leaves: bool = False
+    tx: Transaction,
+    instance: "Instance",
+    id: int,
+    *,
+    was: str | None = None,
+    proposal: Proposal | None = None,
+    language: str | None = None,
+    leaves: bool = False,
 ) -> None:
     """Writes down how a listing of ours stands now and tells everybody who may hold it; `was` is the state it was in before.
 
@@ -590,7 +600,7 @@ async def changed(
     actor, held = await ours(tx, id)
     found = await here(tx, instance, id)
     said = await vouches.of(tx, instance, actor)  # what is said of its author now, not then
-    found = listings.with_proposal(found, replace(proposal or found.proposal, vouches=said))
+    found = listings.with_proposal(replace(found, language=language or found.language), replace(proposal or found.proposal, vouches=said))
     now = instance.clock.now()
     # Whole seconds that grow with every change: Mastodon takes no second edit with the same time (protocol.md 14.4).
     last = times.moment(held.updated or held.published).replace(microsecond=0)

@@ -535,7 +535,14 @@ def _line(value: "Json") -> str:
 @click.argument("which", metavar="ID_OR_URL")
 @click.option("--title")
 @click.option("--text", help="`-` reads standard input.")
+@click.option("--language", metavar="CODE", help="What title and text are in.")
+@click.option("--category", multiple=True, metavar="SLUG", help="In place of all that it had, as the two that follow; may be given more than once.")
+@click.option("--skill", multiple=True, metavar="SLUG")
+@click.option("--speaks", multiple=True, metavar="CODES")
+@click.option("--only-speaks/--not-only-speaks", default=None, help="Whether only people who speak one of these languages are asked.")
 @click.option("--region", metavar="CODE")
+@click.option("--helper-region", metavar="CODE")
+@click.option("--only-region/--not-only-region", default=None, help="Whether only people in the helper's region are asked.")
 @click.option("--urgency", type=URGENCY)
 @click.option("--until", metavar="DATE")
 @click.option("--capacity", type=int, metavar="N")
@@ -546,7 +553,14 @@ def edit(
     which: str,
     title: str | None,
     text: str | None,
+    language: str | None,
+    category: tuple[str, ...],
+    skill: tuple[str, ...],
+    speaks: tuple[str, ...],
+    only_speaks: bool | None,
     region: str | None,
+    helper_region: str | None,
+    only_region: bool | None,
     urgency: str | None,
     until: str | None,
     capacity: int | None,
@@ -554,10 +568,12 @@ def edit(
     suggest_to: str | None,
     publish_anyway: bool,
 ) -> None:
-    """Change a request or offer of this instance; what is not named stays. Everybody who has it is told. A refused draft is submitted again."""
-    words = text_of(text) if text is not None else None
-    given = {"title": title, "text": words, "region": region, "urgency": urgency, "until": until, "capacity": capacity}
-    changes = {name: value for name, value in given.items() if value is not None}
+    """Change a request or offer of this instance; what is not named stays, and --skill, --speaks or a region of "" takes away. Everybody who has it is told.
+    A refused draft is submitted again."""
+    changes: dict[str, object] = {"title": title, "text": text_of(text) if text is not None else None, "language": language}
+    changes |= {"categories": _several(category) or None, "skills": _replaced(skill), "speaks": _replaced(speaks), "only_speaks": only_speaks}
+    changes |= {"region": region, "helper_region": helper_region, "only_region": only_region, "urgency": urgency, "until": until, "capacity": capacity}
+    changes = {name: value for name, value in changes.items() if value is not None}
 
     if suggest_to is not None and (audience is not None or changes):
         raise click.UsageError("--suggest-to goes alone.")
@@ -566,10 +582,11 @@ def edit(
 
     async def work(instance: "Instance") -> None:
         from fedmatch.board import checks, publish
+        from schemas import vocabulary
         from schemas.listings import Invalid, revised
 
         old = await _find(instance, which)
-        language = old.language or "en"
+        spoken = vocabulary.canonical_language(language) if language else None
         try:
             if suggest_to is not None:
                 await _suggest(instance, old, suggest_to)
@@ -577,13 +594,13 @@ def edit(
             if audience is not None:
                 await _reach(instance, old, audience, publish_anyway)
                 return
-            proposal = revised(old.proposal, language, changes, instance.clock.now())
+            proposal = revised(old.proposal, old.language or "en", changes, instance.clock.now())
             anyway = publish_anyway
             try:
-                changed = await publish.edit(instance, old, proposal, anyway=anyway)
+                changed = await publish.edit(instance, old, proposal, language=spoken, anyway=anyway)
             except checks.Asks as error:
-                _, anyway = _asked(error.questions, language, link=True, anyway=anyway)
-                changed = await publish.edit(instance, old, proposal, anyway=anyway)
+                _, anyway = _asked(error.questions, spoken or old.language or "en", link=True, anyway=anyway)
+                changed = await publish.edit(instance, old, proposal, language=spoken, anyway=anyway)
         except Invalid as error:
             raise click.UsageError(str(error)) from None
         except publish.CannotPublish as error:
@@ -591,6 +608,11 @@ def edit(
         say(changed.json(), f"Changed: {changed.url or f'{changed.id}, {changed.state}'}")
 
     within(work, opened=True)
+
+
+def _replaced(values: tuple[str, ...]) -> tuple[str, ...] | None:
+    """What is to stand in place of what stood there; None where nothing was named."""
+    return _several(values) if values else None
 
 
 async def _reach(instance: "Instance", old: "Listing", audience: str, anyway: bool) -> None:

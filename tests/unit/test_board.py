@@ -139,6 +139,19 @@ async def test_an_edit_tells_whoever_may_hold_it_and_its_time_grows(house: tuple
     assert await sent(instance) == [("Create", rosa.shared_inbox), ("Update", rosa.shared_inbox)]
 
 
+async def test_words_that_were_in_another_language_are_told_in_it(house: tuple[Instance, Clock]) -> None:
+    instance, _ = house
+    alice = await person(instance, "alice")
+    made = await publish.listing(instance, alice, REQUEST, "de", audience="public")
+    changed = await publish.edit(instance, made, REQUEST, language="en")
+    post = await instance.database.read(posts.by_id, changed.id)
+    assert post is not None
+    note = await instance.database.read(publish.note, instance, post)
+    assert note is not None
+    assert changed.language == post.language == note.language == "en"
+    assert dict(note.content_map).keys() == {"en"}
+
+
 async def test_a_withdrawn_request_is_gone_and_everybody_who_may_hold_it_hears_so(house: tuple[Instance, Clock]) -> None:
     instance, _ = house
     alice = await person(instance, "alice")

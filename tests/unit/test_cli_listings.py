@@ -43,6 +43,23 @@ def test_every_option_is_taken_and_shown(house: Path) -> None:  # noqa: F811  # 
     assert ok("listing", "search", "nothing") == []
 
 
+def test_what_was_said_wrongly_of_it_is_said_anew(house: Path) -> None:  # noqa: F811  # the fixture
+    made = ok(*REQUEST, "--language", "de", "--skill", "AsylumLaw", "--speaks", "de", "--region", "sy", "--audience", "public", stdin=TEXT)
+    again = ("--language", "EN", "--skill", "CriminalDefense,asylumlaw", "--speaks", "ar,en", "--only-speaks", "--helper-region", "de", "--only-region")
+    changed = ok("listing", "edit", made["id"], *again)
+    assert (changed["language"], changed["skills"], changed["speaks"]) == ("en", ["CriminalDefense", "AsylumLaw"], ["ar", "en"])
+    assert (changed["helper_region"], changed["region"]) == ("DE", "SY")
+    assert ok("listing", "search", "--language", "en", "--skill", "CriminalDefense") == [changed]
+    assert ok("listing", "search", "--language", "de") == []
+    fewer = ok("listing", "edit", made["id"], "--skill", "", "--region", "", "--helper-region", "", "--not-only-region")
+    assert (fewer["skills"], fewer["region"], fewer["helper_region"], fewer["speaks"]) == ([], None, None, ["ar", "en"])
+    for wrong in (("--language", "Klingon"), ("--skill", "Sorcery"), ("--category", "Magic"), ("--speaks", "+"), ("--speaks", ""), ("--only-region",)):
+        assert run("listing", "edit", made["id"], *wrong).exit_code == 2, wrong
+    assert ok("listing", "show", made["id"]) == fewer | {"outcome": []}
+    draft = ok(*REQUEST, "--audience", "public", "--language", "de", "--delay", "5h", stdin=TEXT)
+    assert ok("listing", "edit", draft["id"], "--language", "en", "--category", "DigitalSafety")["language"] == "en"
+
+
 def test_search_takes_every_field_as_a_filter(house: Path) -> None:  # noqa: F811  # the fixture
     first = ok(*REQUEST, "--audience", "public", stdin=TEXT)
     more = ("--helper-region", "de", "--only-region", "--capacity", "2", "--until", "2027-06-01", "--expires", "2027-05-01", "--audience", "network")
