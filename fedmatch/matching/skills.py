@@ -6,6 +6,7 @@ The cues stand in fedmatch/locale/skills.json beside the labels of the taxonomy.
 import hashlib
 import json
 import math
+import re
 from array import array
 from bisect import bisect_left
 from collections.abc import Mapping, Sequence
@@ -28,6 +29,7 @@ WEIGHT_BITS: Final = 16
 WEIGHT_MASK: Final = (1 << WEIGHT_BITS) - 1
 LIKENESS: Final = 1.0
 """How much a model's word counts beside the cues', each reckoned in standard deviations."""
+ADDRESS: Final = re.compile(r"https?://\S+")
 LONGEST: Final = 20_000
 """Letters that are looked at."""
 
@@ -39,7 +41,10 @@ def suggested(text: str, limit: int = CHIPS, likeness: Mapping[str, float] | Non
 
     `likeness` is what a model finds each skill to be like, by slug. Nothing is applied by this: somebody chooses.
     """
-    found = weigh(terms.grams(text[:LONGEST]))
+    words = ADDRESS.sub(" ", text[:LONGEST])
+    if not any(letter.isalpha() for letter in words):
+        return ()  # numbers, signs and addresses: a model likes some skill even then
+    found = weigh(terms.grams(words))
     if not any(found) and not likeness:
         return ()
     values: Sequence[float] = found

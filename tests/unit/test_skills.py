@@ -46,7 +46,9 @@ def test_five_chips_in_every_language(language: str) -> None:
 
 
 def test_nothing_is_found_in_nothing() -> None:
-    assert skills.suggested("") == skills.suggested("...") == skills.suggested("🙂") == ()
+    likeness = dict.fromkeys(skills.SLUGS, 0.1) | {"Theatre": 0.9}
+    for nothing in ("", "...", "🙂", "12345 999", "https://example.org/asylum-law"):
+        assert skills.suggested(nothing) == skills.suggested(nothing, likeness=likeness) == ()
     assert skills.themes({}) == {}
 
 
