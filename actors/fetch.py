@@ -7,7 +7,7 @@ from urllib.parse import urljoin
 
 from actors import known, trust
 from actors.hosts import BadUrl
-from actors.network import MOST_BODY, Fetched, Refused, Unreachable
+from actors.outbound import MOST_BODY, Fetched, Refused, Unreachable
 from actors.signatures.knock import REFUSED, Knocks, taken
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from typing import Protocol
 from actors.generations import Watch
 from actors.hosts import Limits
 from actors.keys import KeyRing
-from actors.network import Network
+from actors.outbound import Network
 from actors.trust import Trust
 from actors.vault import Vault
 from schemas.config import Config

@@ -14,7 +14,7 @@ from actors.hosts import BadUrl, authority, ensure, same_origin
 from actors.keys import NoKey, PrivateKey
 from actors.known import Actor, NotStored
 from actors.media import ACCEPT, is_activitypub
-from actors.network import MOST_BODY
+from actors.outbound import MOST_BODY
 from actors.signatures.knock import Knocks
 from actors.vault import Locked
 from actors.webfinger import Finger

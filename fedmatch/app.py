@@ -1,11 +1,11 @@
 """How is an instance put together? The composition root: the only file that knows every room."""
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Final, TypeVar, cast
 
 import structlog
 
@@ -14,7 +14,7 @@ from actors import local as local_actors
 from actors.hosts import Limits
 from actors.instance import Clock, Instance
 from actors.keys import KeyRing
-from actors.network import Network
+from actors.outbound import Network
 from fedmatch.backup import ledger
 from fedmatch.database.engine import Engine
 from fedmatch.database.migrate import Migration, migrate
@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from schemas.objects import Note
 
 log = structlog.get_logger()
+
+E = TypeVar("E")
 
 PACKAGES: Final = ("schemas", "actors", "outbox", "inbox", "fedmatch")
 
@@ -151,9 +153,7 @@ class Subscribers(Mapping[type, Sequence[events.Subscriber]]):
 
     @cached_property
     def _all(self) -> Mapping[type, Sequence[events.Subscriber]]:
-        from fedmatch import hearing
-
-        return hearing.subscribers(self._instance)
+        return _subscribers(self._instance)
 
     def __getitem__(self, kind: type) -> Sequence[events.Subscriber]:
         return self._all[kind]
@@ -163,6 +163,69 @@ class Subscribers(Mapping[type, Sequence[events.Subscriber]]):
 
     def __len__(self) -> int:
         return len(self._all)
+
+
+def _subscribers(instance: Instance) -> dict[type, tuple[events.Subscriber, ...]]:
+    """Who hears what: the one list."""
+    from fedmatch import addresses, people
+    from fedmatch.board import checked, copies, heard, identities, receive, replies, topic_help, topics, weighing, welcome
+    from fedmatch.safety import border, reports, retention
+
+    return {
+        events.PostArrived: (
+            _hears(instance, events.PostArrived, receive.arrived),
+            _hears(instance, events.PostArrived, topic_help.arrived),
+            _hears(instance, events.PostArrived, replies.arrived),
+        ),
+        events.PostStored: (_hears(instance, events.PostStored, receive.stored), _hears(instance, events.PostStored, topics.stored)),
+        events.PlainStored: (_hears(instance, events.PlainStored, receive.plain),),
+        events.PostChanged: (
+            _hears(instance, events.PostChanged, receive.changed),
+            _hears(instance, events.PostChanged, topics.changed),
+            _hears(instance, events.PostChanged, heard.closed),
+            _hears(instance, events.PostChanged, identities.changed),
+            _hears(instance, events.PostChanged, retention.changed),
+        ),
+        events.PostGone: (
+            _hears(instance, events.PostGone, receive.gone),
+            _hears(instance, events.PostGone, topics.gone),
+            _hears(instance, events.PostGone, heard.closed),
+            _hears(instance, events.PostGone, identities.gone),
+        ),
+        events.Revised: (_hears(instance, events.Revised, replies.revised),),
+        events.Withdrawn: (_hears(instance, events.Withdrawn, topics.withdrawn),),
+        events.Boosted: (_hears(instance, events.Boosted, receive.boosted),),
+        events.Followed: (_hears(instance, events.Followed, border.followed),),
+        events.Reported: (_hears(instance, events.Reported, reports.received),),
+        events.Offered: (_hears(instance, events.Offered, heard.offered),),
+        events.OfferAnswered: (_hears(instance, events.OfferAnswered, heard.answered),),
+        events.OfferUndone: (_hears(instance, events.OfferUndone, heard.undone),),
+        events.AgreementChanged: (_hears(instance, events.AgreementChanged, heard.changed),),
+        events.VouchesChanged: (
+            _hears(instance, events.VouchesChanged, weighing.judged_anew),
+            _hears(instance, events.VouchesChanged, copies.judged_anew),
+            _hears(instance, events.VouchesChanged, checked.judged_anew),
+        ),
+        events.PeerTrusted: (_hears(instance, events.PeerTrusted, copies.trusted), _hears(instance, events.PeerTrusted, welcome.trusted)),
+        events.PeerLost: (_hears(instance, events.PeerLost, weighing.judged_anew), _hears(instance, events.PeerLost, copies.lost)),
+        events.InboxMoved: (_hears(instance, events.InboxMoved, addresses.moved),),
+        events.ActorGone: (
+            _hears(instance, events.ActorGone, heard.gone),
+            _hears(instance, events.ActorGone, people.gone),
+            _hears(instance, events.ActorGone, topics.departed),
+        ),
+    }
+
+
+def _hears(instance: Instance, kind: type[E], act: Callable[[Instance, Transaction, E], Awaitable[events.Answer | None]]) -> events.Subscriber:
+    """A subscriber to one kind of event, from a function that takes exactly that kind."""
+
+    async def subscriber(tx: Transaction, event: events.Event, /) -> events.Answer | None:
+        if not isinstance(event, kind):
+            raise TypeError(f"{kind.__name__} expected")
+        return await act(instance, tx, event)
+
+    return subscriber
 
 
 def prepare(instance: Instance) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from actors.network import Fetched, Network
+from actors.outbound import Fetched, Network
 from actors.trust import Trust
 from fedmatch import app, control, counts, disk, jobs
 from fedmatch.backup import ledger, take

@@ -9,7 +9,7 @@ import structlog
 
 from actors import hosts, known, quiet, synchronisation, trust
 from actors.keys import NoKey, PrivateKey
-from actors.network import Fetched, Refused, Unreachable
+from actors.outbound import Fetched, Refused, Unreachable
 from actors.signatures import knock
 from actors.signatures.hand import Hand
 from actors.vault import Locked, Tampered

@@ -1,4 +1,4 @@
-"""What may the rooms below tell the product? A closed union; subscribers are listed once, in fedmatch/hearing.py.
+"""What may the rooms below tell the product? A closed union; subscribers are listed once, in fedmatch/app.py.
 
 `await instance.tell(tx, event)` calls each subscriber of the event's type inside the same transaction.
 """

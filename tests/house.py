@@ -12,7 +12,7 @@ from actors.hosts import Limits
 from actors.instance import Instance
 from actors.keys import KeyRing, NewKeys
 from actors.known import Actor
-from actors.network import Network
+from actors.outbound import Network
 from schemas import config as configs
 from schemas.events import Answer, Event
 from schemas.objects import ActorDocument, Key

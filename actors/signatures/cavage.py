@@ -271,7 +271,7 @@ def sign(
     """The complete headers of a signed request: `headers` with Host, Date, Digest (where there is a body) and Signature added.
 
     Covers `(request-target) host date`, and of a POST `digest content-type` (what every peer requires and none trips over) and FEP-8fcf's header.
-    `(request-target)` is the path as `actors.network` will send it, with its query unless `query` is False (Fedify and Misskey read it so). `date` is aware.
+    `(request-target)` is the path as `actors.outbound` will send it, with its query unless `query` is False (Fedify and Misskey read it so). `date` is aware.
     `digest` is `digest_header(body)` where that is known already.
     About 300 us with RSA-2048; raises `BadUrl`.
     """

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 
 from actors import remote
 from actors.hosts import BadUrl
-from actors.network import Network
+from actors.outbound import Network
 from actors.signatures import knock
 from actors.targets import target
 from tests.attacks.envelope import http_date

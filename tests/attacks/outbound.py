@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import NameOID
 
 from actors.hosts import BadUrl
-from actors.network import Network
+from actors.outbound import Network
 from actors.targets import target
 from fedmatch import people
 from outbox import publish

@@ -100,7 +100,10 @@ async def live(order: dict) -> None:
     await site.stop()
 
 
-LATE = ("actors.connections", "fedmatch.hearing", "fedmatch.guard", "fedmatch.web.letters", "fedmatch.web.pages", "fedmatch.web.proposals", "inbox.door")
+LATE = (
+    *("actors.network", "fedmatch.board.receive", "fedmatch.board.replies", "fedmatch.guard"),
+    *("fedmatch.web.letters", "fedmatch.web.pages", "fedmatch.web.proposals", "inbox.door"),
+)
 """What the program loads when it first needs it; each child would do so anew, a quarter of a second."""
 
 

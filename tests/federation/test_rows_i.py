@@ -151,7 +151,7 @@ async def test_i7_a_server_that_hangs_holds_up_nobody(world: World, peer: FakePe
 
     await world.until(arrived, 5)
     # Its own time-out is the network's: ten seconds for everything.
-    from actors.network import DEADLINE_S
+    from actors.outbound import DEADLINE_S
 
     assert DEADLINE_S <= 30
 

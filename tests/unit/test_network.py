@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from actors.hosts import BadUrl
-from actors.network import Fetched, Network, Refused, Unreachable, objection
+from actors.outbound import Fetched, Network, Refused, Unreachable, objection
 from actors.targets import target
 from schemas import config
 
@@ -304,7 +304,7 @@ async def test_a_delivery_tells_who_is_not_there_from_who_does_not_answer(networ
     assert silent.connected
 
     # A full queue of connections answers no knock at all
-    monkeypatch.setattr("actors.connections.CONNECT_S", 0.3)
+    monkeypatch.setattr("actors.network.CONNECT_S", 0.3)
     with socket.socket() as full:
         full.bind(("127.0.0.1", 0))
         full.listen(0)
