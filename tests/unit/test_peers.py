@@ -337,7 +337,7 @@ def test_reports_as_scripts_see_them(typed: Path) -> None:
     assert "Closed: talked to him" in run("report", "show", made["id"]).stdout
     assert run("report", "close", made["id"]).exit_code == 1
     assert run("report", "show", "1").exit_code == 1
-    assert run("report", "show", "x").exit_code == 2
+    assert run("report", "show", "x").exit_code == 1
     assert "nobody else does" in run("report", "send", "bob@localhost:18000", "--as", "alice", "--text", "again").stdout
     for words in (("bob@localhost:18000", "--forward"), ("nobody@localhost:18000",), ("http://localhost:18000/posts/1",), ("alice@localhost:18000",)):
         assert run("report", "send", *words, "--as", "alice", "--text", "bad").exit_code == 1, words
