@@ -136,7 +136,7 @@ _SHORT: Final = 3
 
 @lru_cache(maxsize=4096)
 def family(host: str) -> str | None:
-    """The domain that somebody registered and that `host` is a name or a port of; None if it is that itself.
+    """The domain that somebody registered and that `host` is a name or a port of; None if it is that itself, or an address or a name of this machine.
 
     Without a list of where names are sold: two labels, or three below a country where the second is short (`co.uk`).
     """
@@ -144,10 +144,11 @@ def family(host: str) -> str | None:
     if not port.isdigit():  # there is none, or it is the end of an address in brackets
         bare = host
     labels = bare.split(".")
-    if not bare.startswith("[") and not labels[-1].isdigit():
-        kept = 3 if len(labels[-1]) == 2 and len(labels) > 2 and len(labels[-2]) <= _SHORT else 2
-        bare = ".".join(labels[-kept:])
-    return None if bare == host else bare
+    if len(labels) == 1 or bare.startswith("[") or labels[-1].isdigit():
+        return None
+    kept = 3 if len(labels[-1]) == 2 and len(labels) > 2 and len(labels[-2]) <= _SHORT else 2
+    above = ".".join(labels[-kept:])
+    return None if above == host else above
 
 
 SELECT_HOST: Final = """

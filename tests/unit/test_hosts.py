@@ -141,8 +141,8 @@ def test_addresses_have_no_parents() -> None:
     [
         ("example.org", None), ("a.example.org", "example.org"), ("c.b.a.example.org", "example.org"), ("example.org:8443", "example.org"),
         ("a.example.org:8443", "example.org"), ("example.co.uk", None), ("a.example.co.uk", "example.co.uk"), ("a.example.uk", "example.uk"),
-        ("co.uk", None), ("t.me", None), ("a.b.me", None), ("localhost", None), ("localhost:8001", "localhost"),
-        ("192.0.2.1", None), ("192.0.2.1:8001", "192.0.2.1"), ("[2001:db8::1]", None), ("[2001:db8::1]:8001", "[2001:db8::1]"), ("onionaddress.onion", None),
+        ("co.uk", None), ("t.me", None), ("a.b.me", None), ("localhost", None), ("localhost:8001", None),
+        ("192.0.2.1", None), ("192.0.2.1:8001", None), ("[2001:db8::1]", None), ("[2001:db8::1]:8001", None), ("onionaddress.onion", None),
     ],
 )  # fmt: skip
 def test_a118_names_and_ports_of_one_domain_are_one_family(host: str, above: str | None) -> None:
