@@ -82,6 +82,13 @@ where in_reply_to = :uri
 """
 
 
+async def unused(tx: Transaction, instance: "Instance", uri: Iri) -> bool:
+    """Whether a URI was never given: no post has it, none that was deleted had it, and none that a restore lost. Raises `actors.vault.Locked`."""
+    standing = await tx.one(STANDING, uri=uri)
+    given = standing is not None and (standing["held"] is not None or standing["deleted"] is not None)
+    return not given and not await spent.holds(tx, instance, uri)
+
+
 async def store(
     tx: Transaction,
     instance: "Instance",

@@ -264,6 +264,7 @@ async def _note(tx: Transaction, instance: "Instance", actor: Actor, held: Post,
 
 CLOSED: Final = frozenset({"fulfilled", "withdrawn", "expired"})
 HOUR: Final = timedelta(hours=1)
+TRIES: Final = 100
 HIDDEN: Final = (2 * 3600, 12 * 3600)
 """When what a one-time identity says leaves, in seconds from its release, if nobody chose: at random between the two, so that nobody sees who was awake."""
 
@@ -423,8 +424,7 @@ async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Ke
     draft = _from(kept.draft, now)
     coarse = _coarse(draft)
     published = now.replace(minute=0, second=0, microsecond=0) if coarse else now.replace(microsecond=0)
-    post_id = _post_id(instance, draft, times.milliseconds(published))
-    uri = Iri(f"{instance.config.base_url}/posts/{post_id}")
+    post_id, uri = await _drawn(tx, instance, draft, times.milliseconds(published))
     proposal = replace(draft.proposal, status=LISTING.move(kept.state, "open"), vouches=await vouches.of(tx, instance, actor))
     if proposal.ends is not None and proposal.ends <= now:
         raise CannotPublish("its time is over before it is published; choose a later deadline")
@@ -455,6 +455,16 @@ async def _publish(tx: Transaction, instance: "Instance", actor: Actor, kept: Ke
         await notifications.tell(tx, instance, actor.id, "listing.widen", post_id, coarse=draft.one_time)
     log.info("board.published", post=post_id, actor=actor.id)
     return post_id
+
+
+async def _drawn(tx: Transaction, instance: "Instance", draft: Draft, published: int) -> tuple[int, Iri]:
+    """An id that nothing has, and its URI. An hour has 65,536 coarse ones: of 300 requests in one, two drawn blindly are the same in every second hour."""
+    for _ in range(TRIES):
+        post_id = _post_id(instance, draft, published)
+        uri = Iri(f"{instance.config.base_url}/posts/{post_id}")
+        if await posts.unused(tx, instance, uri):
+            return post_id, uri
+    raise CannotPublish("this hour has given nearly all ids it has for requests; try again in the next")
 
 
 def _post_id(instance: "Instance", draft: Draft, published: int) -> int:

@@ -1,5 +1,7 @@
 """What do our people publish, what becomes of what arrives, and who is told when it changes? On both engines."""
 
+import itertools
+import secrets
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -122,6 +124,23 @@ async def test_a_request_is_a_complete_post_and_goes_to_the_followers(house: tup
     assert note.proposal == REQUEST
     assert note.content == post.content
     assert note.to == (PUBLIC,)
+
+
+async def test_two_requests_of_one_hour_never_draw_the_same_id(house: tuple[Instance, Clock], monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given an hour that has but three ids, each drawn twice
+    instance, clock = house
+    clock.next_hour()
+    alice = await person(instance, "alice")
+    draws = itertools.cycle((0, 0, 1, 1, 2, 2))
+    monkeypatch.setattr(publish, "secrets", SimpleNamespace(randbits=lambda _bits: next(draws), SystemRandom=secrets.SystemRandom))
+    made = [await publish.listing(instance, alice, REQUEST, "en", audience="public") for _ in range(2)]
+    await publish.withdraw(instance, made[0])
+    # Then what is gone keeps its id, and who comes when none is left hears when there will be
+    made.append(await publish.listing(instance, alice, REQUEST, "en", audience="public"))
+    assert sorted(one.id & 0xFFFF for one in made) == [0, 1, 2]
+    with pytest.raises(publish.CannotPublish, match="try again in the next"):
+        await publish.listing(instance, alice, REQUEST, "en", audience="public")
+    assert len(await listed(instance)) == 2
 
 
 async def test_an_edit_tells_whoever_may_hold_it_and_its_time_grows(house: tuple[Instance, Clock]) -> None:

@@ -322,8 +322,8 @@ async def test_what_is_taken_back_of_the_person_is_taken_back_of_it_later(world:
     assert await levels() == [first] * 6
     # Then of each at a moment of its own, within a day
     seen = []
-    for _ in range(13):
-        world.clock.move(hours=2)
+    for _ in range(25):
+        world.clock.move(hours=1)
         await settle(instance)
         seen.append((await levels()).count(said))
     assert seen[-1] == 6
