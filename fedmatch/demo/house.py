@@ -5,6 +5,7 @@ import base64
 import contextlib
 import io
 import json
+import re
 import signal
 import socket
 import sys
@@ -20,6 +21,8 @@ PATIENCE_S: Final = 60.0
 """How long something may take to arrive before it counts as lost."""
 AT_ONCE: Final = asyncio.Lock()
 """Commands are typed one at a time: each of them owns standard output while it runs."""
+NOTHING: Final = re.compile(rb"\0{32,}")
+"""What no text has in it, and a file is quicker searched without."""
 
 
 class Lost(Exception):
@@ -117,7 +120,8 @@ class House:
         wanted = {text: spellings(text) for text in texts}
         found: set[str] = set()
         for path in self.folder.rglob("*"):
-            if path.is_file() and (data := path.read_bytes()) != bytes(len(data)):  # the disk reserve holds nothing but zeros
+            if path.is_file():
+                data = NOTHING.sub(b"\0", path.read_bytes())  # nine tenths of a young database, and all of the disk reserve
                 found |= {text for text, ways in wanted.items() if any(one in data for one in ways)}
         return found
 
