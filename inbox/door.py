@@ -12,15 +12,14 @@ import structlog
 from actors import hosts, known
 from actors.instance import Instance
 from actors.signatures.request import Request, claimed_keys
-from inbox import arrivals, gate, synchronise, verify
+from inbox import arrivals, gate, refetch, synchronise, verify
 from inbox.arrivals import Remembered
-from inbox.effects import ask
 from inbox.errors import InboxError, Later, Refused, TooLarge, Unsigned, render
 from inbox.gate import Claim
 from inbox.reports import FLAGS_AT_ONCE, FLAGS_PER_S
 from inbox.verify import Forwarded, KeyNeeded, Transient, Verified
 from schemas.crashpoint import crashpoint
-from schemas.reading import App, Document, Headers, Iri, Message, Receive, Send
+from schemas.reading import App, Document, Headers, Message, Receive, Send
 from schemas.storage import Transaction, Unavailable
 
 log = structlog.get_logger()
@@ -102,9 +101,9 @@ class Door:
                     self._not_too_many_reports(actor.host)
                 _answer(await arrivals.remember(instance, verdict, said, request, to=name))
                 await synchronise.noticed(instance, request, verdict)
-            case Forwarded(id=id, carrier=carrier):
+            case Forwarded(carrier=carrier):
                 self._not_too_often(carrier.host)
-                await instance.database.write(_ask_origin, instance, id)
+                await instance.database.write(_ask_origin, instance, verdict)
                 instance.wake("job")
             case Transient(carrier=carrier):
                 self._not_too_often(carrier.host)
@@ -143,8 +142,8 @@ class Door:
         return True
 
 
-async def _ask_origin(tx: Transaction, instance: Instance, id: Iri) -> None:
-    await ask(tx, instance, "refetch", id)
+async def _ask_origin(tx: Transaction, instance: Instance, carried: Forwarded) -> None:
+    await refetch.wanted(tx, instance, carried)
     crashpoint("arrive:carried")
 
 

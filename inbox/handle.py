@@ -284,6 +284,17 @@ async def shown(tx: Transaction, instance: Instance, uri: Iri, found: Found) -> 
     return await _change(tx, instance, author, found.post.note, found.post.document)
 
 
+async def fetched(tx: Transaction, instance: Instance, found: Origin) -> Effects:
+    """What a Create of this post would have done: its own server shows it, and somebody else told of it."""
+    return await _create(tx, instance, found.author, found.note, found.document)
+
+
+async def left(tx: Transaction, instance: Instance, uri: Iri) -> Effects:
+    """Lets an actor of another server go, whose own server says that it is gone."""
+    actor = await known.by_uri(tx, uri)
+    return NOTHING if actor is None or actor.local else await _delete(tx, instance, actor, uri)
+
+
 async def _undo(tx: Transaction, instance: Instance, actor: Actor, undo: Undo, verified: Verified) -> Effects:
     at = verified.at
     match undo.object:

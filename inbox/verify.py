@@ -71,10 +71,14 @@ class Verified:
 
 @dataclass(frozen=True, slots=True)
 class Forwarded:
-    """A valid signature by somebody other than the actor: only the id counts; of a Delete the id of what it deletes, for few servers show their Deletes."""
+    """A valid signature by somebody other than the actor: only the id counts; of a Delete the id of what it deletes, for few servers show their Deletes.
+
+    `post`: what a Create or Update is about, on its actor's host, for some servers show that alone.
+    """
 
     id: Iri
     carrier: Sender
+    post: Iri | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,11 +207,13 @@ async def _judge(instance: Instance, carrier: Sender, said: Claim, document: Doc
     if owner is not None:
         return Verified(owner, document, "proof", body, carrier.host)
     # Its origin was compared with the actor's already, so asking there asks the right server; our own policy decides before we do.
-    asked = said.object if said.kind == "Delete" and said.object is not None and _at_home(said.object, said.actor) else said.id
+    about = said.object if said.object is not None and _at_home(said.object, said.actor) else None
     verdict = instance.trust.verdict(hosts.authority(said.id), "fetch")
     if not verdict.allowed:
         raise Refused(f"forwarded, and its origin: {verdict.why}")
-    return Forwarded(asked, carrier)
+    if said.kind == "Delete":
+        return Forwarded(about or said.id, carrier)
+    return Forwarded(said.id, carrier, about if said.kind in ("Create", "Update") else None)
 
 
 async def _prover(instance: Instance, said: Claim, document: Document, body: bytes) -> Sender | None:

@@ -16,9 +16,9 @@ from actors import hosts
 from actors.instance import Instance
 from actors.signatures.request import Request
 from actors.vault import Locked, Tampered, VaultError
-from inbox import arrivals, confidential, dialect, gate, handle, queue, verify
+from inbox import arrivals, confidential, dialect, gate, handle, queue, refetch, verify
 from inbox.confidential import Opened
-from inbox.effects import NOTHING, Effects, ask
+from inbox.effects import NOTHING, Effects
 from inbox.errors import InboxError, Later
 from inbox.handle import Found
 from inbox.queue import Held
@@ -281,7 +281,7 @@ class Arrivals:
             await queue.finish(tx, self._instance, held)  # the genuine one came by another way meanwhile
 
     async def _refetch(self, tx: Transaction, held: Held, forwarded: Forwarded) -> None:
-        await ask(tx, self._instance, "refetch", forwarded.id)
+        await refetch.wanted(tx, self._instance, forwarded)
         await queue.finish(tx, self._instance, held)
 
     async def _note(self, held: Held, error: BaseException) -> None:

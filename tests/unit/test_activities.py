@@ -310,6 +310,19 @@ def test_the_page_of_a_post_is_the_html_one() -> None:
 
 
 @pytest.mark.parametrize(
+    ("members", "thread"),
+    [
+        ({"context": "https://m.example/contexts/1", "conversation": "tag:m.example,2026:1"}, "https://m.example/contexts/1"),
+        ({"context": {"id": "https://m.example/contexts/1", "type": "OrderedCollection"}}, "https://m.example/contexts/1"),
+        ({"context": 7, "conversation": "tag:m.example,2026:1"}, "tag:m.example,2026:1"),
+        ({"context": None, "conversation": None}, None),
+    ],
+)
+def test_the_name_of_a_thread_is_its_context_before_its_conversation(members: dict[str, Any], thread: str | None) -> None:
+    assert parse_note(note(**members)).conversation == thread
+
+
+@pytest.mark.parametrize(
     ("members", "content", "language"),
     [
         ({"content": None, "contentMap": {"fa": "سلام", "en": "hello"}}, "سلام", "fa"),

@@ -164,6 +164,72 @@ async def test_what_its_origin_does_not_show_is_nothing(house: House, peer: Fake
     assert await rows(house, "select id from arrival") == []
 
 
+@pytest.mark.parametrize("kind", ["Create", "Update"])
+async def test_of_an_activity_that_is_not_shown_the_post_is_read_at_its_origin(house: House, peer: FakePeer, other: FakePeer, kind: str) -> None:
+    # Given somebody whose server shows its posts and none of its activities, as GoToSocial does
+    bo, carol = peer.actor("bo"), other.actor("carol")
+    await follow(house, bo)
+    note = bo.note("the origin's words")
+    peer.documents[note["id"].removeprefix(peer.base)] = {"@context": "https://www.w3.org/ns/activitystreams", **note}
+    carried = {**bo.create({**note, "content": "altered on the way"}), "type": kind}
+    # When two others carry it
+    for _ in range(2):
+        assert (await send(house, carol, carried)).status == 202
+    await look_again(house)
+    # Then it is here as its author wrote it, once, also when it comes from there itself
+    assert await posts(house) == {note["id"]: "the origin's words"}
+    assert (await send(house, bo, bo.create(note))).status == 202
+    await work(house)
+    assert await posts(house) == {note["id"]: "the origin's words"}
+    assert len(peer.asked(note["id"].removeprefix(peer.base))) == 1
+
+
+@pytest.mark.parametrize("what", ["nothing", "another author", "somebody nobody follows", "deleted here"])
+async def test_a_post_that_others_carry_comes_only_as_its_create_would(house: House, peer: FakePeer, other: FakePeer, what: str) -> None:
+    bo, carol, dan = peer.actor("bo"), other.actor("carol"), peer.actor("dan")
+    await follow(house, bo)
+    author = dan if what == "somebody nobody follows" else bo
+    note = author.note("words")
+    shown = {"@context": "https://www.w3.org/ns/activitystreams", **note, "attributedTo": carol.id if what == "another author" else author.id}
+    peer.documents[note["id"].removeprefix(peer.base)] = shown
+    if what == "nothing":
+        peer.always(note["id"].removeprefix(peer.base), Reply(404))
+    if what == "deleted here":
+        assert (await send(house, bo, bo.create(note))).status == 202
+        assert (await send(house, bo, bo.delete(note))).status == 202
+        await work(house)
+    assert (await send(house, carol, {**author.create(note), "id": f"{peer.base}/activities/unknown"})).status == 202
+    await look_again(house)
+    await work(house)
+    assert await posts(house) == {}
+
+
+@pytest.mark.parametrize(("reply", "state"), [(Reply(410), "gone"), (None, "gone"), (Reply(404), "active"), (Reply(401), "active"), (Reply(503), "active")])
+async def test_who_is_said_to_have_left_is_gone_if_their_own_server_says_so(
+    house: House, peer: FakePeer, other: FakePeer, reply: Reply | None, state: str
+) -> None:
+    bo, _ = await held_reply(house, peer)
+    carol = other.actor("carol")
+    goodbye = bo.activity("Delete", bo.id, to=[PUBLIC])
+    # While bo is there, whoever says otherwise is not believed
+    assert (await send(house, carol, goodbye)).status == 202
+    await look_again(house)
+    assert (await house.read(known.by_uri, bo.id)).state == "active"
+    # Then as its server answers
+    if reply is None:
+        peer.documents["/users/bo"] = {"@context": "https://www.w3.org/ns/activitystreams", "id": bo.id, "type": "Tombstone"}
+    else:
+        peer.always("/users/bo", reply)
+    assert (await send(house, carol, goodbye)).status == 202
+    if reply is not None and reply.status == 503:
+        with pytest.raises(Later):
+            await look_again(house)
+    else:
+        await look_again(house)
+    assert (await house.read(known.by_uri, bo.id)).state == state
+    assert len(await rows(house, "select uri from tombstone where uri = :uri", uri=bo.id)) == (state == "gone")
+
+
 async def held_reply(house: House, peer: FakePeer) -> tuple[FakeActor, dict[str, Any]]:
     """A public post of bo that came here by bo's own Create."""
     bo = peer.actor("bo")

@@ -129,7 +129,7 @@ async def test_what_somebody_else_carries_is_asked_at_its_origin_and_its_body_fo
     assert got.status == 202
     assert await arrivals(house) == []
     [job] = await rows(house, "select kind, key, payload from job")
-    assert (job["kind"], job["key"], job["payload"]) == ("refetch", "https://theirs.example/activities/1", b"")
+    assert (job["kind"], job["key"], job["payload"]) == ("refetch", "https://theirs.example/activities/1", b"https://theirs.example/notes/1")
     # And carried by ten, it is asked once
     await post(house, carrier, activity(bo, "Create", note(bo, content=CANARY)))
     assert len(await rows(house, "select kind from job")) == 1
