@@ -56,15 +56,14 @@ def test_what_was_signed_for_another_host_is_refused(house: House, named: bytes)
 
 async def test_somebody_elses_signature_proves_only_an_id(house: House) -> None:
     bo, carol = await house.stranger("bo"), await house.stranger("carol", "carrier.example")
-    id, post = "https://theirs.example/activities/1", "https://theirs.example/notes/1"
+    create, post = "https://theirs.example/activities/1", "https://theirs.example/notes/1"
     for kind in ("Create", "Update"):
-        assert await prove(house, carol, activity(bo, kind, note(bo))) == Forwarded(id, who(carol), post)
-    assert await prove(house, carol, activity(bo, "Create", "https://elsewhere.example/notes/1")) == Forwarded(id, who(carol))
-    assert await prove(house, carol, activity(bo, "Announce", post)) == Forwarded(id, who(carol))
+        assert await prove(house, carol, activity(bo, kind, note(bo))) == Forwarded(create, who(carol), post)
+    assert await prove(house, carol, activity(bo, "Announce", post)) == Forwarded(create, who(carol))
     assert await prove(house, carol, activity(bo, "Delete", post)) == Forwarded(post, who(carol))
     # A neighbour on the same server proves no more than that
     eve = await house.stranger("eve")
-    assert await prove(house, eve, activity(bo, "Create", note(bo))) == Forwarded(id, who(eve), post)
+    assert await prove(house, eve, activity(bo, "Create", note(bo))) == Forwarded(create, who(eve), post)
 
 
 async def test_without_an_id_it_is_transient(house: House) -> None:
