@@ -1,4 +1,4 @@
-"""What hangs on a post or a profile, as others may list it? Replies, likes, boosts, pins; and, for FEP-8fcf, a server's own share of somebody's followers.
+"""What hangs on a post or a profile, as others may list it? Replies, threads, likes, boosts, pins; for FEP-8fcf a server's own share of somebody's followers.
 
 Every list shows what its asker may see and nothing else. How many like a post is told, who they are is not: a list of who stands by whom is not ours to give.
 """
@@ -66,7 +66,51 @@ limit :limit
 """
 )
 
-LISTS: Final = {"replies": REPLIES, "shares": SHARES}
+# From answer to answer and never by the name that a post gives its thread: anybody may write any name. What lies below a post that the asker may not see is not
+# reached. No post is met twice, for `union` drops it.
+THREAD: Final = (
+    """
+(
+  with recursive below (id) as (
+    select post.id
+    from post
+    where post.id = :post_id
+    union
+    select post.id
+    from below
+    join post on post.in_reply_to_id = below.id
+    where post.boost_of is null
+      and post.visibility in ('public', 'unlisted')
+      and """
+    + VISIBLE
+    + """
+  )
+  select below.id from below
+) as thread
+"""  # noqa: S608  # its parts are ours
+)
+
+CONTEXT: Final = (
+    """
+select post.id, post.uri
+from """
+    + THREAD
+    + """
+join post on post.id = thread.id
+where post.id > :after
+order by post.id
+limit :limit
+"""
+)
+
+CONTEXT_COUNT: Final = (
+    """
+select count(*) as total
+from """
+    + THREAD
+)
+
+LISTS: Final = {"replies": REPLIES, "shares": SHARES, "context": CONTEXT}
 
 
 def blueprint(instance: "Instance") -> Blueprint:
@@ -80,12 +124,14 @@ def blueprint(instance: "Instance") -> Blueprint:
 def _of_posts(made: Blueprint, instance: "Instance") -> None:
     base = instance.config.base_url
 
-    @made.get("/posts/<number>/<any(replies, shares):which>")
+    @made.get("/posts/<number>/<any(replies, shares, context):which>")
     async def listed(number: str, which: str) -> Response:
         found = await find_post(instance, Iri(f"{base}/posts/{number}"))
         if isinstance(found, Response):
             return found
         here = Iri(f"{found.post.uri}/{which}")
+        if which == "context" and not (found.post.public and found.post.conversation == here):
+            return not_found()  # requests, offers and answers begin no thread that others could list
         if "page" not in request.args:
             total = await instance.database.read(_total, found.post, which, found.viewer)
             document = documents.collection(here, total, Iri(f"{here}?page=true"))
@@ -153,7 +199,7 @@ async def _person(tx: Transaction, name: str) -> Actor | None:
 async def _total(tx: Transaction, post: Post, which: str, viewer: Viewer) -> int:
     if which == "shares":
         return (await reactions.tallies(tx, post.id)).shares
-    row = await tx.one(REPLIES_COUNT, post_id=post.id, **seen_by(viewer))
+    row = await tx.one(CONTEXT_COUNT if which == "context" else REPLIES_COUNT, post_id=post.id, **seen_by(viewer))
     return 0 if row is None else int(row["total"])
 
 

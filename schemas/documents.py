@@ -4,6 +4,7 @@ The shapes follow what running servers accept: one string as `type`, `to` and `c
 Note, terms defined inline (Takahe reads an unknown remote context as an empty one), and nothing a peer would have to fetch to understand us.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, assert_never
@@ -43,6 +44,8 @@ ADDRESSES_ALL: Final = b'"https://www.w3.org/ns/activitystreams#Public"'
 """What stands in everything we wrote for everybody, and in nothing else of ours but as a text within a text, where the marks around it are escaped."""
 ACTIVITY_JSON: Final = "application/activity+json"
 """The one media type every peer takes, in exactly this spelling."""
+
+_THREAD: Final = re.compile(r"(.+/posts/)[0-9]+/context")
 
 NOTE_TERMS: Final[Document] = {
     "ostatus": "http://ostatus.org#",
@@ -360,7 +363,7 @@ def _note(post: Note) -> Document:
         source=original and {"content": original, "mediaType": "text/plain"},
         published=post.published and moment(post.published),
         updated=post.updated and moment(post.updated),
-        # No `context` beside it: that has to be the address of a collection (FEP-f228), which servers ask for, and the name of a thread is none.
+        context=_context(post),
         conversation=post.conversation,
     )
     document["tag"] = [
@@ -385,6 +388,12 @@ def _note(post: Note) -> Document:
     if post.proposal:
         document |= _listing(post, post.proposal)
     return document
+
+
+def _context(post: Note) -> str | None:
+    """The name of its thread where it is the address of a collection of ours (FEP-f228), which servers ask for: of public posts that are nothing more."""
+    found = None if post.conversation is None or post.proposal is not None else _THREAD.fullmatch(post.conversation)
+    return post.conversation if found is not None and post.id.startswith(found[1]) and PUBLIC in post.addressed else None
 
 
 def _emoji(what: Emoji) -> Document:

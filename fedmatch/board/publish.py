@@ -108,7 +108,7 @@ async def post(
         url=uri,
         published=instance.clock.now().replace(microsecond=0),
         in_reply_to=parent[0].uri if parent else None,
-        conversation=(parent[0].conversation if parent else None) or f"{uri}#conversation",
+        conversation=(parent[0].conversation if parent else None) or f"{uri}/context",
         to=first,
         cc=second,
         mentions=tuple(Mention(person.uri, f"@{person.handle}") for person in addressed.values()),

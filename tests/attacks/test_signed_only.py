@@ -41,7 +41,8 @@ async def strict(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stri
 
 PLACES = ("/users/reader", "/users/nobody", "/@reader", "/users/reader/outbox", "/users/reader/outbox?page=true", "/users/reader/followers",
           "/users/nobody/following",
-          "/users/reader/collections/featured", "POST", "POST/activity", "POST/replies", "/posts/1", "/posts/1/activity", "/activities/1")  # fmt: skip
+          "/users/reader/collections/featured",
+          "POST", "POST/activity", "POST/replies", "POST/context", "/posts/1", "/posts/1/activity", "/activities/1")  # fmt: skip
 
 
 @pytest.mark.asyncio(loop_scope="module")

@@ -213,7 +213,8 @@ PLACES = [
     ("/collections/featured", AP), ("/followers_synchronization", AP), ("/feed.atom", HTML), ("#main-key", AP),
 ]  # fmt: skip
 OF_LISTING = [
-    ("", AP), ("", HTML), ("/activity", AP), ("/proposal", AP), ("/replies", AP), ("/likes", AP), ("/shares", AP), ("/feed.atom", HTML), ("/recommend", HTML),
+    ("", AP), ("", HTML), ("/activity", AP), ("/proposal", AP), ("/replies", AP), ("/likes", AP), ("/shares", AP), ("/context", AP),
+    ("/feed.atom", HTML), ("/recommend", HTML),
 ]  # fmt: skip
 
 

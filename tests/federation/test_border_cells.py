@@ -257,7 +257,8 @@ async def their_get(side: Side, *paths: str) -> Any:
 async def they_ask_for_what_is_public(side: Side) -> Any:
     amina, post = side.amina, await side.amina.post("look at me")
     collections = ("outbox", "outbox?page=true", "followers", "following", "collections/featured", "followers_synchronization")
-    return await their_get(side, amina.uri, post.uri, f"{post.uri}/activity", f"{post.uri}/replies", *(f"{amina.uri}/{name}" for name in collections))
+    of_post = (f"{post.uri}/{name}" for name in ("activity", "replies", "context"))
+    return await their_get(side, amina.uri, post.uri, *of_post, *(f"{amina.uri}/{name}" for name in collections))
 
 
 async def they_ask_for_what_is_for_followers(side: Side) -> Any:

@@ -186,9 +186,43 @@ async def test_b13_a_post_is_at_its_id_and_says_whose_it_is(shelf: Shelf) -> Non
     assert isinstance(post["type"], str)
     assert isinstance(post["to"], list)
     assert isinstance(post["cc"], list)
-    # Servers ask for what is called `context` and expect the posts of a thread (FEP-f228): a name that leads to the post itself is none.
-    assert post["conversation"] == f"{post['id']}#conversation"
-    assert "context" not in post
+
+
+async def test_b13_the_context_of_a_thread_is_the_collection_of_its_posts(shelf: Shelf) -> None:
+    """Servers ask for what is called `context` and expect the posts of a thread (FEP-f228)."""
+    first = await shelf.amina.post("who comes?")
+    theirs = shelf.follower.note("I do", inReplyTo=first.uri, context=f"{first.uri}/context")
+    private = shelf.follower.direct("only you know", shelf.amina.uri, "@amina", inReplyTo=first.uri)
+    for note in (theirs, private):
+        assert (await shelf.follower.send(shelf.follower.create(note), shelf.amina.actor.inbox)).status == 202
+    await shelf.world.settle()
+    answer = await shelf.amina.post("welcome", reply_to=theirs["id"])
+    for post in (first, answer):
+        document = (await shelf.get(post.uri)).json
+        assert document["context"] == document["conversation"] == f"{first.uri}/context"
+        assert (await shelf.get(f"{post.uri}/activity")).json["object"]["context"] == document["context"]
+    for asker in (shelf.get, shelf.stranger.get, shelf.follower.get):
+        whole = (await asker(f"{first.uri}/context")).json
+        page = (await asker(whole["first"])).json
+        assert (whole["type"], whole["totalItems"]) == ("OrderedCollection", 3)
+        assert (page["orderedItems"], "next" in page) == ([first.uri, theirs["id"], answer.uri], False)
+
+
+async def test_b13_what_is_not_for_all_names_no_collection(shelf: Shelf) -> None:
+    for audience in ("followers", "direct"):
+        post = shelf.posts[audience]
+        assert "context" not in (await shelf.follower.get(post.uri)).json
+        for answer in (await shelf.follower.get(f"{post.uri}/context"), await shelf.get(f"{post.uri}/context")):
+            assert answer.status == 404
+
+
+async def test_b13_a_request_names_no_collection_and_neither_does_what_answers_it(shelf: Shelf) -> None:
+    request = await shelf.amina.listing("request", "A lawyer", "For a friend.")
+    answer = await shelf.amina.post("Nobody yet.", reply_to=request.url)
+    for uri in (request.url, answer.uri):
+        document = (await shelf.get(uri)).json
+        assert (document["conversation"], "context" in document) == (f"{request.url}#conversation", False)
+        assert (await shelf.get(f"{uri}/context")).status == 404
 
 
 async def test_b14_its_create_is_at_its_id_too(shelf: Shelf) -> None:

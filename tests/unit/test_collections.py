@@ -80,6 +80,41 @@ async def test_replies_are_the_public_ones_of_everybody_each_once(site: Site, ho
     assert hidden.uri not in listed
 
 
+async def test_a_thread_is_what_public_answers_lead_to_each_once(site: Site, house: House) -> None:
+    amina, bo = await house.person("amina"), await house.stranger("bo")
+    name = Iri(f"{BASE}/posts/7/context")
+    first = await write(house, amina, 7, conversation=name)
+    # An answer below the other, by turns, over more than two pages; most servers name the thread otherwise, or not at all
+    thread = [first]
+    for number in range(100, 100 + 2 * PAGE + 3):
+        thread.append(await write(house, bo if number % 2 else amina, number, in_reply_to=thread[-1].uri, conversation=(name, None, Iri("tag:x"))[number % 3]))
+    aside = await write(house, bo, 200, in_reply_to=first.uri)
+    # And nothing else: neither what only says that it belongs there, nor what is private, nor what hangs below that, nor a boost
+    await write(house, bo, 201, conversation=name)
+    private = await write(house, bo, 202, amina.uri, in_reply_to=first.uri, conversation=name)
+    await write(house, bo, 203, in_reply_to=private.uri, conversation=name)
+    await house.write(posts.boost, house.instance, bo, Iri("https://theirs.example/boosts/1"), first, to=(PUBLIC,))
+    shown = [*(post.uri for post in thread), aside.uri]
+    assert await walk(site, "/posts/7/context") == (len(shown), shown)
+    # Where one of them is deleted or let go, what answers it is reached no more
+    await house.write(posts.remove, house.instance, thread[3])
+    assert await walk(site, "/posts/7/context") == (4, [*shown[:3], aside.uri])
+
+
+async def test_only_the_public_post_that_names_a_thread_lists_it(site: Site, house: House) -> None:
+    amina, bo = await house.person("amina"), await house.stranger("bo")
+    missing = await site.get("/posts/999/context")
+    assert missing[0] == 404
+    first = await write(house, amina, 7, conversation=Iri(f"{BASE}/posts/7/context"))
+    await write(house, amina, 8, in_reply_to=first.uri, conversation=first.conversation)
+    await write(house, amina, 9, conversation=Iri(f"{BASE}/posts/9#conversation"))
+    await write(house, amina, 10, bo.uri, conversation=Iri(f"{BASE}/posts/10/context"))
+    await write(house, amina, 11)
+    for number in (8, 9, 10, 11):
+        assert await site.get(f"/posts/{number}/context") == missing
+        assert await site.get(f"/posts/{number}/context?page=true") == missing
+
+
 async def test_likes_are_a_number_and_boosts_a_list(site: Site, house: House) -> None:
     amina, bo, eve = await house.person("amina"), await house.stranger("bo"), await house.stranger("eve")
     post = await write(house, amina, 7)
@@ -100,7 +135,7 @@ async def test_what_one_may_not_read_has_no_collections(site: Site, house: House
     await write(house, amina, 8, bo.uri)
     missing = await site.get("/posts/999/likes")
     assert missing[0] == 404
-    for name in ("replies", "likes", "shares"):
+    for name in ("replies", "likes", "shares", "context"):
         assert await site.get(f"/posts/8/{name}") == missing
 
 

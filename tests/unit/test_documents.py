@@ -278,6 +278,30 @@ def test_a_public_post_names_its_collections_with_their_totals() -> None:
     assert parse_note(over_the_wire(written)).tallies is None
 
 
+@pytest.mark.parametrize(
+    ("named", "to", "emitted"),
+    [
+        ("https://a.example/posts/1/context", PUBLIC, True),
+        ("https://a.example/posts/2/context", PUBLIC, True),
+        ("https://a.example/posts/1/context", ALICE, False),
+        ("https://a.example/posts/1#conversation", PUBLIC, False),
+        ("https://b.example/posts/1/context", PUBLIC, False),
+        ("https://a.example/posts/x/context", PUBLIC, False),
+        ("https://a.example/posts/1/context\n", PUBLIC, False),
+        ("tag:a.example,2026:1", PUBLIC, False),
+        (None, PUBLIC, False),
+    ],
+)
+@pytest.mark.parametrize("request_too", [False, True])
+def test_the_name_of_a_thread_is_a_context_only_where_we_list_it(named: str | None, to: Iri, emitted: bool, request_too: bool) -> None:
+    note = Note(Iri("https://a.example/posts/1"), ALICE, "<p>x</p>", to=(to,), conversation=None if named is None else Iri(named))
+    if request_too:
+        note = replace(LISTING, id=note.id, to=note.to, conversation=note.conversation)
+    written = documents.note(note)
+    assert written.get("conversation") == named
+    assert written.get("context") == (named if emitted and not request_too else None)
+
+
 def test_accepts_embed_the_whole_follow() -> None:
     follow = Follow(id=Iri("https://b.example/f/1"), actor=Iri("https://b.example/users/bob"), object=ALICE)
     document = documents.activity(Accept(id=Iri("https://a.example/activities/1"), actor=ALICE, object=follow))
