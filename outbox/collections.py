@@ -81,13 +81,13 @@ THREAD: Final = (
     join post on post.in_reply_to_id = below.id
     where post.boost_of is null
       and post.visibility in ('public', 'unlisted')
-      and """
+      and """  # noqa: S608  # its parts are ours
     + VISIBLE
     + """
   )
   select below.id from below
 ) as thread
-"""  # noqa: S608  # its parts are ours
+"""
 )
 
 CONTEXT: Final = (
