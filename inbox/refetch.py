@@ -3,7 +3,7 @@
 An activity that its origin shows is an arrival like any other. What somebody says of a post that we hold (most servers show no Delete and no Update under an id
 of their own) is a look at that post: edited there, it is edited here; deleted there (410, a Tombstone), it is deleted here. A 404 may also mean that we may not
 see it; a public post that is missing twice, a day apart, is hidden here, and comes back if its server shows it again. Of a Create that its origin does not show
-the post is read there; of an actor that is said to have left nothing but a 410 or a Tombstone is believed.
+the post is read there, if it is public; of an actor that is said to have left nothing but a 410 or a Tombstone is believed.
 """
 
 from typing import Final
@@ -60,7 +60,8 @@ async def _read_post(instance: Instance, uri: Iri, budget: Budget) -> None:
         await _look_at_post(instance, uri, budget, again=False)
         return
     found = await dereference.post(instance, uri, budget)
-    if found is not None:
+    # What is for few comes from its author to each of them, and nobody needs to carry it.
+    if found is not None and posts.visibility(found.note, found.author.followers) in ("public", "unlisted"):
         _wake(instance, await instance.database.write(handle.fetched, instance, found))
 
 

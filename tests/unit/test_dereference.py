@@ -184,12 +184,13 @@ async def test_of_an_activity_that_is_not_shown_the_post_is_read_at_its_origin(h
     assert len(peer.asked(note["id"].removeprefix(peer.base))) == 1
 
 
-@pytest.mark.parametrize("what", ["nothing", "another author", "somebody nobody follows", "deleted here"])
+@pytest.mark.parametrize("what", ["nothing", "another author", "somebody nobody follows", "deleted here", "for followers", "for one"])
 async def test_a_post_that_others_carry_comes_only_as_its_create_would(house: House, peer: FakePeer, other: FakePeer, what: str) -> None:
     bo, carol, dan = peer.actor("bo"), other.actor("carol"), peer.actor("dan")
     await follow(house, bo)
     author = dan if what == "somebody nobody follows" else bo
-    note = author.note("words")
+    private = {"for followers": [f"{bo.id}/followers"], "for one": ["http://ours.example/users/amina"]}.get(what)
+    note = author.note("words") | ({"to": private, "cc": []} if private else {})
     shown = {"@context": "https://www.w3.org/ns/activitystreams", **note, "attributedTo": carol.id if what == "another author" else author.id}
     peer.documents[note["id"].removeprefix(peer.base)] = shown
     if what == "nothing":
