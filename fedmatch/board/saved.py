@@ -4,7 +4,7 @@ They are opened once, into memory, and lie there by what they look for: a new li
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Final
 
 import msgspec
@@ -211,8 +211,15 @@ async def find(tx: Transaction, instance: "Instance", actor: Actor, which: str) 
 async def now(tx: Transaction, instance: "Instance", actor: Actor, words: Words, limit: int) -> list[Listing]:
     """What is open and fits now, newest first, as far as `actor` sees it. Call it in a read. Raises `actors.vault.Locked`."""
     slug = words.skill or words.category
-    wanted = Wanted(kind=words.kind, slugs=(slug,) if slug else ())
-    return [one for one in await search.search(tx, instance, wanted, reader=actor, limit=MOST_SHOWN) if words.fits(one)][:limit]
+    wanted = [Wanted(kind=words.kind, slugs=(slug,) if slug else ())]
+    # Each of the two places a region may stand in, and a language, is a search of its own: what fits may lie behind any number of others.
+    if words.region is not None:
+        wanted = [replace(one, **{place: words.region}) for one in wanted for place in ("region", "helper_region")]  # type: ignore[arg-type]  # two texts
+    if words.language is not None:
+        primary = words.language.partition("-")[0]
+        wanted = [two for one in wanted for two in (replace(one, speaks=(primary,)), replace(one, language=primary))]
+    found = {one.id: one for each in wanted for one in await search.search(tx, instance, each, reader=actor, limit=MOST_SHOWN) if words.fits(one)}
+    return sorted(found.values(), key=lambda one: one.id, reverse=True)[:limit]
 
 
 @dataclass(frozen=True, slots=True)

@@ -34,6 +34,8 @@ MOST: Final = 80
 LONGEST: Final = 200
 """Letters of what is typed; what is longer is cut."""
 MOST_TERMS: Final = 10
+MOST_SPELLED: Final = 20
+"""Languages to speak, with their written forms, an engine is asked for."""
 MOST_PARTS: Final = 24
 """Words an engine is asked for; a term in Chinese is several."""
 PREFIX: Final = 3
@@ -50,8 +52,8 @@ CLOSED: Final = ("paused", "matched", "fulfilled", "expired", "withdrawn")
 @dataclass(frozen=True, slots=True)
 class Wanted:
     """What somebody looks for; what is empty does not matter. `words` must all occur (one of several words, as a phrase); of `slugs`, categories or skills, and
-    of `speaks` one must be named. `before` is a moment (ms) at which it has to be closed; `room` how many people it must have room for; `outside`: without what
-    its author's server shows only to who has an account, for whoever has none here.
+    of `speaks` one must be named; a language means its written forms too, as `zh` does `zh-Hans`. `before` is a moment (ms) at which it has to be closed;
+    `room` how many people it must have room for; `outside`: without what its author's server shows only to who has an account, for whoever has none here.
     """
 
     words: tuple[str, ...] = ()
@@ -147,13 +149,37 @@ async def page(tx: Transaction, instance: "Instance", wanted: Wanted, *, sort: S
 
     Ranked are the newest `text.MOST_RANKED` matches, and of them one can read the best `text.MOST_BEST`.
     """
-    asked = query(wanted)
+    asked = query(await _in_use(tx, wanted))
     limit = max(1, min(limit, MOST))
     if asked is None:
         return Found((), None)
     if sort == "best" and asked.terms:
         return await _best(tx, instance, wanted, asked, after, limit)
     return await _newest(tx, instance, wanted, asked, END if after is None else after.id, limit)
+
+
+# "." comes after "-": what lies between the two begins with a language and a hyphen.
+SPOKEN: Final = """
+select min(listing_tag.slug) as tag
+from listing_tag
+where listing_tag.kind = 'speaks'
+  and listing_tag.slug > :after
+  and listing_tag.slug < :end
+"""
+
+
+async def _in_use(tx: Transaction, wanted: Wanted) -> Wanted:
+    """The same, with the ways in which the languages to speak are written here, at most `MOST_SPELLED`: an index knows each by its whole name alone."""
+    found = dict.fromkeys(wanted.speaks)
+    for tag in wanted.speaks:
+        after = f"{tag}-"
+        while len(found) < MOST_SPELLED:
+            row = await tx.one(SPOKEN, after=after, end=f"{tag}.")
+            if row is None or row["tag"] is None:
+                break
+            after = row["tag"]
+            found[after] = None
+    return replace(wanted, speaks=tuple(found)) if len(found) > len(wanted.speaks) else wanted
 
 
 async def _newest(tx: Transaction, instance: "Instance", wanted: Wanted, asked: Query, before: int, limit: int) -> Found:
@@ -209,9 +235,7 @@ async def by_ids(tx: Transaction, instance: "Instance", ids: Sequence[int], *, o
 async def _fitting(tx: Transaction, instance: "Instance", ids: Sequence[int], wanted: Wanted) -> list[Listing]:
     now = instance.clock.ms()
     found = [one for one in await by_ids(tx, instance, ids, outside=wanted.outside) if fits(one, wanted, now)]
-    if wanted.room is None:
-        return found
-    return [one for one in found if await _has_room(tx, one, wanted.room)]
+    return [one for one in found if await _room(tx, one, wanted)]
 
 
 TAKEN: Final = """
@@ -221,8 +245,11 @@ where listing_count.post_id = :post_id
 """
 
 
-async def _has_room(tx: Transaction, listing: Listing, room: int) -> bool:
-    """Whether so many people still fit. Of a listing from elsewhere only its home knows how many were taken."""
+async def _room(tx: Transaction, listing: Listing, wanted: Wanted) -> bool:
+    """Whether as many people as are wanted still fit. Of a listing from elsewhere only its home knows how many were taken."""
+    room = wanted.room
+    if room is None:
+        return True
     if listing.capacity is None:
         return listing.pause != "full"
     row = await tx.one(TAKEN, post_id=listing.id)
@@ -241,7 +268,7 @@ async def search(
 ) -> list[Listing]:
     """What matches, newest or best first; what is not public as far as `reader` may see it (None: who runs this instance), and in nobody else's results.
 
-    Of what a reader sees only coarsely the words are no help: it is found by its category, language and region alone. Call it in a read.
+    Of what a reader sees only coarsely words and vouches are no help: it is found by its category, language and region alone. Call it in a read.
     Raises `actors.vault.Locked`; a locked instance is searched with `public`.
     """
     wanted = wanted if network else replace(wanted, here=True)
@@ -269,33 +296,56 @@ async def public(tx: Transaction, instance: "Instance", wanted: Wanted, *, netwo
 
 
 async def _private(tx: Transaction, instance: "Instance", wanted: Wanted, reader: Actor | None, limit: int) -> list[Listing]:
-    """What is not public of what is wanted, newest first. Words are compared with what is seen: how long it takes tells nothing of what may not be read."""
+    """What is not public of what is wanted, newest first. Only what is seen is compared: how long it takes tells nothing of what may not be read.
+
+    What is over is found by its author and by staff, as long as it is kept.
+    """
     asked = query(wanted)
     if asked is None:
         return []
-    now = instance.clock.ms()
-    live = [one for one in await private.live(tx, instance) if fits(readers.coarse(one), wanted, now)]
-    found: list[Listing] = []
     if reader is None or await readers.is_staff(tx, reader):
-        held = set(await index.in_memory(tx, instance, Query(asked.terms))) if asked.terms else None
-        for one in live:
-            if (held is None or one.id in held) and (wanted.room is None or await _has_room(tx, one, wanted.room)):
-                found.append(one)
-            if len(found) == limit:
-                break
-        return found
-    opened = await readers.opened_today(tx, instance, reader)
-    for one in live:
-        known = one.actor_id == reader.id or (bool(opened) and readers.mark(instance, one) in opened)
-        if not says(one if known else readers.coarse(one), asked.terms):
-            continue
-        seen = await readers.shown(tx, instance, reader, one)
-        if seen is None or not says(seen, asked.terms) or (wanted.room is not None and not await _has_room(tx, seen, wanted.room)):
-            continue
-        found.append(seen)
+        return await _read_by_staff(tx, instance, wanted, asked.terms, limit)
+    return await _read_by(tx, instance, wanted, asked.terms, reader, limit)
+
+
+async def _read_by_staff(tx: Transaction, instance: "Instance", wanted: Wanted, asked: tuple[Term, ...], limit: int) -> list[Listing]:
+    """Words are looked up in the index in memory; what that does not hold, as when it fills after a start, is gone through (0.2 ms each)."""
+    now, live = instance.clock.ms(), await private.live(tx, instance)
+    over = [] if wanted.state == "open" else await private.closed(tx, instance, 0, private.MOST)
+    said = frozenset(await index.in_memory(tx, instance, Query(asked)) if asked else ())
+    held = {one.id for one in live}.difference(one.id for one in index.not_yet(instance, live)) if asked else set()
+    found: list[Listing] = []
+    for one in _by_age(live, over):
+        if fits(one, wanted, now) and (one.id in said if one.id in held else says(one, asked)) and await _room(tx, one, wanted):
+            found.append(one)
         if len(found) == limit:
             break
     return found
+
+
+async def _read_by(tx: Transaction, instance: "Instance", wanted: Wanted, asked: tuple[Term, ...], reader: Actor, limit: int) -> list[Listing]:
+    """What `reader` wrote or opened today by all that it says, anything else by its coarse fields."""
+    now, live = instance.clock.ms(), await private.live(tx, instance)
+    own = [] if wanted.state == "open" else await listings.of_author(tx, instance, reader.id, private.MOST, private=True)
+    opened = await readers.opened_today(tx, instance, reader)
+    found: list[Listing] = []
+    for one in _by_age(live, [mine for mine in own if not mine.public]):
+        known = one.actor_id == reader.id or (bool(opened) and readers.mark(instance, one) in opened)
+        plain = one if known else readers.coarse(one)
+        if not fits(plain, wanted, now) or not says(plain, asked):
+            continue
+        seen = await readers.shown(tx, instance, reader, one)
+        if seen is not None and fits(seen, wanted, now) and says(seen, asked) and await _room(tx, seen, wanted):
+            found.append(seen)
+        if len(found) == limit:
+            break
+    return found
+
+
+def _by_age(live: Sequence[Listing], others: Sequence[Listing]) -> Sequence[Listing]:
+    """Those that are open and those of the others that are over, the newest first."""
+    over = [one for one in others if one.state in index.CLOSED_STATES]
+    return sorted([*live, *over], key=lambda one: one.id, reverse=True) if over else live
 
 
 def matches(listing: Listing, wanted: Wanted, now_ms: int = 0) -> bool:
@@ -317,7 +367,7 @@ def fits(listing: Listing, wanted: Wanted, now_ms: int = 0) -> bool:
         right
         and (wanted.kind is None or listing.kind == wanted.kind)
         and (not wanted.slugs or not set(wanted.slugs).isdisjoint(index.tags(listing)))
-        and (not wanted.speaks or not set(wanted.speaks).isdisjoint(listing.speaks))
+        and (not wanted.speaks or any(tag in wanted.speaks or tag.partition("-")[0] in wanted.speaks for tag in listing.speaks))
         and (wanted.region is None or listing.region == wanted.region)
         and (wanted.urgency is None or listing.urgency == wanted.urgency)
         and (wanted.language is None or wanted.language in (listing.language, (listing.language or "").partition("-")[0]))

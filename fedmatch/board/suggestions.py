@@ -188,9 +188,10 @@ async def _match(instance: "Instance", row: Row) -> None:
         over = await instance.database.read(_over, instance, found)
         every = await matches.found_aside(instance, found, limit=FAN, home=True, without=over)
         made = [one for one in every if any(reason.topical for reason in one.reasons)]
-    await instance.database.write(_keep, instance, row, found, made)
+    # Before it is taken off what waits: who keeps a search hears of it also if this is stopped half way, and no more than once.
     if found is not None and row["wide"] and found.state == "open":
         await saved.look(instance, found)
+    await instance.database.write(_keep, instance, row, found, made)
 
 
 # --- what is kept of a pair

@@ -11,7 +11,7 @@ from actors import local
 from actors.instance import Instance
 from actors.known import Actor
 from actors.vault import Locked
-from fedmatch.board import publish, saved
+from fedmatch.board import notifications, publish, saved, suggestions
 from fedmatch.board.listings import Listing
 from fedmatch.board.saved import Words
 from schemas.storage import Transaction
@@ -82,6 +82,47 @@ async def test_every_search_is_opened_once_however_many_listings_come(house: Ins
     with pytest.raises(Locked):
         await hits(house, asked)
     assert saved.NAME not in house.memory
+
+
+async def test_what_fits_now_is_found_behind_any_number_of_others(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By language, spoken or written, and by region, of the need or of the helper: whatever was posted since that does not fit."""
+    reader, author = await person(house, "reader"), await person(house, "author")
+
+    async def said(**more: object) -> int:
+        proposal = replace(REQUEST, speaks=("en",), region="UA", helper_region=None)
+        return (await publish.listing(house, author, replace(proposal, **more), "en", audience="public")).id  # type: ignore[arg-type]  # its members
+
+    spoken, there = await said(speaks=("zh-Hans",), region="DE"), await said(speaks=("zh",), region="SY", helper_region="DE")
+    written = (await publish.listing(house, author, replace(REQUEST, speaks=(), region="DE"), "zh-Hant", audience="public")).id
+    for _ in range(3):
+        await said()
+
+    async def now(**more: str) -> set[int]:
+        words = saved.asked(**more)  # type: ignore[arg-type]  # its members
+        return {one.id for one in await house.database.read(saved.now, house, reader, words, 10)}
+
+    monkeypatch.setattr(saved, "MOST_SHOWN", 3)  # as if three were a thousand
+    assert await now(region="DE") == {spoken, there, written}
+    assert await now(language="zh", region="DE") == await now(language="zh") == {spoken, there, written}
+    assert await now(language="zh", region="DE", skill="AsylumLaw", kind="request") == {spoken, there, written}
+    assert await now(language="zh", region="FR") == set()
+
+
+async def test_who_keeps_a_search_hears_of_it_although_the_vault_locked_meanwhile(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader, author = await person(house, "reader"), await person(house, "author")
+    kept = await keep(house, reader, Words("a", skill="AsylumLaw"))
+    await publish.listing(house, author, replace(REQUEST, skills=("AsylumLaw",)), "en", audience="public")
+    real = saved.look
+
+    async def locked(instance: Instance, listing: Listing) -> None:
+        monkeypatch.setattr(saved, "look", real)
+        raise Locked
+
+    monkeypatch.setattr(saved, "look", locked)
+    for _ in range(2):
+        await suggestions.work(house, "all", b"")
+    told = await house.database.read(notifications.newest, house, reader.id)
+    assert [(one.kind, one.about) for one in told] == [("search.found", str(kept.id))]
 
 
 def test_what_is_looked_up_is_what_going_through_all_would_find() -> None:

@@ -10,13 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from actors import local
 from actors.instance import Instance
+from actors.known import Actor
 from fedmatch import app, handlers
-from fedmatch.board import index, life, listings, private, publish, search
+from fedmatch.board import index, life, listings, private, publish, readers, search
 from fedmatch.board.listings import END, Listing
 from fedmatch.board.search import Wanted
 from fedmatch.database import postgresql_text, sqlite_text, text
 from fedmatch.matching import terms
+from fedmatch.safety import vouches
 from schemas.objects import Need, Proposal, Translation
 from tests.houses import REQUEST, open_house, opened, person
 
@@ -307,6 +310,54 @@ async def test_what_is_not_public_is_in_no_index_on_disk(tmp_path: Path) -> None
     assert traces(tmp_path, CANARY) == []
     assert SECOND in traces(tmp_path, SECOND)
     await app.close(house)
+
+
+async def test_what_is_not_public_is_found_by_all_that_is_seen_of_it(house: Instance) -> None:
+    """Who reads all of it finds it by all of it, also once it is over; who sees its coarse fields by those alone."""
+    # Given a request of somebody who was checked, for this instance alone, and a helper who may read such
+    alice, bob, boss = await person(house, "alice"), await person(house, "bob"), await person(house, "boss")
+
+    async def prepare(tx: listings.Transaction) -> None:
+        for one in (alice, bob):
+            await vouches.issue(tx, house, one, 2, "in-person", staff="operator")
+        await local.set_role(tx, house, bob, "helper")
+        await local.set_role(tx, house, boss, "moderator")
+
+    await house.database.write(prepare)
+    made = await publish.listing(house, alice, replace(REQUEST, speaks=("zh-Hans",)), "en", audience="local")
+
+    async def look(reader: Actor | None, **more: object) -> list[int]:
+        wanted = Wanted(**more)  # type: ignore[arg-type]  # its members
+        return [one.id for one in await house.database.read(lambda tx: search.search(tx, house, wanted, reader=reader))]
+
+    # Then who sees no vouch of it does not find it by one, until they opened it
+    assert await look(bob, urgency="days", region="SY", speaks=("zh-Hans",)) == [made.id]
+    assert await look(bob, checked=True) == []
+    for one in (None, boss, alice):
+        assert await look(one, checked=True, words=("asylum",)) == [made.id], one
+    await house.database.write(readers.open_for, house, bob, made)
+    assert await look(bob, checked=True, words=("asylum",)) == [made.id]
+    # And once it is over its author and staff find it among what is closed, and nobody else
+    await house.database.write(life.fulfil, house, made.id)
+    for reader in (None, boss, alice):
+        assert await look(reader, state="closed") == await look(reader, state="any", words=("asylum",)) == [made.id], reader
+        assert await look(reader) == await look(reader, state="closed", words=("pumps",)) == []
+    assert await look(bob, state="closed") == await look(bob, state="any") == []
+
+
+async def test_what_the_memory_does_not_hold_yet_is_found_by_its_words(house: Instance, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A command begins with an empty memory: what does not get into it in a moment is compared one by one, as it is now."""
+    first, *_ = [await say(house, replace(OFFER, title=f"Loud {number}", text="pumps"), audience="local") for number in range(3)]
+    house.memory.pop(index.NAME, None)
+    monkeypatch.setattr(index, "CATCH_UP_S", -1)
+    assert await hidden(house, "loud") == ["Loud 2", "Loud 1", "Loud 0"]
+    while len(await hidden(house, "loud")) < 3 or index.not_yet(house, await house.database.read(private.live, house)):
+        pass
+    # What the memory holds of an older wording is not what it says
+    await publish.edit(house, first, replace(first.proposal, title="Quiet"))
+    await say(house, replace(OFFER, title="Newer", text="pumps"), audience="local")
+    assert sorted(await hidden(house, "loud")) == ["Loud 1", "Loud 2"]
+    assert await hidden(house, "quiet") == ["Quiet"]
 
 
 SOME_WORDS = ("asylum", "law", "doctor", "doctors", "housing", "юрист", "محامي", "律师")
