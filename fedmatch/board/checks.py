@@ -1,4 +1,4 @@
-"""What has to be asked of its author before a request or an offer leaves? Every door passes here; whoever was asked and means it says so.
+"""What has to be asked of its author before a request, an offer, an answer or a message leaves? Every door passes here; whoever means it says so.
 
 Two questions: what the safety linter found (fedmatch/safety/linter.py), and whether two names of one person shall be seen to belong together.
 """
@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 
 from actors.known import Actor
 from fedmatch.board import identities
+from fedmatch.board.answers import Response
+from fedmatch.board.listings import Listing
 from fedmatch.safety import linter
 from fedmatch.safety.linter import Finding
 from outbox import posts
@@ -22,15 +24,19 @@ LINKS = "both are yours under different names, and this would show everybody tha
 
 @dataclass(frozen=True, slots=True)
 class Questions:
-    """What to ask. `findings` holds everything worth showing; `links`: it would show that two names are one person."""
+    """What to ask. `findings` holds everything worth showing; `links`: it would show that two names are one person.
+
+    `between_two`: said under one's own name to a partner one accepted, or was accepted by, who may well be given a number to call.
+    """
 
     findings: tuple[Finding, ...] = ()
     links: bool = False
+    between_two: bool = False
 
     @property
     def serious(self) -> tuple[Finding, ...]:
-        """The findings that need an explicit yes. A region that few share is a proposal."""
-        return tuple(one for one in self.findings if one.kind != "region")
+        """The findings that need an explicit yes. A region that few share is a proposal, and a number given to a partner is meant."""
+        return tuple(one for one in self.findings if one.kind == "shared" or (one.kind != "region" and not self.between_two))
 
 
 class Asks(ValueError):
@@ -62,7 +68,31 @@ def require(questions: Questions, *, anyway: bool, link: bool) -> None:
     if questions.links and not link:
         raise Asks(questions)
     if questions.serious and not anyway:
-        raise Asks(Questions(questions.findings))
+        raise Asks(Questions(questions.findings, between_two=questions.between_two))
+
+
+async def of_answer(
+    tx: Transaction,
+    instance: "Instance",
+    helper: Actor,
+    listing: Listing,
+    text: str,
+    language: str | None,
+    region: str | None = None,
+    *,
+    one_time: bool = False,
+) -> Questions:
+    """What to ask `helper` before an answer to `listing` is sent: it is read by somebody who accepted nobody yet. Raises `actors.vault.Locked`.
+
+    `language` and `region` are the answer's, if it says any. `one_time`: under an identity that is not made yet.
+    """
+    regions = [one for one in (listing.region, listing.helper_region, region) if one]
+    return Questions(await linter.of_words(tx, instance, helper, text, language or listing.language or "en", regions, anew=one_time))
+
+
+async def of_message(tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str) -> Questions:
+    """What to ask `actor` before they say this in the conversation of `response`. Raises `actors.vault.Locked`."""
+    return Questions(await linter.of_words(tx, instance, actor, text, response.words.language or "en"), between_two=not actor.one_time)
 
 
 async def _links(tx: Transaction, instance: "Instance", author: Actor, proposal: Proposal, *, one_time: bool) -> bool:

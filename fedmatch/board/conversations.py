@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 from actors import known
 from actors.known import Actor
 from fedmatch import chores, times, words
-from fedmatch.board import answers, crossing, guests, letters, notifications
+from fedmatch.board import answers, checks, crossing, guests, letters, notifications
 from fedmatch.board.answers import CannotAnswer, Response
 from schemas.activities import Create
 from schemas.objects import Matter, Note
@@ -138,11 +138,13 @@ def channel(response: Response, language: str = "en") -> str:
     return words.words(language, key, host=host or "")
 
 
-async def say(tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str, *, readable_there: bool = False) -> Message:
+async def say(
+    tx: Transaction, instance: "Instance", actor: Actor, response: Response, text: str, *, readable_there: bool = False, anyway: bool = False
+) -> Message:
     """Says something in a conversation: kept here, sealed, and delivered to the other side's server alone. Wake "delivery" after the commit.
 
     Over a channel that is not sealed the asker's words cross only if the asker agreed for this conversation: `readable_there` agrees. Raises `CannotAnswer`,
-    `crossing.CannotReach`, `actors.vault.Locked`.
+    `crossing.CannotReach`, `actors.vault.Locked`, and `checks.Asks` where the safety linter found what needs a yes and `anyway` does not say it.
     """
     text = text.strip()
     if not text or len(text) > MOST_TEXT:
@@ -153,6 +155,7 @@ async def say(tx: Transaction, instance: "Instance", actor: Actor, response: Res
     guest = not response.of_asker(actor) and not response.of_helper(actor)
     if guest and not await guests.is_guest(tx, instance, response, actor):
         raise CannotAnswer(f"{actor.username} is not part of this conversation")
+    checks.require(await checks.of_message(tx, instance, actor, response, text), anyway=anyway, link=False)
     plain = response.words.channel in ("open", "note")
     if plain and not response.of_helper(actor):
         await agree(tx, response, readable_there=readable_there and not guest)

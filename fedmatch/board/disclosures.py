@@ -57,7 +57,7 @@ async def disclose(tx: Transaction, instance: "Instance", actor: Actor, response
     third = [one.handle for one in await guests.of(tx, instance, response) if one.admitted]
     if third:
         raise CannotAnswer(f"{field} is for one counterpart, and {', '.join(third)} would read it: show them out first (`fedmatch response admit --leave`)")
-    made = await conversations.say(tx, instance, actor, response, f"{field}: {value.strip()}")
+    made = await conversations.say(tx, instance, actor, response, f"{field}: {value.strip()}", anyway=True)  # it is meant to lead to them
     other = response.words.helper_handle if response.of_asker(actor) else response.words.asker_handle
     new_id = instance.ids.new(answers.hour(instance))
     sealed = instance.vault.seal(json.dumps({"to": other, "field": field}).encode(), f"disclosure:{new_id}")

@@ -12,7 +12,7 @@ import structlog
 
 from actors import hosts, known
 from actors.known import Actor
-from fedmatch.board import afterwards, answers, crossing, fit, identities, life, notifications, outcomes, trays
+from fedmatch.board import afterwards, answers, checks, crossing, fit, identities, life, notifications, outcomes, trays
 from fedmatch.board.answers import HOUR_MS, WAITING, CannotAnswer, Response, Words
 from fedmatch.board.listings import Listing
 from fedmatch.safety import vouches
@@ -47,6 +47,7 @@ async def answer(
     speaks: tuple[str, ...] = (),
     region: str | None = None,
     not_before: int | None = None,
+    anyway: bool = False,
 ) -> Response:
     """One of ours answers a listing, here or on another instance. Plain text of at most 5,000 letters.
 
@@ -57,7 +58,7 @@ async def answer(
     Withdrawn before that nothing of it leaves at all. What stays on this instance is there at once.
 
     Gives the answer, in state sent; its `channel` says who can read it. Wake "delivery" and "job" after the commit. Raises `CannotAnswer`,
-    `crossing.CannotReach`, `actors.vault.Locked`.
+    `crossing.CannotReach`, `actors.vault.Locked`, and `checks.Asks` where the safety linter found something and `anyway` does not mean it.
     """
     asker = await known.by_id(tx, listing.actor_id)
     text = text.strip()
@@ -74,6 +75,7 @@ async def answer(
     spoken = speaks if language is None else (*speaks, language)
     if (why := await fit.refused(tx, instance, listing.proposal, helper, spoken, region)) is not None:
         raise CannotAnswer(trays.said(why, fit.wanted(listing.proposal, why)))
+    checks.require(await checks.of_answer(tx, instance, helper, listing, text, language, region), anyway=anyway, link=False)
     way = await crossing.channel(tx, asker, public=listing.public)
     ours = await vouches.of(tx, instance, helper)
     words = Words(

@@ -21,6 +21,7 @@ from schemas import unseen
 if TYPE_CHECKING:
     from actors.instance import Instance
     from actors.known import Actor
+    from fedmatch.board.checks import Questions
     from fedmatch.board.identities import Window
     from schemas.config import Config
 
@@ -236,6 +237,17 @@ async def staff(instance: "Instance", name: str) -> "Actor":
 def interactive() -> bool:
     """Whether a person sits at the terminal."""
     return sys.stdin.isatty() and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+
+def anyway_of(questions: "Questions", language: str, *, anyway: bool, verb: str, refused: str, option: str) -> bool:
+    """Explains in `language` what the safety linter found, and whether it is meant, by `option` or when asked; ends the command without a yes."""
+    for one in questions.findings:
+        hint(f"{one.field}: {one.words!r}: {one.why(language)} {one.cure(language)}")
+    if questions.serious and not anyway:
+        if not (interactive() and click.confirm(f"{verb} it anyway?", default=False, err=True)):
+            fail(f"{refused}: change what is named above, or add {option}")
+        return True
+    return anyway
 
 
 def delay_of(instance: "Instance", delay: str | None, urgency: str | None) -> "Window":

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Group, delay_of, fail, hint, interactive, person, say, table, text_of, within
+from fedmatch.cli.house import Group, anyway_of, delay_of, fail, hint, interactive, person, say, table, text_of, within
 
 if TYPE_CHECKING:
     Given = str | int | bool | None
@@ -324,13 +324,7 @@ def _asked(questions: "Questions", language: str, *, link: bool, anyway: bool) -
         if not (interactive() and click.confirm(linking, default=False, err=True)):
             fail("both are yours under different names, and this would show that they belong together; `--link-identities` does it all the same")
         link = True
-    for one in questions.findings:
-        hint(f"{one.field}: {one.words!r}: {one.why(language)} {one.cure(language)}")
-    if questions.serious and not anyway:
-        if not (interactive() and click.confirm("Publish it anyway?", default=False, err=True)):
-            fail("it was not published: change what is named above, or add --publish-anyway")
-        anyway = True
-    return link, anyway
+    return link, anyway_of(questions, language, anyway=anyway, verb="Publish", refused="it was not published", option="--publish-anyway")
 
 
 @listing.command("list")

@@ -5,12 +5,13 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fedmatch.cli.house import Command, delay_of, fail, hint, person, say, text_of, within
+from fedmatch.cli.house import Command, anyway_of, delay_of, fail, hint, person, say, text_of, within
 
 if TYPE_CHECKING:
     from actors.instance import Instance
     from actors.known import Actor
     from fedmatch.board.answers import Response
+    from fedmatch.board.checks import Questions
     from fedmatch.board.listings import Listing
     from schemas.storage import Transaction
 
@@ -25,8 +26,18 @@ if TYPE_CHECKING:
 @click.option("--need", metavar="NAME", help="The named part of a request that you answer.")
 @click.option("--one-time", is_flag=True, help="Answer under an identity made for this answer alone.")
 @click.option("--delay", metavar="HOURS", help="When it leaves for another instance: 0 (at once), 6h, 2-12h (at random between the two).")
+@click.option("--send-anyway", is_flag=True, help="Send it although the safety linter found something.")
 def respond(
-    which: str, name: str, text: str, language: str | None, speaks: str, region: str | None, need: str | None, one_time: bool, delay: str | None
+    which: str,
+    name: str,
+    text: str,
+    language: str | None,
+    speaks: str,
+    region: str | None,
+    need: str | None,
+    one_time: bool,
+    delay: str | None,
+    send_anyway: bool,
 ) -> None:
     """Answer a request or an offer, here or on another instance; only its author reads it, and who runs the two servers could."""
     words = text_of(text)
@@ -34,7 +45,7 @@ def respond(
 
     async def work(instance: "Instance") -> None:
         from actors.hosts import BadUrl
-        from fedmatch.board import answers, conversations, crossing, identities, responses
+        from fedmatch.board import answers, checks, conversations, crossing, identities, responses
 
         me = await person(instance, name)
         found = await _listing(instance, which, me)
@@ -42,12 +53,20 @@ def respond(
         try:
             hidden = one_time or delay is not None
             window = delay_of(instance, delay, found.urgency) if hidden else identities.AT_ONCE
+
+            async def look(tx: "Transaction") -> checks.Questions:
+                return await checks.of_answer(tx, instance, me, found, words, language, place, one_time=one_time)
+
+            spoken_in = language or found.language or "en"
+            anyway = asked_to_send(await instance.database.read(look), spoken_in, anyway=send_anyway)
             if one_time:
                 helper = await identities.make(instance, me)
             leaves = window.draw(instance.clock.ms())
 
             async def body(tx: "Transaction") -> "Response":
-                return await responses.answer(tx, instance, helper, found, words, language=language, need=need, speaks=spoken, region=place, not_before=leaves)
+                return await responses.answer(
+                    tx, instance, helper, found, words, language=language, need=need, speaks=spoken, region=place, not_before=leaves, anyway=anyway
+                )
 
             made = await instance.database.write(body)
         except (answers.CannotAnswer, crossing.CannotReach, identities.CannotHide, BadUrl) as error:
@@ -61,6 +80,11 @@ def respond(
         say({**made.json(), "messages": []}, f"Sent: {made.words.offer} (id {made.id})")
 
     within(work, opened=True)
+
+
+def asked_to_send(questions: "Questions", language: str, *, anyway: bool) -> bool:
+    """Explains what the safety linter found in words for one person; ends the command where that needs a yes and none is given."""
+    return anyway_of(questions, language, anyway=anyway, verb="Send", refused="it was not sent", option="--send-anyway")
 
 
 def _of_themselves(speaks: str, region: str | None) -> tuple[tuple[str, ...], str | None]:

@@ -6,11 +6,14 @@ from typing import TYPE_CHECKING
 import click
 
 from fedmatch.cli.house import Command, Group, fail, further, hint, id_of, person, say, table, text_of, within
+from fedmatch.cli.respond import asked_to_send
 
 if TYPE_CHECKING:
     from actors.instance import Instance
     from actors.known import Actor
     from fedmatch.board.answers import Json, Response
+    from fedmatch.board.checks import Asks
+    from fedmatch.safety.linter import Finding
     from schemas.states import IllegalMove
     from schemas.storage import Transaction
 
@@ -81,11 +84,14 @@ async def _list(tx: "Transaction", instance: "Instance", me: "Actor", which: str
     return [await _whole(tx, instance, one, mine) for one in ordered if which is None or not names.isdisjoint((one.words.listing, str(one.words.listing_id)))]
 
 
-def _do(which: str, name: str, step: "Step", done: str) -> None:
-    """Finds the answer and the identity of NAME that is part of it, does one step, and shows how it stands then."""
+def _do(which: str, name: str, step: "Step", done: str, *, asked: "Callable[[Asks], None] | None" = None) -> None:
+    """Finds the answer and the identity of NAME that is part of it, does one step, and shows how it stands then.
+
+    `asked` puts what has to be asked before words leave, and ends the command without a yes.
+    """
 
     async def work(instance: "Instance") -> None:
-        from fedmatch.board import answers, conversations, crossing
+        from fedmatch.board import answers, checks, conversations, crossing
         from schemas.states import IllegalMove
 
         me = await person(instance, name)
@@ -96,7 +102,13 @@ def _do(which: str, name: str, step: "Step", done: str) -> None:
             return now, await _whole(tx, instance, now, [actor])
 
         try:
-            now, form = await instance.database.write(body)
+            try:
+                now, form = await instance.database.write(body)
+            except checks.Asks as error:
+                if asked is None:
+                    raise
+                asked(error)
+                now, form = await instance.database.write(body)
         except IllegalMove as error:
             fail(_cannot(error))
         except (answers.CannotAnswer, crossing.CannotReach) as error:
@@ -378,17 +390,33 @@ def shared(name: str) -> None:
 @click.option("--text", required=True, help="What to say; `-` reads standard input.")
 @click.option("--readable-there", is_flag=True, help="The asker agrees, for this conversation, that the other server's administrators can read it.")
 @click.option("--share", type=click.Choice(["name", "contact", "place"]), help="The text is this, given to the one counterpart, and noted for you.")
-def message(which: str, name: str, text: str, readable_there: bool, share: str | None) -> None:
+@click.option("--send-anyway", is_flag=True, help="Send it although the safety linter found something.")
+def message(which: str, name: str, text: str, readable_there: bool, share: str | None, send_anyway: bool) -> None:
     """Say something in the conversation of an accepted answer. ID names the answer."""
     words = text_of(text)
 
-    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> None:
-        from fedmatch.board import conversations, disclosures
+    anyway, language = send_anyway, "en"
+    worth_saying: list[Finding] = []
 
+    async def step(tx: "Transaction", instance: "Instance", actor: "Actor", held: "Response") -> None:
+        from fedmatch.board import answers, checks, conversations, disclosures
+
+        nonlocal language
+        language = held.words.language or "en"
+        worth_saying.clear()
         if share is not None:
             await disclosures.disclose(tx, instance, actor, held, share, words)  # type: ignore[arg-type]  # click lets no other word pass
-        else:
-            await conversations.say(tx, instance, actor, held, words, readable_there=readable_there)
+            return
+        await conversations.say(tx, instance, actor, held, words, readable_there=readable_there, anyway=anyway)
+        questions = await checks.of_message(tx, instance, actor, held, words)
+        if questions.findings and not questions.serious and await answers.once(tx, instance, "found in what was said", str(held.id), actor.uri):
+            worth_saying.extend(questions.findings)
 
-    _do(which, name, step, "Said in {id}")
+    def asked(error: "Asks") -> None:
+        nonlocal anyway
+        anyway = asked_to_send(error.questions, language, anyway=anyway)
+
+    _do(which, name, step, "Said in {id}", asked=asked)
+    for one in worth_saying:
+        hint(f"{one.field}: {one.words!r}: {one.why(language)} It was sent; of this conversation it is not said again.")
     hint(None if share is None else "What was seen cannot be unseen; `fedmatch response shared` lists to whom you gave what.")

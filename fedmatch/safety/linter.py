@@ -1,4 +1,4 @@
-"""What in a request or an offer could lead to its author, before anything of it leaves? Offline: no word of it is asked anywhere.
+"""What in a request, an offer, an answer or a message could lead to its author, before anything of it leaves? Offline: no word of it is asked anywhere.
 
 It finds traces of people (fedmatch/safety/traces.py), a region that narrows the authors down to a few, and words of the author's other identities.
 It forbids nothing: whoever has read why, and means it, publishes anyway.
@@ -72,8 +72,22 @@ async def findings(
         if count < FEW:
             found.append(Finding("region", "region", proposal.region, count))
     found += shared(proposal, await _of_others(tx, instance, author, anew=anew))
-    found += await _links(tx, instance, author, proposal, language, anew=anew)
+    found += await _links(tx, instance, author, _pieces(proposal, language), anew=anew)
     return tuple(found)
+
+
+async def of_words(
+    tx: Transaction, instance: "Instance", author: Actor, text: str, language: str, regions: Iterable[str] = (), *, anew: bool = False
+) -> tuple[Finding, ...]:
+    """The same of what `author` says to one person: traces of people in the `text`, and words and links of the author's other identities.
+
+    `regions` are the countries it is about, ISO 3166; `anew` as of `findings`. Call it in a read. Raises `actors.vault.Locked`.
+    """
+    pieces = [("text", text)]
+    found = [Finding(one.kind, "text", one.words) for one in traces.traces(text, language, regions)]
+    found += _stretches(pieces, await _of_others(tx, instance, author, anew=anew))
+    found += await _links(tx, instance, author, pieces, anew=anew)
+    return tuple(dict.fromkeys(found))
 
 
 def in_text(proposal: Proposal, language: str) -> tuple[Finding, ...]:
@@ -149,24 +163,32 @@ async def _holder(tx: Transaction, instance: "Instance", author: Actor) -> Actor
 
 def shared(proposal: Proposal, others: Iterable[str]) -> tuple[Finding, ...]:
     """The stretches of the text that stand in one of `others` too: five words in a row, or twelve letters where words have no spaces."""
+    return _stretches(_pieces(proposal, "en"), others)
+
+
+def _pieces(proposal: Proposal, language: str) -> list[tuple[str, str]]:
+    """Every title and text, each after the name of its field."""
+    return [piece for _, title, text in _versions(proposal, language) for piece in (("title", title), ("text", text))]
+
+
+def _stretches(pieces: Iterable[tuple[str, str]], others: Iterable[str]) -> tuple[Finding, ...]:
     theirs: set[tuple[str, ...]] = set()
     for text in others:
         theirs.update(shingle for shingle, _, _ in _shingles(text))
     found: list[Finding] = []
-    for _, title, text in _versions(proposal, "en"):
-        for field, written in (("title", title), ("text", text)):
-            stretch: tuple[int, int] | None = None
-            for shingle, start, end in _shingles(written):
-                if shingle not in theirs:
-                    continue
-                if stretch is not None and start <= stretch[1]:
-                    stretch = (stretch[0], end)
-                    continue
-                if stretch is not None:
-                    found.append(Finding("shared", field, written[slice(*stretch)]))
-                stretch = (start, end)
+    for field, written in pieces:
+        stretch: tuple[int, int] | None = None
+        for shingle, start, end in _shingles(written):
+            if shingle not in theirs:
+                continue
+            if stretch is not None and start <= stretch[1]:
+                stretch = (stretch[0], end)
+                continue
             if stretch is not None:
                 found.append(Finding("shared", field, written[slice(*stretch)]))
+            stretch = (start, end)
+        if stretch is not None:
+            found.append(Finding("shared", field, written[slice(*stretch)]))
     return tuple(dict.fromkeys(found))
 
 
@@ -174,14 +196,9 @@ _LINK: Final = re.compile(r"https?://[^\s<>\"']{1,500}", re.IGNORECASE)
 MOST_LINKS: Final = 20
 
 
-async def _links(tx: Transaction, instance: "Instance", author: Actor, proposal: Proposal, language: str, *, anew: bool) -> list[Finding]:
+async def _links(tx: Transaction, instance: "Instance", author: Actor, pieces: Iterable[tuple[str, str]], *, anew: bool) -> list[Finding]:
     """The links in the text to what another identity of the author posted, however their host is spelled: they say of both what shared words say."""
-    found = [
-        (field, link.rstrip(".,;:!?)،؛。"))
-        for _, title, text in _versions(proposal, language)
-        for field, written in (("title", title), ("text", text))
-        for link in _LINK.findall(written)[:MOST_LINKS]
-    ]
+    found = [(field, link.rstrip(".,;:!?)،؛。")) for field, written in pieces for link in _LINK.findall(written)[:MOST_LINKS]]
     if not found:
         return []
     others = {one for one in await identities.mine(tx, instance, await _holder(tx, instance, author)) if anew or one != author.id}

@@ -197,3 +197,66 @@ def test_what_is_over_is_said_plainly_and_who_is_blocked_is_shown_no_more(house:
         assert "this answer is completed" in again.stderr
     assert ok("notification", "clear", "--as", "alice")["cleared"] > 0
     assert ok("notification", "list", "--as", "alice") == []
+
+
+REACHABLE = "Write to bob@office.example."
+
+
+@pytest.mark.parametrize("one_time", [(), ("--one-time",)])
+def test_what_leads_to_whoever_answers_is_sent_only_if_it_is_meant(house: Path, one_time: tuple[str, ...]) -> None:
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+
+    refused = run("respond", asked["id"], "--as", "bob", "--text", REACHABLE, *one_time)
+
+    assert refused.exit_code == 1
+    assert "text: 'bob@office.example': An e-mail address" in refused.stderr
+    assert "it was not sent: change what is named above, or add --send-anyway" in refused.stderr
+    assert ok("response", "list", "--as", "alice") == ok("response", "list", "--as", "bob") == []
+    assert ok("respond", asked["id"], "--as", "bob", "--text", REACHABLE, *one_time, "--send-anyway")["state"] == "sent"
+
+
+def test_partners_under_their_own_names_hear_once_of_what_leads_to_them(house: Path) -> None:
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    sent = ok("respond", asked["id"], "--as", "bob", "--text", "I do.")["id"]
+    ok("response", "accept", sent, "--as", "alice")
+
+    first = run("message", sent, "--as", "bob", "--text", REACHABLE)
+    again = run("message", sent, "--as", "bob", "--text", "Or to ben@office.example.")
+    other = run("message", sent, "--as", "alice", "--text", "Write to alice@office.example.")
+
+    assert [one.exit_code for one in (first, again, other)] == [0, 0, 0]
+    assert "'bob@office.example': An e-mail address" in first.stderr
+    assert "An e-mail" not in again.stderr
+    assert "'alice@office.example': An e-mail address" in other.stderr
+    assert len(ok("response", "open", sent, "--as", "alice")["messages"]) == 3
+
+
+def test_a_pseudonym_says_nothing_that_leads_to_its_person_unless_it_is_meant(house: Path) -> None:
+    # Given somebody who answers under a one-time identity, and offers something under their own name
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    offer = ("listing", "post", "--as", "bob", "--kind", "offer", "--title", "Law", "--category", "LegalAid", "--text", "-")
+    ok(*offer, stdin="I read the statutes of seven countries for you.")
+    sent = ok("respond", asked["id"], "--as", "bob", "--text", "I do.", "--one-time")["id"]
+    ok("response", "accept", sent, "--as", "alice")
+
+    for words, why in ((REACHABLE, "An e-mail address"), ("As said: I read the statutes of seven countries.", "another identity of yours")):
+        refused = run("message", sent, "--as", "bob", "--text", words)
+        assert refused.exit_code == 1
+        assert why in refused.stderr
+        assert "--send-anyway" in refused.stderr
+    assert ok("response", "open", sent, "--as", "alice")["messages"] == []
+
+    # What they share on purpose asks nothing, nor what they mean
+    ok("message", sent, "--as", "bob", "--text", REACHABLE, "--send-anyway")
+    assert len(ok("message", sent, "--as", "bob", "--text", REACHABLE, "--share", "contact")["messages"]) == 2
+
+
+def test_a_name_of_ones_own_does_not_repeat_a_pseudonym_to_a_partner(house: Path) -> None:
+    asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    hidden = ("listing", "post", "--as", "bob", "--kind", "offer", "--title", "Law", "--category", "LegalAid", "--one-time", "--text", "-")
+    ok(*hidden, stdin="I read the statutes of seven countries for you.")
+
+    refused = run("respond", asked["id"], "--as", "bob", "--text", "I do: I read the statutes of seven countries.")
+
+    assert refused.exit_code == 1
+    assert "another identity of yours" in refused.stderr
