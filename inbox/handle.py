@@ -107,8 +107,8 @@ async def act(tx: Transaction, instance: Instance, verified: Verified, activity:
     if activity.actor != verified.actor.uri:
         raise Refused("the parsed actor is not the proven one")
     actor = await known.by_id(tx, verified.actor.id)
-    if actor is None:
-        return NOTHING
+    if actor is None or actor.state == "gone":
+        return NOTHING  # of whoever left everything was taken away; what comes late would stay
     if actor.kind == "Application" and (heard := await partners.heard(tx, instance, actor, activity, sealed=verified.sealed)) is not None:
         return heard
     answered = None if verified.sealed else await forward.answered(tx, instance, verified, activity)
