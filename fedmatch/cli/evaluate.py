@@ -204,10 +204,11 @@ def _likeness(text: str) -> "Mapping[str, float] | None":
     if not semantic.installed() or (settings().config.exists() and load_config().matching.engine == "base"):
         return None
     model = semantic.nano()
-    rows = skillrows.stored(model.model)
-    if rows is None:
-        return None
     try:
+        semantic.have_numpy()
+        rows = skillrows.stored(model.model)
+        if rows is None:
+            return None
         made = model.embed([text], "query")
     except semantic.Broken as error:
         hint(f"The extra semantic is broken ({error}); by words alone:")

@@ -175,7 +175,25 @@ def embedder(instance: "Instance") -> Embedder | None:
                 log.info("matching.base_engine", why="the extra semantic is not installed")
             return None
         house.nano = nano()
+        try:
+            have_numpy()
+        except Broken as error:
+            _give_up(house.nano, str(error))
     return None if house.nano.why is not None else house.nano
+
+
+def have_numpy() -> None:
+    """Raises `Broken` where numpy is there and cannot be loaded, as after an update of one package alone: then nothing can be compared."""
+    try:
+        import numpy  # noqa: F401  # whether it loads is all that is asked
+    except FAULTS as error:
+        raise Broken(f"numpy cannot be loaded: {type(error).__name__}") from error
+
+
+def _give_up(nano: Nano, why: str) -> None:
+    """From now on this process does without the model, and says so once."""
+    nano.why = why
+    log.warning("matching.base_engine", why="the extra semantic is broken", error=why)
 
 
 def nano() -> Nano:
@@ -211,8 +229,7 @@ async def embed(instance: "Instance", texts: Sequence[str], role: Role, *, patie
     if error is None:
         return work.result()
     if house.nano is not None and house.nano.why is None:
-        house.nano.why = str(error) if isinstance(error, Broken) else type(error).__name__
-        log.warning("matching.base_engine", why="the extra semantic is broken", error=house.nano.why)
+        _give_up(house.nano, str(error) if isinstance(error, Broken) else type(error).__name__)
     return None
 
 

