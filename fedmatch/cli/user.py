@@ -17,7 +17,25 @@ def user() -> None:
     """People of this instance: create, list, suspend, delete, and tokens for their apps."""
 
 
+AS = click.option("--as", "by", metavar="NAME", help="Which moderator or admin decides it, for the log (default: whoever runs this instance).")
+REASON = click.option("--reason", metavar="TEXT", help="Why; stays in the log, sealed.")
 ROLE = click.Choice(["helper", "member", "matchmaker", "moderator", "admin"])
+
+
+async def _decider(instance: "Instance", by: str | None) -> str:
+    """The name that the log of staff actions shows; ends the command where `by` is none of staff."""
+    from fedmatch.safety import audit
+
+    return audit.OPERATOR if by is None else (await staff(instance, by)).username
+
+
+async def _give(instance: "Instance", actor: "Actor", role: str, who: str, reason: str | None) -> bool:
+    from fedmatch.safety import suspension
+
+    async def body(tx: "Transaction") -> bool:
+        return await suspension.give(tx, instance, actor, role, staff=who, reason=reason)
+
+    return await instance.database.write(body)
 
 
 @user.command()
@@ -26,8 +44,10 @@ ROLE = click.Choice(["helper", "member", "matchmaker", "moderator", "admin"])
 @click.option("--role", type=ROLE, default="helper", show_default=True, help="A member reads nothing that asks for helpers; a matchmaker joins pairs.")
 @click.option("--kind", type=click.Choice(["person", "group"]), default="person", show_default=True, help="A group is spoken for by its operators.")
 @click.option("--operator", multiple=True, metavar="PERSON", help="Who may act for a group; may be given more than once.")
-def create(name: str, locked: bool, role: str, kind: str, operator: tuple[str, ...]) -> None:
-    """Make a person, or a group, called NAME: 1 to 30 of a-z, 0-9 and _."""
+@AS
+@REASON
+def create(name: str, locked: bool, role: str, kind: str, operator: tuple[str, ...], by: str | None, reason: str | None) -> None:
+    """Make a person, or a group, called NAME: 1 to 30 of a-z, 0-9 and _. A role other than helper stands in the log of staff actions."""
     from actors import local
     from actors.instance import Instance
 
@@ -35,6 +55,7 @@ def create(name: str, locked: bool, role: str, kind: str, operator: tuple[str, .
         raise click.UsageError("A group needs at least one --operator; a person has none.")
 
     async def work(instance: Instance) -> None:
+        who = await _decider(instance, by)
         people = [await person(instance, one) for one in operator]
         if strangers := [one.username for one in people if one.kind != "Person"]:
             fail(f"{strangers[0]} is no person; name people of this instance")
@@ -45,7 +66,7 @@ def create(name: str, locked: bool, role: str, kind: str, operator: tuple[str, .
         for one in people:
             await instance.database.write(local.add_operator, instance, actor, one)
         if role != "helper" and kind == "person":
-            await instance.database.write(local.set_role, instance, actor, role)
+            await _give(instance, actor, role, who, reason)
         say({"name": actor.username, "handle": actor.handle, "url": actor.uri}, f"@{actor.handle} is here: {actor.url or actor.uri}")
 
     within(work)
@@ -54,14 +75,16 @@ def create(name: str, locked: bool, role: str, kind: str, operator: tuple[str, .
 @user.command("role")
 @click.argument("name")
 @click.argument("role", type=ROLE)
-def role_(name: str, role: str) -> None:
-    """Let NAME be a helper, member, matchmaker, moderator or admin of this instance."""
-    from actors import local
+@AS
+@REASON
+def role_(name: str, role: str, by: str | None, reason: str | None) -> None:
+    """Let NAME be a helper, member, matchmaker, moderator or admin of this instance; it stands in the log of staff actions."""
     from actors.instance import Instance
 
     async def work(instance: Instance) -> None:
+        who = await _decider(instance, by)
         actor = await person(instance, name)
-        if not await instance.database.write(local.set_role, instance, actor, role):
+        if not await _give(instance, actor, role, who, reason):
             fail(f"nobody logs in as {name}")
         say({"name": actor.username, "role": role}, f"@{actor.handle} is {role} now.")
 
@@ -126,18 +149,18 @@ async def _identities(tx: "Transaction", instance: "Instance", actor: "Actor") -
 @user.command()
 @click.argument("name")
 @click.option("--undo", is_flag=True, help="Let them speak again, with all they had; one-time identities that ended do not come back.")
-@click.option("--as", "by", metavar="NAME", help="Which moderator or admin decides it, for the log (default: whoever runs this instance).")
-@click.option("--reason", metavar="TEXT", help="Why; stays in the log, sealed.")
+@AS
+@REASON
 def suspend(name: str, undo: bool, by: str | None, reason: str | None) -> None:
     """Silence NAME: nobody sees them or hears from them, nothing of theirs is deleted but their one-time identities.
 
     Those end one by one within 72 hours, so that nobody sees whose they were; until then they look as ever, and nobody acts for them.
     """
     from actors.instance import Instance
-    from fedmatch.safety import audit, suspension
+    from fedmatch.safety import suspension
 
     async def work(instance: Instance) -> None:
-        who = audit.OPERATOR if by is None else (await staff(instance, by)).username
+        who = await _decider(instance, by)
         actor = await person(instance, name, suspended=True)
 
         async def body(tx: "Transaction") -> None:
@@ -154,16 +177,25 @@ def suspend(name: str, undo: bool, by: str | None, reason: str | None) -> None:
 @user.command()
 @click.argument("name")
 @click.option("--now", is_flag=True, help="Their one-time identities too, at once: whoever watches sees that all were one person's.")
-def delete(name: str, now: bool) -> None:
+@AS
+@REASON
+def delete(name: str, now: bool, by: str | None, reason: str | None) -> None:
     """Delete NAME with everything they wrote, here and (as far as others obey) elsewhere. The name is never given again.
 
-    Their one-time identities end one by one within 72 hours, so that nobody sees whose they were.
+    Their one-time identities end one by one within 72 hours, so that nobody sees whose they were. It stands in the log of staff actions.
     """
     from actors.instance import Instance
     from fedmatch.board import deletion, identities
+    from fedmatch.safety import suspension
 
     async def work(instance: Instance) -> None:
+        who = await _decider(instance, by)
         actor = await person(instance, name, suspended=True)
+
+        async def noted(tx: "Transaction") -> None:
+            await suspension.end(tx, instance, actor, staff=who, reason=reason)
+
+        await instance.database.write(noted)
         hidden = await instance.database.write(identities.leave_now, instance, actor) if now else await instance.database.read(_identities, instance, actor)
         await deletion.delete_person(instance, actor)
         instance.wake("job")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
 Action = Literal[
     "peer.add", "peer.trust", "peer.level", "peer.remove", "peer.rate", "review.approve", "review.reject", "vet.take", "vet.note", "vet.decide", "vet.sign-off",
     "vouch.issue", "vouch.revoke", "report.take", "report.close", "report.forward", "log.shred", "backup.restore", "user.suspend", "user.unsuspend",
+    "user.role", "user.delete",
 ]  # fmt: skip
 OPERATOR: Final = "operator"
 """Who types commands at the machine itself."""

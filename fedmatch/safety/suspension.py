@@ -1,4 +1,4 @@
-"""Whom does an admin silence here, and who may speak again? Both stand in the log of staff; neither deletes anything."""
+"""Whom does an admin silence here, who may speak again, who is given which role, and who is deleted? All of it stands in the log of staff."""
 
 from typing import TYPE_CHECKING
 
@@ -31,3 +31,18 @@ async def lift(tx: Transaction, instance: "Instance", actor: Actor, *, staff: st
         return False
     await audit.log(tx, instance, staff, "user.unsuspend", actor.username, reason)
     return True
+
+
+async def give(tx: Transaction, instance: "Instance", actor: Actor, role: str, *, staff: str, reason: str | None = None) -> bool:
+    """Gives one of ours another role (`local.set_role`); False for somebody nobody logs in as. The log says which role it was and is."""
+    before = [one for one in await local.roles(tx, actor.id) if one != "operator"]
+    if not await local.set_role(tx, instance, actor, role):
+        return False
+    if before != [role]:
+        await audit.log(tx, instance, staff, "user.role", f"{actor.username}: {', '.join(before)} to {role}", reason)
+    return True
+
+
+async def end(tx: Transaction, instance: "Instance", actor: Actor, *, staff: str, reason: str | None = None) -> None:
+    """Notes that one of ours is deleted, before the first word of theirs is: killed on the way, the log says who began it. `deletion.delete_person` does it."""
+    await audit.log(tx, instance, staff, "user.delete", actor.username, reason)

@@ -238,7 +238,27 @@ def test_whoever_was_suspended_may_speak_again_with_all_they_had(house: Path) ->
     # Each stands once in the log of staff, and only who is staff decides
     assert run("user", "suspend", "alice", "--as", "bob").exit_code == 1
     done = [(one["staff"], one["action"], one["about"], one["reason"]) for one in ok("audit", "--log")["entries"]]
-    assert done == [("alice", "user.suspend", "bob", "spam"), ("operator", "user.unsuspend", "bob", "a mistake")]
+    assert done[1:] == [("alice", "user.suspend", "bob", "spam"), ("operator", "user.unsuspend", "bob", "a mistake")]
+
+
+def test_roles_and_deletions_stand_in_the_log_of_staff(house: Path) -> None:
+    ok("user", "role", "alice", "admin", "--reason", "she runs it")
+    ok("user", "role", "alice", "admin")
+    ok("user", "create", "carol", "--role", "moderator", "--as", "alice", "--reason", "she reviews")
+    ok("user", "create", "dave")
+    # Only who is staff decides, and what was refused is not done
+    for words in (("role", "dave", "admin"), ("create", "eve", "--role", "admin"), ("delete", "dave")):
+        assert run("user", *words, "--as", "bob").exit_code == 1
+    assert [one["name"] for one in ok("user", "list")] == ["alice", "bob", "carol", "dave"]
+    ok("user", "delete", "bob", "--as", "carol", "--reason", "bob asked for it")
+
+    log = ok("audit", "--log")
+
+    assert [(one["staff"], one["action"], one["about"], one["reason"]) for one in log["entries"]] == [
+        ("operator", "user.role", "alice: helper to admin", "she runs it"),
+        ("alice", "user.role", "carol: helper to moderator", "she reviews"),
+        ("carol", "user.delete", "bob", "bob asked for it"),
+    ]
 
 
 def test_whoever_is_suspended_can_still_be_deleted(house: Path) -> None:
