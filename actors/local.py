@@ -356,11 +356,14 @@ async def rotate(tx: Transaction, instance: "Instance", actor: Actor, new: keys.
     """Gives an actor of ours new keys (`keys.make`) and returns the Update that says so; the caller publishes it in this transaction.
 
     It leaves signed with the old key, everything else with the new one, also what waits already. The old keys stay listed for 7 days.
-    Of our Application the old Ed25519 key says so (raises `Locked`), for those who pinned it. Raises ValueError for an actor that is not ours or not active.
+    Of our Application the old Ed25519 key says so (raises `Locked`), for those who pinned it. Raises ValueError for an actor that is not ours or
+    not active, and for a one-time one: new keys would tell it from all others, and when they were made.
     After the commit call `instance.keys.forget()`; other processes hear of it.
     """
     if not actor.local or not actor.active:
         raise ValueError(f"actor {actor.id} is not ours, or not active")
+    if actor.one_time:
+        raise ValueError(f"{actor.username} is a one-time identity: new keys would tell it from all others; close what it is there for, and it ends")
     before = await keys.signing(tx, instance, actor.id, "ed25519") if actor.kind == "Application" else None
     await keys.replace(tx, instance, actor.id, actor.uri, new)
     if before is not None:

@@ -27,7 +27,7 @@ async def rotate_keys(instance: "Instance", actor: Actor) -> Actor:
     """Gives an actor of ours new keys and tells its followers and every inbox that heard of it; takes 0.1-0.5 s for the keys, then one write.
 
     What waits to leave is signed with the new key, the news itself with the old one, which stays listed for 7 days. Raises ValueError for an actor that is not
-    ours or not active.
+    ours or not active, and for a one-time one.
     """
     new = await keys.make()
     crashpoint("rotate:made")

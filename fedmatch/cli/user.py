@@ -214,7 +214,10 @@ def rotate_keys(name: str) -> None:
 
     async def work(instance: Instance) -> None:
         actor = await person(instance, name)
-        await rotation.rotate_keys(instance, actor)
+        try:
+            await rotation.rotate_keys(instance, actor)
+        except ValueError as error:
+            fail(str(error))
         say({"name": actor.username, "state": actor.state}, f"@{actor.handle} has new keys; the news leaves now, signed with the old one.")
 
     within(work)

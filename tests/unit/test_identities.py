@@ -11,7 +11,7 @@ import pytest
 from actors import known, local, onetime
 from actors.instance import Instance
 from actors.known import Actor
-from fedmatch import app
+from fedmatch import app, rotation
 from fedmatch.board import deletion, identities, listings, publish, review
 from fedmatch.board.terms import Terms
 from fedmatch.safety import vouches
@@ -51,6 +51,24 @@ async def test_all_look_alike(house: tuple[Instance, Clock]) -> None:
     flat = json.dumps(described)
     assert "amina" not in flat.lower()
     assert "omar" not in flat.lower()
+
+
+async def test_none_gets_new_keys_which_would_tell_it_from_the_others(house: tuple[Instance, Clock]) -> None:
+    instance, _ = house
+    mask = await identities.make(instance, await local.create(instance, "amina"))
+    before = documents.actor(await instance.database.read(local.document, instance, mask))
+
+    with pytest.raises(ValueError, match="one-time identity"):
+        await rotation.rotate_keys(instance, mask)
+
+    assert documents.actor(await instance.database.read(local.document, instance, mask)) == before
+    assert await instance.database.read(_queued) == 0
+
+
+async def _queued(tx: Transaction) -> int:
+    row = await tx.one("select count(*) as n from outgoing")
+    assert row is not None
+    return int(row["n"])
 
 
 async def test_the_disk_links_nobody(house: tuple[Instance, Clock]) -> None:
