@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from actors.instance import Instance
 
 PAGE: Final = 20
+MOST_OF_THREAD: Final = 1000
+"""Posts of one thread that are listed, the nearest to its first; the walk ends there."""
 
 REPLIES: Final = (
     """
@@ -85,7 +87,7 @@ THREAD: Final = (
     + VISIBLE
     + """
   )
-  select below.id from below
+  select below.id from below limit :most
 ) as thread
 """
 )
@@ -199,11 +201,15 @@ async def _person(tx: Transaction, name: str) -> Actor | None:
 async def _total(tx: Transaction, post: Post, which: str, viewer: Viewer) -> int:
     if which == "shares":
         return (await reactions.tallies(tx, post.id)).shares
-    row = await tx.one(CONTEXT_COUNT if which == "context" else REPLIES_COUNT, post_id=post.id, **seen_by(viewer))
+    if which == "context":
+        row = await tx.one(CONTEXT_COUNT, post_id=post.id, most=MOST_OF_THREAD, **seen_by(viewer))
+    else:
+        row = await tx.one(REPLIES_COUNT, post_id=post.id, **seen_by(viewer))
     return 0 if row is None else int(row["total"])
 
 
 async def _page(tx: Transaction, post: Post, which: str, viewer: Viewer, after: int) -> tuple[list[int], list[Iri]]:
     """The keys and ids of what comes after the key `after`, oldest first."""
-    rows = await tx.all(LISTS[which], post_id=post.id, after=after, limit=PAGE, **seen_by(viewer))
+    most = {"most": MOST_OF_THREAD} if which == "context" else {}
+    rows = await tx.all(LISTS[which], post_id=post.id, after=after, limit=PAGE, **most, **seen_by(viewer))
     return [int(row["id"]) for row in rows], [Iri(row["uri"]) for row in rows]

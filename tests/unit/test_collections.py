@@ -101,6 +101,15 @@ async def test_a_thread_is_what_public_answers_lead_to_each_once(site: Site, hou
     assert await walk(site, "/posts/7/context") == (4, [*shown[:3], aside.uri])
 
 
+async def test_of_a_great_thread_what_is_nearest_to_its_first_post_is_listed(site: Site, house: House, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(collections, "MOST_OF_THREAD", 4)
+    amina, bo = await house.person("amina"), await house.stranger("bo")
+    first = await write(house, amina, 7, conversation=Iri(f"{BASE}/posts/7/context"))
+    near = [await write(house, bo, number, in_reply_to=first.uri) for number in (100, 200, 300)]
+    await write(house, bo, 150, in_reply_to=near[0].uri)
+    assert await walk(site, "/posts/7/context") == (4, [first.uri, *(post.uri for post in near)])
+
+
 async def test_only_the_public_post_that_names_a_thread_lists_it(site: Site, house: House) -> None:
     amina, bo = await house.person("amina"), await house.stranger("bo")
     missing = await site.get("/posts/999/context")
