@@ -78,6 +78,8 @@ PRIVACY: dict[str, tuple[str, ...] | Later] = {
     "A116 who exists": (
         "tests/attacks/test_signed_only.py::test_without_a_signature_everything_is_one_401",
         "tests/unit/test_actor_endpoints.py::test_suspended_is_missing_byte_for_byte",
+        f"{ITEMS}::test_a116_who_may_not_be_seen_is_answered_as_nobody_is_and_takes_as_long",
+        f"{ITEMS}::test_a116_no_page_names_who_said_nothing_in_public",
         "tests/unit/test_identities.py::test_an_id_tells_the_hour_and_nothing_finer",
     ),
     "A117 lists of people": (

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 import pytest_asyncio
 
+from actors import local
 from actors.known import Actor
 from fedmatch.board import disclosures, notifications, responses
 from fedmatch.board.answers import CannotAnswer, Response
@@ -108,13 +109,8 @@ NEAR = 5
 """Statements of some 50 microseconds each: a twentieth of the 5 ms that row A113 allows."""
 
 
-@pytest.mark.asyncio(loop_scope="module")
-@pytest.mark.parametrize("suffix", PLACES)
-@pytest.mark.parametrize("accept", [AP, HTML], ids=["document", "page"])
-async def test_a113_what_is_private_takes_as_long_to_refuse_as_what_is_not_there(
-    place: Place, monkeypatch: pytest.MonkeyPatch, suffix: str, accept: str
-) -> None:
-    # Not by a clock, which tells of the machine: by the statements that are asked of the database.
+def _cost(place: Place, monkeypatch: pytest.MonkeyPatch) -> Callable[[str, str], Awaitable[int]]:
+    """How many statements a 404 costs: not by a clock, which tells of the machine."""
     asked: list[int] = []
     real = place.site.instance.database.read
 
@@ -128,16 +124,26 @@ async def test_a113_what_is_private_takes_as_long_to_refuse_as_what_is_not_there
 
         return await real(counted, *values, **named)
 
-    async def cost(url: str) -> int:
+    async def cost(url: str, accept: str) -> int:
         asked.clear()
         answer = await place.site.get(url, accept)
         assert answer.status == 404, (url, answer.status)
         return sum(asked)
 
     monkeypatch.setattr(place.site.instance.database, "read", read)
+    return cost
+
+
+@pytest.mark.asyncio(loop_scope="module")
+@pytest.mark.parametrize("suffix", PLACES)
+@pytest.mark.parametrize("accept", [AP, HTML], ids=["document", "page"])
+async def test_a113_what_is_private_takes_as_long_to_refuse_as_what_is_not_there(
+    place: Place, monkeypatch: pytest.MonkeyPatch, suffix: str, accept: str
+) -> None:
+    cost = _cost(place, monkeypatch)
     for private in (place.direct, place.listing):
-        await cost(private + suffix)  # what is remembered afterwards is remembered of both
-        assert abs(await cost(private + suffix) - await cost(missing(private) + suffix)) <= NEAR
+        await cost(private + suffix, accept)  # what is remembered afterwards is remembered of both
+        assert abs(await cost(private + suffix, accept) - await cost(missing(private) + suffix, accept)) <= NEAR
 
 
 @pytest.mark.asyncio(loop_scope="module")
@@ -147,6 +153,44 @@ async def test_a115_nobody_is_told_whom_we_speak_with(place: Place, path: str) -
     assert answer.status == 404
     for known in ("/safety", "/nodeinfo/2.0", "/nodeinfo/2.1", "/actor", "/.well-known/nodeinfo", "/actor/outbox"):
         assert place.peer.host.encode() not in (await place.site.get(known, AP)).body, known
+
+
+FINGER = "/.well-known/webfinger?resource=acct:{}@{}"
+DOORS = ((FINGER, "application/jrd+json"), ("/users/{}", AP), ("/users/{}", HTML), ("/@{}", HTML), ("/users/{}/outbox", AP), ("/users/{}/feed.atom", "*/*"))
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a116_who_may_not_be_seen_is_answered_as_nobody_is_and_takes_as_long(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Given somebody who was suspended
+    instance = place.site.instance
+    hushed = await place.world.person("hushed@a")
+    await instance.database.write(local.suspend, instance, hushed.actor)
+
+    # Then every door says of them what it says of a name that nobody has, at the same cost
+    cost = _cost(place, monkeypatch)
+    for path, accept in DOORS:
+        one, other = (path.format(who, instance.config.host) for who in ("hushed", "nobody"))
+        seen, missed = await place.site.get(one, accept), await place.site.get(other, accept)
+        assert seen.body.replace(b"hushed", b"") == missed.body.replace(b"nobody", b""), path
+        assert abs(await cost(one, accept) - await cost(other, accept)) <= NEAR, path
+
+
+@pytest.mark.asyncio(loop_scope="module")
+async def test_a116_no_page_names_who_said_nothing_in_public(place: Place) -> None:
+    # Given somebody who wrote to one person, and asked this instance alone: whoever knows their name finds them
+    silent = await place.world.person("wholly_silent@a")
+    await silent.post("for one", "direct", to=[place.amina.actor.handle])
+    await silent.listing("request", "A lawyer", "Asylum.", skills=["AsylumLaw"], audience="local")
+    await place.world.settle()
+    assert (await place.site.get("/users/wholly_silent", AP)).status == 200
+
+    pages = ("/", "/board", "/board?words=silent", "/board?words=wholly_silent", "/board.atom", "/topics", "/topics/legalaid", "/tags/asylumlaw", "/safety")
+    machine = ("/actor", "/actor/outbox", "/nodeinfo/2.1", "/.well-known/nodeinfo", "/.well-known/host-meta", "/users/amina/followers", "/users/amina/outbox")
+    for path, accept in [*((one, HTML) for one in pages), *((one, AP) for one in machine)]:
+        answer = await place.site.get(path, accept)
+        assert answer.status < 500, path
+        found = answer.body.replace(b"words=wholly_silent", b"").replace(b'value="wholly_silent"', b"")
+        assert b"wholly_silent" not in found, path
 
 
 @pytest.mark.asyncio(loop_scope="module")
