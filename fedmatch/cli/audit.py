@@ -1,5 +1,6 @@
 """What would be lost, and what was done? `fedmatch audit`."""
 
+import re
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
@@ -30,6 +31,8 @@ def audit(host: str | None, own: bool, chain: bool, head: str | None, before: da
         raise click.UsageError("Say one of --peer HOST, --self, --log.")
     if head is not None and not chain:
         raise click.UsageError("--head belongs to --log.")
+    if head is not None and not re.fullmatch(r"[0-9a-f]{64}", head := head.strip().lower()):
+        raise click.UsageError("--head: a head is 64 hexadecimal digits; `fedmatch peers list --json` shows at a peer which ones it saw.")
     if before is not None and not chain:
         raise click.UsageError("--shred-before belongs to --log.")
 
@@ -185,7 +188,7 @@ async def _log(instance: "Instance", head: str | None) -> None:
                 for one in checked.entries
             ],
         },
-        table(("n", "at", "action", "who", "about", "why"), rows, empty="Staff did nothing yet.") + f"\n\n{_verdict(checked)}",
+        table(("n", "at", "action", "who", "about", "why"), rows, empty="Staff did nothing yet.") + (f"\n\n{_verdict(checked)}" if checked.holds else ""),
     )
     if not checked.holds:
         fail(_verdict(checked))
