@@ -202,17 +202,21 @@ def test_what_is_over_is_said_plainly_and_who_is_blocked_is_shown_no_more(house:
 REACHABLE = "Write to bob@office.example."
 
 
-@pytest.mark.parametrize("one_time", [(), ("--one-time",)])
-def test_what_leads_to_whoever_answers_is_sent_only_if_it_is_meant(house: Path, one_time: tuple[str, ...]) -> None:
+def test_what_leads_to_whoever_answers_is_sent_only_if_it_is_meant(house: Path) -> None:
     asked = ok(*REQUEST, stdin="Who knows asylum law?")
+    hidden = ("listing", "post", "--as", "bob", "--kind", "offer", "--title", "Law", "--category", "LegalAid", "--one-time", "--text", "-")
+    ok(*hidden, stdin="I read the statutes of seven countries for you.")
 
-    refused = run("respond", asked["id"], "--as", "bob", "--text", REACHABLE, *one_time)
-
-    assert refused.exit_code == 1
-    assert "text: 'bob@office.example': An e-mail address" in refused.stderr
-    assert "it was not sent: change what is named above, or add --send-anyway" in refused.stderr
-    assert ok("response", "list", "--as", "alice") == ok("response", "list", "--as", "bob") == []
-    assert ok("respond", asked["id"], "--as", "bob", "--text", REACHABLE, *one_time, "--send-anyway")["state"] == "sent"
+    for one_time in ((), ("--one-time",)):
+        refused = run("respond", asked["id"], "--as", "bob", "--text", REACHABLE, *one_time)
+        assert refused.exit_code == 1
+        assert "text: 'bob@office.example': An e-mail address" in refused.stderr
+        assert "it was not sent: change what is named above, or add --send-anyway" in refused.stderr
+    # Nor does one's own name repeat a pseudonym
+    linked = run("respond", asked["id"], "--as", "bob", "--text", "I do: I read the statutes of seven countries.")
+    assert (linked.exit_code, "another identity of yours" in linked.stderr) == (1, True)
+    assert ok("response", "list", "--as", "bob") == []
+    assert ok("respond", asked["id"], "--as", "bob", "--text", REACHABLE, "--send-anyway")["state"] == "sent"
 
 
 def test_partners_under_their_own_names_hear_once_of_what_leads_to_them(house: Path) -> None:
@@ -249,14 +253,3 @@ def test_a_pseudonym_says_nothing_that_leads_to_its_person_unless_it_is_meant(ho
     # What they share on purpose asks nothing, nor what they mean
     ok("message", sent, "--as", "bob", "--text", REACHABLE, "--send-anyway")
     assert len(ok("message", sent, "--as", "bob", "--text", REACHABLE, "--share", "contact")["messages"]) == 2
-
-
-def test_a_name_of_ones_own_does_not_repeat_a_pseudonym_to_a_partner(house: Path) -> None:
-    asked = ok(*REQUEST, stdin="Who knows asylum law?")
-    hidden = ("listing", "post", "--as", "bob", "--kind", "offer", "--title", "Law", "--category", "LegalAid", "--one-time", "--text", "-")
-    ok(*hidden, stdin="I read the statutes of seven countries for you.")
-
-    refused = run("respond", asked["id"], "--as", "bob", "--text", "I do: I read the statutes of seven countries.")
-
-    assert refused.exit_code == 1
-    assert "another identity of yours" in refused.stderr
