@@ -88,7 +88,7 @@ def server(*, durable: bool = False, kept: Path | None = None) -> Iterator[str]:
         settings = {
             "listen_addresses": "127.0.0.1", "port": port, "unix_socket_directories": work, "max_connections": 200,
             "shared_buffers": "128MB" if durable else "32MB", "max_wal_senders": 0, "wal_level": "minimal", "log_min_messages": "fatal",
-            **({} if durable else {"fsync": "off", "full_page_writes": "off", "autovacuum": "off"}),
+            **({} if durable else {"max_wal_size": "128MB", "min_wal_size": "32MB", "fsync": "off", "full_page_writes": "off", "autovacuum": "off"}),
         }  # fmt: skip
         with open(work / "log", "w+b") as log:
             process = subprocess.Popen(
