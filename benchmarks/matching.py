@@ -188,6 +188,7 @@ async def posts(instance: Instance, engine: str, many: int, times: int) -> dict[
 def measured(config: configs.Config, engine: str, many: int, times: int) -> dict[str, float]:
     """What `posts` gives; in a process where nothing was matched yet."""
     asked = replace(config, matching=replace(config.matching, engine="base" if engine == "base" else "auto"))
+    memory.lean()  # as whoever serves
     found: dict[str, float] = inside(asked, partial(posts, engine=engine, many=many, times=times))
     return found
 

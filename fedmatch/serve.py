@@ -123,6 +123,7 @@ async def _until_one_ends(instance: Instance, tasks: list[asyncio.Task[None]]) -
 @asynccontextmanager
 async def _running(config: Config, passphrase: str | None, clock: Clock | None = None) -> AsyncIterator[Instance]:
     """The instance with everything a long-lived process has: signals, the watch on others' commits, the control socket."""
+    memory.lean()
     try:
         instance = await app.build(config, passphrase=passphrase, clock=clock)
     except WrongSecret as error:

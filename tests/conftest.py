@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from actors import keys
 from fedmatch.database.engine import Engine
@@ -34,6 +35,11 @@ def _in_memory() -> bool:
 
 if _in_memory():
     os.environ["TMPDIR"] = tempfile.tempdir = str(MEMORY)
+
+# The examples of hypothesis are the same in every run, and no slow machine fails one; `make soak` draws them anew.
+settings.register_profile("fixed", derandomize=True, deadline=None, database=None, suppress_health_check=[HealthCheck.too_slow])
+if "FEDMATCH_ROUNDS" not in os.environ:
+    settings.load_profile("fixed")
 
 LONG: Final = ("test_serve.py", "test_migrate.py", "test_semantic.py", "test_browser.py")
 """The longest of the files that would come last, where one process would do them while the others have nothing left."""
